@@ -1,0 +1,33 @@
+"""What can go wrong because of what the user gave: one base class and its few kinds.
+
+The command line catches `RfcalcError` alone, prints it as one line and exits with code 2. Anything else is a bug
+of rfcalc and says so.
+"""
+
+
+class RfcalcError(Exception):
+    """Base of every error that the user can mend; the message says what, where, the value and the way out."""
+
+
+class UsageError(RfcalcError):
+    """The arguments do not go together or name something that does not exist (a layer, a column, a format)."""
+
+
+class LoadError(RfcalcError):
+    """The target could not be turned into a model: no file, a syntax error, no model in it, several of them."""
+
+
+class InputError(RfcalcError, ValueError):
+    """The input size is not one that the model can take: zero, empty, or of the wrong rank."""
+
+
+class ForwardError(RfcalcError):
+    """forward() of the model raised on an input of this size; the message names the layer and the shapes."""
+
+
+class BudgetError(RfcalcError, ValueError):
+    """A limit has an unknown name or an impossible value."""
+
+
+class RuleError(RfcalcError, ValueError):
+    """A rule that the user registered for an op does not do what a rule must do."""
