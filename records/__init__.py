@@ -1,0 +1,1 @@
+"""What a run folder holds: frozen, versioned records, JSON both ways, written whole."""
