@@ -1,7 +1,7 @@
 """What can go wrong because of what the user gave: one base class and its few kinds.
 
-The command line catches `RfcalcError` alone, prints it as one line and exits with code 2. Anything else is a bug
-of rfcalc and says so.
+The command line prints an `RfcalcError` as one line and exits with code 2. Anything else is a bug of rfcalc and
+says so.
 """
 
 
@@ -10,11 +10,11 @@ class RfcalcError(Exception):
 
 
 class UsageError(RfcalcError):
-    """The arguments do not go together or name something that does not exist (a layer, a column, a format)."""
+    """The arguments do not go together or name something unknown (a layer, a column)."""
 
 
 class LoadError(RfcalcError):
-    """The target could not be turned into a model: no file, a syntax error, no model in it, several of them."""
+    """The target could not be turned into a model: no file, a syntax error, no model in it, several."""
 
 
 class InputError(RfcalcError, ValueError):

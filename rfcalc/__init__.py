@@ -1,0 +1,75 @@
+"""Exact receptive fields, parameters and MACs of any PyTorch network, and whether it fits a budget.
+
+    analysis = rfcalc.analyze(model, input_size=(3, 32, 32))
+    verdict = rfcalc.judge(analysis, rfcalc.Budget(min_receptive_field=53, max_params=99_999))
+
+The names load when they are first used: `python -m rfcalc --help` answers without importing torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from . import testing as testing
+    from .analysis import Analysis as Analysis
+    from .analysis import Row as Row
+    from .analysis import analyze as analyze
+    from .budget import Budget as Budget
+    from .budget import Limit as Limit
+    from .budget import Verdict as Verdict
+    from .budget import judge as judge
+    from .errors import RfcalcError as RfcalcError
+    from .field import Field as Field
+    from .load import load_model as load_model
+    from .rules import rule as rule
+    from .structure import Structure as Structure
+
+_HOME = {
+    "Analysis": "analysis",
+    "Budget": "budget",
+    "Field": "field",
+    "Limit": "budget",
+    "RfcalcError": "errors",
+    "Row": "analysis",
+    "Structure": "structure",
+    "Verdict": "budget",
+    "analyze": "analysis",
+    "judge": "budget",
+    "load_model": "load",
+    "rule": "rules",
+}
+_MODULES = ("testing",)
+
+__all__ = [
+    "Analysis",
+    "Budget",
+    "Field",
+    "Limit",
+    "RfcalcError",
+    "Row",
+    "Structure",
+    "Verdict",
+    "__version__",
+    "analyze",
+    "judge",
+    "load_model",
+    "rule",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    elif name in _MODULES:
+        value = import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
