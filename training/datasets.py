@@ -1,0 +1,107 @@
+"""Where images come from: CIFAR-10, a folder or an archive of class folders, or the built-in shapes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from training import cache as store
+from training import shapes
+from training.errors import DataError
+from training.splits import SPLIT_SEED, holdout, subset
+
+__all__ = ["SPLIT_SEED", "Dataset", "Split", "holdout", "load", "subset"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and their classes."""
+
+    images: npt.NDArray[np.uint8]
+    """(N, H, W, 3), mapped from disk, read-only."""
+    labels: npt.NDArray[np.int64]
+    """(N,) positions in `Dataset.classes`."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set, decoded and ready."""
+
+    name: str
+    """"cifar10", "shapes", or the archive's or folder's name without its suffix."""
+    kind: str
+    """"cifar10", "archive", "folder" or "shapes"."""
+    title: str
+    """What tables and reports print."""
+    fingerprint: str
+    """Key of the cache: the same key, the same pixels and labels in the same order."""
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    mean: tuple[float, float, float]
+    """Per channel of `train`, 0-255."""
+    std: tuple[float, float, float]
+    """Per channel of `train`, 0-255."""
+    notice: str | None = None
+    """What every screen and artefact has to say loudly: the data is not what was wanted."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of every image."""
+        height, width = self.train.images.shape[1:3]
+        return height, width
+
+
+def load(
+    data: str | None,
+    *,
+    cache: Path = Path("data/cache"),
+    resize: int | None = None,
+    root: Path = Path("data"),
+    console: Console | None = None,
+) -> Dataset:
+    """Find, check and decode a data set once; later calls map the cached pixels.
+
+    Args:
+        data: "cifar10", "shapes", or the path of a folder or an archive of `train/<class>/*` and `test/<class>/*`.
+        cache: Folder of the decoded data sets.
+        resize: Bring every image of a folder or archive to `resize` x `resize` pixels.
+        root: Folder of downloads.
+        console: Where progress is shown; standard error by default.
+
+    Raises:
+        DataError: The data set cannot be used; one line says what, where and the way out.
+    """
+    console = Console(stderr=True) if console is None else console
+    if data == "shapes":
+        return _shapes(cache, console)
+    raise DataError(f"--data {data}: not known yet")
+
+
+def _shapes(cache: Path, console: Console, notice: str | None = None) -> Dataset:
+    key = f"shapes-{store.FORMAT}.{shapes.VERSION}"
+    cached = store.load_or_build(cache, key, lambda scratch: shapes.content(console), console)
+    return _dataset(cached, name="shapes", kind="shapes", title=shapes.TITLE, key=key, notice=notice)
+
+
+def _dataset(
+    cached: store.Cached, *, name: str, kind: str, title: str, key: str, notice: str | None = None
+) -> Dataset:
+    arrays, facts = cached.arrays, cached.facts
+    return Dataset(
+        name=name,
+        kind=kind,
+        title=title,
+        fingerprint=key,
+        classes=facts.classes,
+        train=Split(arrays["train_images"], arrays["train_labels"]),
+        test=Split(arrays["test_images"], arrays["test_labels"]),
+        mean=facts.mean,
+        std=facts.std,
+        notice=notice,
+    )
