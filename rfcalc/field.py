@@ -1,0 +1,132 @@
+"""Field: what one tensor's units see of the network's input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["FLAGS", "Field", "Reach"]
+
+FLAGS = (
+    "holes",
+    "phase-dependent",
+    "misaligned",
+    "wraps",
+    "dead outputs",
+    "data-dependent",
+    "bounding box",
+    "upper bound",
+    "size-dependent",
+    "probed",
+    "unknown",
+)
+"""Every flag that a Field can carry."""
+
+
+class Reach(Protocol):
+    """The clipped sets behind a Field: which input positions every output unit depends on."""
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The shape of the unit grid, e.g. (h, w); () for a vector."""
+
+    @property
+    def input_size(self) -> tuple[int, ...]:
+        """The input's spatial size, e.g. (224, 224)."""
+
+    def products(self, index: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """The unit's pixels as a union of products: a bitmask for each axis in each product."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive field of one tensor, in input pixels, one entry for each spatial axis.
+
+    Two views side by side: `size` to `pixels` describe an unbounded plane (no borders), while `inputs_seen` and
+    `mask` are clipped layer by layer at the analysed input size. Pixel i has its centre at i.
+
+    Attributes:
+        size: Extent in input pixels, the largest over phases; 0 when no output depends on the input. Where
+            `is_global`, the extent of the paths that avoid global operations.
+        size_min: The smallest extent over phases (0: some outputs are dead).
+        jump: Input pixels for each output step; None where there is no constant step.
+        start: First pixel that output 0 sees (negative: inside the padding); None where there is none.
+        centre: Middle of what output 0 sees, a multiple of 1/2; None where there is none.
+        pixels: Rows or columns within `size` that are really seen; fewer than `size` means holes.
+        is_global: A global operation puts the whole image in view.
+        flags: Subset of `FLAGS`.
+    """
+
+    size: tuple[int, ...]
+    size_min: tuple[int, ...]
+    jump: tuple[Fraction | None, ...]
+    start: tuple[int | None, ...]
+    centre: tuple[Fraction | None, ...]
+    pixels: tuple[int, ...]
+    is_global: bool
+    flags: frozenset[str]
+    reach: Reach = field(repr=False, compare=False)
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The shape that `inputs_seen` and `mask` are indexed with: (h, w) of the map, () for a vector."""
+        return self.reach.positions
+
+    def inputs_seen(self, *index: int) -> tuple[frozenset[int], ...]:
+        """Return, for each input axis, the input indices that the unit at `index` depends on.
+
+        Args:
+            *index: The unit's position, e.g. y, x; nothing for a vector. Negative indices count from the end.
+
+        Returns:
+            One frozenset for each input axis: (rows, columns) for images. The exact pixels may be fewer than
+            the grid that they span; see `mask`.
+
+        Raises:
+            IndexError: The index has another length than `positions`, or lies outside of it.
+        """
+        union = [0] * len(self.reach.input_size)
+        for product in self.reach.products(self._checked(index)):
+            union = [seen | bits for seen, bits in zip(union, product, strict=True)]
+        return tuple(_indices(bits) for bits in union)
+
+    def mask(self, *index: int) -> NDArray[np.bool_]:
+        """Return the exact input pixels of the unit at `index`.
+
+        Returns:
+            A boolean array of the input's spatial shape, e.g. (H, W).
+
+        Raises:
+            IndexError: The index has another length than `positions`, or lies outside of it.
+        """
+        import numpy as np
+
+        size = self.reach.input_size
+        mask: NDArray[np.bool_] = np.zeros(size, dtype=bool)
+        for product in self.reach.products(self._checked(index)):
+            axes = [
+                np.array([bits >> i & 1 for i in range(n)], dtype=bool)
+                for bits, n in zip(product, size, strict=True)
+            ]
+            grid: Any = axes[0]
+            for axis in axes[1:]:
+                grid = grid[..., None] & axis
+            mask |= grid
+        return mask
+
+    def _checked(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        shape = self.positions
+        if len(index) != len(shape):
+            raise IndexError(f"a unit of this tensor has {len(shape)} indices (grid {shape}), got {index}")
+        if any(not -n <= i < n for i, n in zip(index, shape, strict=True)):
+            raise IndexError(f"unit {index} lies outside of the grid {shape}")
+        return tuple(i % n for i, n in zip(index, shape, strict=True))
+
+
+def _indices(bits: int) -> frozenset[int]:
+    return frozenset(i for i in range(bits.bit_length()) if bits >> i & 1)
