@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ FORMAT = 1
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+Rgb = tuple[float, float, float]
 
 _CHUNK = 4096  # images moved at a time
 _BLOCK = 1 << 22  # bytes checked at a time
@@ -63,9 +64,9 @@ class Facts:
     """What facts.json holds."""
 
     classes: tuple[str, ...]
-    mean: tuple[float, float, float]
+    mean: Rgb
     """Per channel of the training images, 0-255."""
-    std: tuple[float, float, float]
+    std: Rgb
     """Per channel of the training images, 0-255, population (not sample) deviation."""
     checksums: dict[str, int]
     """crc32 of each file's bytes."""
@@ -80,7 +81,7 @@ class Cached:
     arrays: dict[str, npt.NDArray[Any]]
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """A cache folder is there and cannot be trusted."""
 
 
@@ -99,7 +100,7 @@ def load_or_build(cache: Path, key: str, build: Callable[[Path], Content], conso
     final = cache / key
     try:
         found = _open(final)
-    except _Damaged as damage:
+    except _DamagedError as damage:
         say(console, f"cache {final} is damaged ({damage}): building it again")
         found = None
     if found is not None:
@@ -127,7 +128,7 @@ def load_or_build(cache: Path, key: str, build: Callable[[Path], Content], conso
 
 
 def _write(folder: Path, content: Content) -> None:
-    mean_std = None
+    statistics = []
     checksums = {}
     for split, part in (("train", content.train), ("test", content.test)):
         order = np.arange(len(part.labels)) if part.order is None else part.order
@@ -145,13 +146,13 @@ def _write(folder: Path, content: Content) -> None:
         np.save(folder / f"{split}_labels.npy", part.labels[order].astype(np.int64))
         if split == "train":
             first, second = sums / (part.images.size / 3)
-            mean_std = first.tolist(), np.sqrt(np.maximum(second - first**2, 0)).tolist()
-    assert mean_std is not None
+            statistics = [_rgb(first), _rgb(np.sqrt(np.maximum(second - first**2, 0)))]
     for name in _ARRAYS:
         path = folder / f"{name}.npy"
         _sync(path)
         checksums[name] = _checksum(path)
-    facts = Facts(content.classes, tuple(mean_std[0]), tuple(mean_std[1]), checksums)
+    mean, std = statistics
+    facts = Facts(content.classes, mean, std, checksums)
     path = folder / "facts.json"
     path.write_text(json.dumps(asdict(facts), indent=2) + "\n", encoding="utf-8")
     _sync(path)
@@ -167,7 +168,7 @@ def _install(ready: Path, final: Path) -> Cached:
                 raise
             try:
                 found = _open(final)
-            except _Damaged:
+            except _DamagedError:
                 # Renamed away, not deleted in place: a process that has it open keeps its maps.
                 final.rename(ready.parent / f"damaged-{time.monotonic_ns()}")
                 continue
@@ -177,7 +178,7 @@ def _install(ready: Path, final: Path) -> Cached:
             break
     try:
         found = _open(final)
-    except _Damaged as damage:
+    except _DamagedError as damage:
         raise DataError(
             f"cache {final}, just written, cannot be read back ({damage}); check the disk"
         ) from damage
@@ -191,17 +192,22 @@ def _open(folder: Path) -> Cached | None:
         return None
     try:
         raw = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-        mean, std = (tuple(map(float, raw[name])) for name in ("mean", "std"))
+        mean, std = _rgb(raw["mean"]), _rgb(raw["std"])
         facts = Facts(tuple(map(str, raw["classes"])), mean, std, dict(raw["checksums"]), raw["format"])
         arrays = {}
         for name in _ARRAYS:
             path = folder / f"{name}.npy"
             if _checksum(path) != facts.checksums[name]:
-                raise _Damaged(f"{path.name} has changed")
+                raise _DamagedError(f"{path.name} has changed")
             arrays[name] = np.load(path, mmap_mode="r" if "images" in name else None, allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise _Damaged(" ".join(str(error).split()) or type(error).__name__) from error
+        raise _DamagedError(" ".join(str(error).split()) or type(error).__name__) from error
     return Cached(facts, arrays)
+
+
+def _rgb(values: Iterable[float]) -> Rgb:
+    red, green, blue = map(float, values)
+    return red, green, blue
 
 
 def _checksum(path: Path) -> int:

@@ -1,15 +1,18 @@
 """Where images come from: CIFAR-10, a folder or an archive of class folders, or the built-in shapes."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from training import archives, images, shapes
 from training import cache as store
-from training import shapes
 from training.errors import DataError
+from training.progress import advancing, say
 from training.splits import SPLIT_SEED, holdout, subset
 
 __all__ = ["SPLIT_SEED", "Dataset", "Split", "holdout", "load", "subset"]
@@ -68,7 +71,8 @@ def load(
     """Find, check and decode a data set once; later calls map the cached pixels.
 
     Args:
-        data: "cifar10", "shapes", or the path of a folder or an archive of `train/<class>/*` and `test/<class>/*`.
+        data: "cifar10", "shapes", or the path of a folder or an archive of `train/<class>/*` and
+            `test/<class>/*` images.
         cache: Folder of the decoded data sets.
         resize: Bring every image of a folder or archive to `resize` x `resize` pixels.
         root: Folder of downloads.
@@ -80,7 +84,57 @@ def load(
     console = Console(stderr=True) if console is None else console
     if data == "shapes":
         return _shapes(cache, console)
+    if data is not None and data != "cifar10":
+        return _images(data, Path(data).expanduser(), resize, cache, console)
     raise DataError(f"--data {data}: not known yet")
+
+
+def _images(data: str, path: Path, resize: int | None, cache: Path, console: Console) -> Dataset:
+    if resize is not None and resize < 1:
+        raise DataError(f"--resize {resize}: must be 1 or more")
+    form = f"{store.FORMAT}" if resize is None else f"{store.FORMAT}.{resize}x{resize}"
+    if path.is_dir():
+        kind, name = "folder", path.resolve().name
+        listing = images.listing(path)
+        total, fingerprint = listing.total_bytes, listing.fingerprint
+        members, what = listing.members, f"{len(listing.files):,} images of {path}"
+    elif path.is_file():
+        suffix = archives.suffix_of(path)
+        if suffix is None:
+            known = " ".join(archives.SUFFIXES)
+            raise DataError(f"--data {data}: not an archive by its name; known are {known}")
+        kind, name = "archive", path.name[: -len(suffix)]
+        total, fingerprint = path.stat().st_size, _sha256(path)
+        if total == 0:
+            raise DataError(f"{path}: the archive is empty (0 bytes); get it again")
+        members, what = partial(archives.members, path), f"the images of {path}"
+    else:
+        raise DataError(f"--data {data}: no such folder or archive (and neither cifar10 nor shapes)")
+
+    def build(scratch: Path) -> store.Content:
+        with advancing(console, f"decoding {what}", total, in_bytes=True) as advance:
+            behind = 0
+
+            def at(position: int) -> None:
+                nonlocal behind
+                advance(position - behind)
+                behind = position
+
+            return images.content(
+                path, members(), resize=resize, scratch=scratch, at=at, note=partial(say, console)
+            )
+
+    key = f"{kind}-{fingerprint[:24]}-{form}"
+    cached = store.load_or_build(cache, key, build, console)
+    return _dataset(cached, name=name, kind=kind, title=f"{name} ({kind} of images)", key=key)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _shapes(cache: Path, console: Console, notice: str | None = None) -> Dataset:

@@ -1,7 +1,7 @@
 """The built-in data set: ten kinds of shapes, drawn with their signed distance functions.
 
-Ten thousand training and two thousand test images of 32x32 pixels, the same on every machine. Colour, texture,
-place, size, turn, slant and clutter are drawn independently of the class, so that only the outline tells it.
+Ten thousand training and two thousand test images of 32x32 pixels, the same on every machine. Colour,
+texture, place, size, turn, slant and clutter are drawn independently of the class: only the outline tells it.
 """
 
 from collections.abc import Callable
@@ -52,10 +52,11 @@ class Draws:
     def __init__(self, seed: int) -> None:
         self._bits = np.random.PCG64(seed)
 
-    def uniform(self, low: float, high: float, *shape: int) -> npt.NDArray[np.float64]:
+    def uniform(self, low: float, high: float, *shape: int) -> Plane:
         """Return numbers in [low, high)."""
         raw = self._bits.random_raw(int(np.prod(shape))) >> np.uint64(11)
-        return low + (high - low) * (raw * 2.0**-53).reshape(shape)
+        unit: Plane = (raw.astype(np.float64) * 2.0**-53).reshape(shape)
+        return low + (high - low) * unit
 
     def shuffled(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return `values` in random order."""
@@ -77,7 +78,7 @@ def draw(labels: npt.NDArray[np.int64], draws: Draws) -> npt.NDArray[np.uint8]:
     image = _textured(ground_colour, draws)
     image = _cluttered(image, draws)
 
-    radius = draws.uniform(6.5, 11.5, n)
+    radius = draws.uniform(8.0, 12.5, n)
     x, y = _canonical(n, radius, draws)
     distance = np.empty_like(x)  # in pixels, negative inside
     for label, name in enumerate(CLASSES):
@@ -97,8 +98,8 @@ def _colours(n: int, draws: Draws) -> tuple[npt.NDArray[np.float64], npt.NDArray
     """Return two colours an image, (n, 1, 1, 3) each, at least a visible step apart."""
     ground = draws.uniform(0.1, 0.9, n, 3)
     away = draws.uniform(-1, 1, n, 3)
-    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
-    step = draws.uniform(0.35, 0.75, n, 1)
+    away = away / np.maximum(np.sqrt(np.square(away).sum(axis=1, keepdims=True)), 1e-6)
+    step = draws.uniform(0.45, 0.9, n, 1)
     # Turned towards the middle of the colour cube where the step would leave it.
     away = np.where((ground + step * away > 1) | (ground + step * away < 0), -away, away)
     shape = np.clip(ground + step * away, 0, 1)
@@ -127,7 +128,7 @@ def _cluttered(image: npt.NDArray[np.float64], draws: Draws) -> npt.NDArray[np.f
     """Lay small dots and bars over the ground, under the shape."""
     n = len(image)
     x, y = _grid()
-    for _ in range(4):
+    for _ in range(3):
         centre_x, centre_y = draws.uniform(-16, 16, 2, n, 1, 1)
         turn = draws.uniform(0, np.pi, n, 1, 1)
         half = draws.uniform(0, 4.5, n, 1, 1)  # 0: a dot; longer: a bar
@@ -144,7 +145,7 @@ def _scratched(image: npt.NDArray[np.float64], draws: Draws) -> npt.NDArray[np.f
     x, y = _grid()
     turn = draws.uniform(0, np.pi, n, 1, 1)
     across = np.cos(turn) * x + np.sin(turn) * y - draws.uniform(-12, 12, n, 1, 1)
-    present = draws.uniform(0, 1, n, 1, 1) < 0.3
+    present = draws.uniform(0, 1, n, 1, 1) < 0.2
     cover = np.where(present, _cover(np.abs(across) - draws.uniform(0.3, 0.9, n, 1, 1)), 0)
     image += cover[..., None] * (draws.uniform(0, 1, n, 1, 1, 3) - image)
     return image
@@ -152,11 +153,11 @@ def _scratched(image: npt.NDArray[np.float64], draws: Draws) -> npt.NDArray[np.f
 
 def _canonical(n: int, radius: npt.NDArray[np.float64], draws: Draws) -> tuple[Plane, Plane]:
     """Return each pixel's place in its shape's own frame, where the shape has radius 1 and stands upright."""
-    room = np.maximum(SIZE / 2 - radius, 2.0)[:, None, None]
+    room = np.maximum(SIZE / 2 - radius, 0.0)[:, None, None]
     x, y = _grid()
     x = x - room * draws.uniform(-1, 1, n, 1, 1)
     y = y - room * draws.uniform(-1, 1, n, 1, 1)
-    turn = draws.uniform(0, 2 * np.pi, n, 1, 1)
+    turn = draws.uniform(-np.pi / 4, np.pi / 4, n, 1, 1)
     x, y = np.cos(turn) * x + np.sin(turn) * y, -np.sin(turn) * x + np.cos(turn) * y
     x = x + draws.uniform(-0.18, 0.18, n, 1, 1) * y
     stretch = draws.uniform(0.9, 1.1, n, 1, 1)
@@ -176,7 +177,8 @@ def _magnified(coarse: Plane) -> Plane:
     k = coarse.shape[1]
     place = np.linspace(0, k - 1, SIZE)
     weights = np.maximum(1 - np.abs(place[:, None] - np.arange(k)), 0)  # (32, k)
-    return np.einsum("ik,nkl,jl->nij", weights, coarse, weights, optimize=True)
+    stretched: Plane = weights @ coarse @ weights.T
+    return stretched
 
 
 def _cover(distance: Plane) -> Plane:

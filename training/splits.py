@@ -6,7 +6,7 @@ import numpy.typing as npt
 from training.errors import TrainingError
 
 SPLIT_SEED = 20_240_917
-"""Seed of the validation split: fixed, apart from `--seed`, so that all runs are judged on the same images."""
+"""Seed of the validation split: fixed, apart from `--seed`: all runs are judged on the same images."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -42,8 +42,8 @@ def holdout(labels: npt.ArrayLike, fraction: float = 0.1, seed: int = SPLIT_SEED
 def subset(indices: npt.ArrayLike, labels: npt.ArrayLike, n: int, seed: int) -> Indices:
     """Choose `n` of `indices`, every class in proportion.
 
-    The choice for n images is contained in the choice for more of them with the same seed, so that runs of growing
-    budgets see growing sets.
+    The choice for n images is contained in the choice for more of them with the same seed, so that runs of
+    growing budgets see growing sets.
 
     Args:
         indices: (M,) where to choose from, positions in `labels`.
