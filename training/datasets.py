@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from training import archives, images, shapes
+from training import archives, cifar10, images, shapes
 from training import cache as store
+from training.download import DownloadError
 from training.errors import DataError
 from training.progress import advancing, say
 from training.splits import SPLIT_SEED, holdout, subset
@@ -71,7 +72,7 @@ def load(
     """Find, check and decode a data set once; later calls map the cached pixels.
 
     Args:
-        data: "cifar10", "shapes", or the path of a folder or an archive of `train/<class>/*` and
+        data: None, "cifar10", "shapes", or the path of a folder or an archive of `train/<class>/*` and
             `test/<class>/*` images.
         cache: Folder of the decoded data sets.
         resize: Bring every image of a folder or archive to `resize` x `resize` pixels.
@@ -82,11 +83,26 @@ def load(
         DataError: The data set cannot be used; one line says what, where and the way out.
     """
     console = Console(stderr=True) if console is None else console
+    if resize is not None and data in (None, "cifar10", "shapes"):
+        raise DataError(f"--resize {resize}: only for a folder or an archive; {data or 'cifar10'} is 32x32")
     if data == "shapes":
         return _shapes(cache, console)
     if data is not None and data != "cifar10":
         return _images(data, Path(data).expanduser(), resize, cache, console)
-    raise DataError(f"--data {data}: not known yet")
+    try:
+        return _cifar10(cache, root, console)
+    except DownloadError as error:
+        if data is not None:
+            raise DataError(f"--data cifar10: {error}; put {cifar10.SOURCE.filename} into {root}") from error
+        notice = f"NOT CIFAR-10: {error}. Using the built-in drawn shapes instead."
+        say(console, notice)
+        return _shapes(cache, console, notice)
+
+
+def _cifar10(cache: Path, root: Path, console: Console) -> Dataset:
+    key = f"cifar10-{store.FORMAT}"
+    cached = store.load_or_build(cache, key, lambda scratch: cifar10.content(root, console), console)
+    return _dataset(cached, name="cifar10", kind="cifar10", title=cifar10.TITLE, key=key)
 
 
 def _images(data: str, path: Path, resize: int | None, cache: Path, console: Console) -> Dataset:
