@@ -9,22 +9,22 @@ The names load when they are first used: `python -m rfcalc --help` answers witho
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._version import __version__
+from rfcalc._version import __version__
 
 if TYPE_CHECKING:
-    from . import testing as testing
-    from .analysis import Analysis as Analysis
-    from .analysis import Row as Row
-    from .analysis import analyze as analyze
-    from .budget import Budget as Budget
-    from .budget import Limit as Limit
-    from .budget import Verdict as Verdict
-    from .budget import judge as judge
-    from .errors import RfcalcError as RfcalcError
-    from .field import Field as Field
-    from .load import load_model as load_model
-    from .rules import rule as rule
-    from .structure import Structure as Structure
+    from rfcalc import testing as testing
+    from rfcalc.analysis import Analysis as Analysis
+    from rfcalc.analysis import Row as Row
+    from rfcalc.analysis import analyze as analyze
+    from rfcalc.budget import Budget as Budget
+    from rfcalc.budget import Limit as Limit
+    from rfcalc.budget import Verdict as Verdict
+    from rfcalc.budget import judge as judge
+    from rfcalc.errors import RfcalcError as RfcalcError
+    from rfcalc.field import Field as Field
+    from rfcalc.load import load_model as load_model
+    from rfcalc.rules import rule as rule
+    from rfcalc.structure import Structure as Structure
 
 _HOME = {
     "Analysis": "analysis",

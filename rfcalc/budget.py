@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import BudgetError
+from rfcalc.errors import BudgetError
 
 if TYPE_CHECKING:
-    from .analysis import Analysis, Row
+    from rfcalc.analysis import Analysis, Row
 
 
 def _limit(default: int | bool | None, meaning: str, lowest: int = 0) -> Any:
@@ -69,7 +69,7 @@ class Budget:
         except BudgetError as error:
             raise BudgetError(f"{where}: {error}") from None
 
-    def limits(self) -> dict[str, int | bool]:
+    def limits(self) -> dict[str, Any]:
         """The limits that are set, by name."""
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: bound for name, bound in found.items() if bound is not None and bound is not False}
@@ -79,8 +79,8 @@ class Budget:
 class Limit:
     """One limit of a budget and what the network has.
 
-    `value` and `margin` are None where the limit cannot be judged; `note` then says why. Otherwise `note` names
-    the layer that the value comes from, or the one to look at first.
+    `value` and `margin` are None where the limit cannot be judged; `note` then says why. Otherwise `note`
+    names the layer that the value comes from, or the one to look at first.
     """
 
     name: str
@@ -146,9 +146,11 @@ def _judge_one(analysis: Analysis, name: str, bound: int | bool) -> Limit:
 
 def _receptive_field(analysis: Analysis) -> tuple[int | None, str]:
     field = analysis.field
-    at = f"at {analysis.field_at}"
+    if analysis.field_row is None:
+        return None, "the network has no local features: its first op has the whole image in view"
+    at = f"at {analysis.rows[analysis.field_row].name}"
     if "unknown" in field.flags:
-        return None, f"{at}: an op has no rule, so the size is not known"
+        return None, f"{at}: an op without a rule, so the size is not known"
     return min(field.size), f"{at}, an upper bound" if "upper bound" in field.flags else at
 
 
@@ -171,8 +173,8 @@ def _counted(names: Callable[[Analysis], Iterable[str]]) -> Any:
 def _holes(analysis: Analysis) -> tuple[int | None, str]:
     if "holes" not in analysis.field.flags:
         return False, ""
-    first = next((row.name for row in analysis.rows if "holes" in row.field.flags), analysis.field_at)
-    return True, f"first at {first}"
+    first = next((row.name for row in analysis.rows if "holes" in row.field.flags), "")
+    return True, f"first at {first}" if first else ""
 
 
 def _gap(analysis: Analysis) -> tuple[int | None, str]:
@@ -235,7 +237,7 @@ def read_budget(path: Path) -> Budget:
 
 
 def find_budget(start: Path) -> tuple[Budget, Path] | None:
-    """The budget of the nearest pyproject.toml with a `[tool.rfcalc]` table, in the folder `start` or above."""
+    """The budget of the nearest pyproject.toml with a `[tool.rfcalc]` table, in `start` or above it."""
     folder = start.resolve()
     for candidate in (folder, *folder.parents):
         path = candidate / "pyproject.toml"

@@ -1,7 +1,6 @@
 """What can go wrong because of what the user gave: one base class and its few kinds.
 
-The command line prints an `RfcalcError` as one line and exits with code 2. Anything else is a bug of rfcalc and
-says so.
+The command line prints an `RfcalcError` as one line and exits with code 2. Anything else is a bug of rfcalc.
 """
 
 

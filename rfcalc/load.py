@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .errors import LoadError, UsageError
-from .target import Target, import_target, importable, line_of, said
+from rfcalc.errors import LoadError, UsageError
+from rfcalc.target import Target, import_target, importable, line_of, said
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,7 +54,7 @@ def load_model(target: Target | str, arguments: Mapping[str, Any] | None = None)
 
 
 def build(target: Target, arguments: Mapping[str, Any]) -> nn.Module:
-    """`load_model` for one who holds `importable(target)` open, as a forward that imports its neighbours needs."""
+    """`load_model` for a caller who keeps `importable(target)` open: forward may import neighbours, too."""
     module = import_target(target)
     found = _named(module, target) if target.name else _chosen(module, target, arguments)
     return _built(found, target, dict(arguments))
@@ -72,8 +72,9 @@ def _named(module: ModuleType, target: Target) -> Any:
 
 
 def _chosen(module: ModuleType, target: Target, arguments: Mapping[str, Any]) -> Any:
-    nn = _nn()
-    if isinstance(getattr(module, "model", None), nn.Module):
+    import torch
+
+    if isinstance(getattr(module, "model", None), torch.nn.Module):
         return module.model
     for name in BUILDERS:
         if inspect.isroutine(getattr(module, name, None)):
@@ -90,7 +91,7 @@ def _chosen(module: ModuleType, target: Target, arguments: Mapping[str, Any]) ->
         )
     if len(classes) == 1:
         raise LoadError(_needs(classes[0], target, arguments))
-    instances = [name for name, value in vars(module).items() if isinstance(value, nn.Module)]
+    instances = [name for name, value in vars(module).items() if isinstance(value, torch.nn.Module)]
     if len(instances) == 1 and not classes:
         return getattr(module, instances[0])
     if classes or instances:
@@ -98,14 +99,15 @@ def _chosen(module: ModuleType, target: Target, arguments: Mapping[str, Any]) ->
         needs = " (the classes need arguments: --arg name=value)" if classes else ""
         raise LoadError(f"{target.place} has several models{needs}; choose one: {_either(commands)}")
     raise LoadError(
-        f"{target.place} holds no model: it needs an nn.Module instance called model, a function build_model() "
-        "or get_model(), or an nn.Module subclass"
+        f"{target.place} holds no model: it needs an nn.Module instance called model, "
+        "a function build_model() or get_model(), or an nn.Module subclass"
     )
 
 
 def _built(found: Any, target: Target, arguments: dict[str, Any]) -> nn.Module:
-    nn = _nn()
-    if isinstance(found, nn.Module):
+    import torch
+
+    if isinstance(found, torch.nn.Module):
         if arguments:
             given = ", ".join(f"--arg {name}" for name in arguments)
             raise LoadError(
@@ -127,18 +129,19 @@ def _built(found: Any, target: Target, arguments: dict[str, Any]) -> nn.Module:
         raise LoadError(
             f"{name}({_given(arguments)}) raises{line_of(error, target)}: {said(error)}"
         ) from error
-    if not isinstance(model, nn.Module):
+    if not isinstance(model, torch.nn.Module):
         raise LoadError(f"{name}() of {target.place} returns {_kind(model)}, not an nn.Module")
     return model
 
 
 def _classes(module: ModuleType) -> list[type]:
-    nn = _nn()
+    import torch
+
     return [
         value
         for name, value in vars(module).items()
         if inspect.isclass(value)
-        and issubclass(value, nn.Module)
+        and issubclass(value, torch.nn.Module)
         and value.__module__ == module.__name__
         and not name.startswith("_")
         and not inspect.isabstract(value)
@@ -146,14 +149,15 @@ def _classes(module: ModuleType) -> list[type]:
 
 
 def _candidates(module: ModuleType) -> list[str]:
-    nn = _nn()
+    import torch
+
     names = [name for name in BUILDERS if inspect.isroutine(getattr(module, name, None))]
     names += [cls.__name__ for cls in _classes(module)]
-    return names + [name for name, value in vars(module).items() if isinstance(value, nn.Module)]
+    return names + [name for name, value in vars(module).items() if isinstance(value, torch.nn.Module)]
 
 
 def _missing(found: Any, arguments: Mapping[str, Any]) -> list[str]:
-    """What keeps `found(**arguments)` from a call: parameters without a value, names that it does not take."""
+    """What keeps `found(**arguments)` from a call: parameters without a value, names it does not take."""
     try:
         parameters = inspect.signature(found).parameters
     except (ValueError, TypeError):
@@ -196,9 +200,3 @@ def _given(arguments: Mapping[str, Any]) -> str:
 
 def _kind(value: object) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
-
-
-def _nn() -> Any:
-    from torch import nn
-
-    return nn

@@ -9,27 +9,25 @@ from dataclasses import dataclass
 
 from rfcalc.trace import Graph, Node, Ref
 
-NORMS = frozenset(
-    {
-        "native_batch_norm",
-        "_native_batch_norm_legit",
-        "_native_batch_norm_legit_no_training",
-        "batch_norm",
-        "cudnn_batch_norm",
-        "native_layer_norm",
-        "native_group_norm",
-        "_fused_rms_norm",
-        "rms_norm",
-    }
-)
-ACTIVATIONS = frozenset(
-    """relu relu6 hardtanh hardswish hardsigmoid hardshrink silu gelu elu celu selu leaky_relu _prelu_kernel prelu
-    rrelu rrelu_with_noise mish sigmoid log_sigmoid_forward tanh softplus softshrink threshold clamp clamp_min
-    clamp_max mul add div exp abs sqrt""".split()
-)
-"""By the names of their ops; `mul` and its like belong to activations written by hand, such as x * sigmoid(x)."""
 
-DROPOUT = frozenset({"native_dropout", "dropout", "bernoulli", "clone", "alias", "detach"})
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+NORMS = _words(
+    "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training batch_norm "
+    "cudnn_batch_norm native_layer_norm native_group_norm rms_norm _fused_rms_norm"
+)
+
+# `mul` and its like are here for activations written by hand, such as x * sigmoid(x); they count as one only
+# when everything that they read comes from the same map.
+ACTIVATIONS = _words(
+    "relu relu6 hardtanh hardswish hardsigmoid hardshrink silu gelu elu celu selu leaky_relu _prelu_kernel "
+    "prelu rrelu rrelu_with_noise mish sigmoid log_sigmoid_forward tanh softplus softshrink threshold "
+    "clamp clamp_min clamp_max mul add sub div exp abs sqrt pow erf"
+)
+
+DROPOUT = _words("native_dropout dropout bernoulli clone alias detach")
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Structure:
         depthwise_separable: A convolution with groups = its input channels > 1 and kernel > 1, and the 1x1
             convolution that reads its result through norms, activations and dropout alone.
         dilated: Convolutions and transposed convolutions with dilation > 1 where the kernel is > 1.
-        global_average_pools: Ops that average the whole map: mean, adaptive, or with a window of the map's size.
+        global_average_pools: Ops that average the whole map: mean, adaptive, or a window of its size.
         max_pools: Max pooling of any kind, global included.
         stages: Top-level children named letters + number: the longest family that counts up from 1.
     """
@@ -93,7 +91,8 @@ def name_of(node: Node) -> str:
 
 def kernel_of(graph: Graph, node: Node) -> tuple[int, ...]:
     """Kernel of a convolution node, one entry a spatial axis."""
-    return graph.values[node.args[1].value].shape[2:]
+    weight: Ref = node.args[1]
+    return graph.values[weight.value].shape[2:]
 
 
 def _is_dilated(graph: Graph, node: Node) -> bool:
@@ -221,7 +220,7 @@ def _stages(graph: Graph) -> tuple[str, ...]:
             families.setdefault(found[1], {})[int(found[2])] = child
     longest: list[str] = []
     for members in families.values():
-        run = []
+        run: list[str] = []
         while len(run) + 1 in members:
             run.append(members[len(run) + 1])
         longest = max(longest, run, key=len)

@@ -1,8 +1,8 @@
 """What the user names, `model.py:Name` or `package.module:name`, taken apart and imported.
 
 Importing runs the file. While it runs, its own folder comes first on `sys.path`, so that it can import its
-neighbours; afterwards `sys.path` and `sys.modules` are as they were, so that the `blocks.py` beside one model never
-stands in for the `blocks.py` beside the next.
+neighbours; afterwards `sys.path` and `sys.modules` are as they were, so that the `blocks.py` beside one model
+never stands in for the `blocks.py` beside the next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from .errors import LoadError
+from rfcalc.errors import LoadError
+
+_OWN_FOLDER = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ def _why_no_file(path: Path) -> str:
 def importable(target: Target) -> Iterator[None]:
     """Put the target's folder first on the import path.
 
-    On leaving, what a file target imported from its folder is forgotten; modules of the same names from elsewhere are
-    set aside meanwhile. Installed packages and the standard library are never touched, even where the folder holds a
-    file of their name. A module target is a plain import and stays loaded.
+    On leaving, what a file target imported from its folder is forgotten; modules of the same names from
+    elsewhere are set aside meanwhile. Installed packages and the standard library are never touched, even
+    where the folder holds a file of their name. A module target is a plain import and stays loaded.
     """
     folder = target.folder.resolve()
     aside = {name: module for name, module in sys.modules.items() if target.path and _hides(name, folder)}
@@ -140,6 +142,11 @@ def _places(top: str) -> list[str]:
 
 
 def import_target(target: Target) -> ModuleType:
+    """Run the file, or import the module.
+
+    Raises:
+        LoadError: It exits, raises, or is no valid Python; the message names the line.
+    """
     try:
         return _run_file(target.path) if target.path else importlib.import_module(target.module)
     except SystemExit as error:
@@ -181,6 +188,7 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def said(error: BaseException) -> str:
+    """The kind of an exception and the first line of what it says."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
@@ -189,7 +197,8 @@ def line_of(error: BaseException, target: Target) -> str:
     """Where in the user's own files the error comes from: the innermost frame below the target's folder."""
     folder = str(target.folder.resolve())
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename.startswith(folder) and "site-packages" not in frame.filename:
+        file = Path(frame.filename)
+        if file.is_relative_to(folder) and "site-packages" not in file.parts and file.parent != _OWN_FOLDER:
             return f" at {_short(frame.filename)}:{frame.lineno}"
     return ""
 

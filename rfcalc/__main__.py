@@ -1,0 +1,8 @@
+"""`python -m rfcalc`."""
+
+import sys
+
+from rfcalc.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

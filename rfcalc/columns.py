@@ -1,0 +1,163 @@
+"""The visible table of columns: what each is called, what it says, and how one cell of it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from rfcalc.budget import nearest
+from rfcalc.errors import UsageError
+
+if TYPE_CHECKING:
+    from rfcalc.field import Field
+    from rfcalc.view import Line
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the report.
+
+    Attributes:
+        name: What --columns calls it; also its header.
+        meaning: What it says, in a line.
+        cell: The text of one cell; "" where there is nothing to say.
+        data: The cell as CSV has it: plain numbers, no separators; None: as `cell`.
+        number: Whether it is set flush right.
+        rank: What a narrow terminal keeps: the lowest ranks stay longest; None: shown only when asked for.
+    """
+
+    name: str
+    meaning: str
+    cell: Callable[[Line], str]
+    data: Callable[[Line], str] | None = None
+    number: bool = True
+    rank: int | None = None
+
+    def plain(self, line: Line) -> str:
+        """The cell for a program."""
+        return (self.data or self.cell)(line)
+
+
+def per_axis(values: Sequence[object]) -> str:
+    """One number where all axes agree, h x w where they do not; "-" where there is none."""
+    texts = ["-" if value is None else str(value) for value in values]
+    return texts[0] if len(set(texts)) == 1 else "x".join(texts)
+
+
+def extent(field: Field) -> str:
+    """The receptive field as one cell: "13", "3x5", "3..5" over phases, "image (13)" where it is global."""
+    sizes = [
+        str(largest) if smallest == largest else f"{smallest}..{largest}"
+        for smallest, largest in zip(field.size_min, field.size, strict=True)
+    ]
+    return f"image ({per_axis(sizes)})" if field.is_global else per_axis(sizes)
+
+
+def decimal(value: Fraction | int | None) -> str:
+    """An exact number as people read it: halves as decimals, other fractions as they are."""
+    if value is None:
+        return "-"
+    exact = Fraction(value)
+    if exact.denominator == 1:
+        return str(exact.numerator)
+    return str(float(exact)) if exact.denominator in (2, 4) else str(exact)
+
+
+def shape(sizes: Sequence[int]) -> str:
+    """A shape without its batch: "16x32x32"."""
+    return "x".join(map(str, sizes))
+
+
+def _holes(line: Line) -> str:
+    field = line.row.field
+    if "holes" not in field.flags:
+        return ""
+    texts = [f"{size - seen}/{size}" for size, seen in zip(field.size, field.pixels, strict=True)]
+    return per_axis(texts)
+
+
+def _missing(line: Line) -> str:
+    field = line.row.field
+    return per_axis([size - seen for size, seen in zip(field.size, field.pixels, strict=True)])
+
+
+def _flags(line: Line) -> str:
+    return ", ".join(sorted(line.row.field.flags - {"holes"}))
+
+
+def _all_flags(line: Line) -> str:
+    field = line.row.field
+    return ", ".join(sorted(field.flags | ({"global"} if field.is_global else set())))
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def _table() -> tuple[Column, ...]:
+    return (
+        Column("layer", "module path; #2: its second call", lambda line: line.row.name, number=False, rank=0),
+        Column("op", "what it does", lambda line: line.row.op, number=False, rank=4),
+        Column("output", "shape, without the batch", lambda line: shape(line.row.output_shape), rank=5),
+        Column(
+            "rf",
+            "receptive field in input pixels, h x w; a..b over phases",
+            lambda line: extent(line.row.field),
+            lambda line: per_axis(line.row.field.size),
+            rank=1,
+        ),
+        Column("jump", "input pixels per output step", lambda line: per_axis(line.row.field.jump), rank=6),
+        Column(
+            "start", "first pixel that output 0 sees", lambda line: per_axis(line.row.field.start), rank=9
+        ),
+        Column(
+            "centre",
+            "middle of what output 0 sees; pixel i has its centre at i",
+            lambda line: per_axis([decimal(value) for value in line.row.field.centre]),
+        ),
+        Column("holes", "pixels in the field that are never seen, of its extent", _holes, _missing, rank=7),
+        Column(
+            "params",
+            "parameters, those of folded norms too",
+            lambda line: _count(line.params),
+            lambda line: str(line.params),
+            rank=2,
+        ),
+        Column(
+            "macs",
+            "multiply-accumulates for one image",
+            lambda line: _count(line.macs),
+            lambda line: str(line.macs),
+            rank=3,
+        ),
+        Column(
+            "memory",
+            "bytes of the output of one image, float32",
+            lambda line: _count(line.row.activation_bytes),
+            lambda line: str(line.row.activation_bytes),
+        ),
+        Column("module", "class of the module", lambda line: line.row.module, number=False),
+        Column("flags", "what else is true of the field", _flags, _all_flags, number=False, rank=8),
+    )
+
+
+COLUMNS = {column.name: column for column in _table()}
+
+
+def chosen(names: Sequence[str]) -> list[Column]:
+    """The columns of these names, in this order.
+
+    Raises:
+        UsageError: There is no such column.
+    """
+    for name in names:
+        if name not in COLUMNS:
+            raise UsageError(f"--columns: no column {name!r}; {nearest(name, COLUMNS)}")
+    return [COLUMNS[name] for name in names]
+
+
+def default_columns() -> list[Column]:
+    """The columns that a report has when nobody chooses."""
+    return [column for column in COLUMNS.values() if column.rank is not None]

@@ -1,0 +1,85 @@
+"""Report -> JSON, schema 1 (docs/rfcalc.md): the facts under the names that they have in Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from rfcalc._version import __version__
+
+if TYPE_CHECKING:
+    from rfcalc.analysis import Row
+    from rfcalc.budget import Verdict
+    from rfcalc.field import Field
+    from rfcalc.report import Report
+
+SCHEMA = 1
+
+
+def to_json(report: Report) -> str:
+    """The report as one JSON object, every row in it, with its last newline."""
+    return json.dumps(report_object(report), indent=2, ensure_ascii=False) + "\n"
+
+
+def report_object(report: Report) -> dict[str, Any]:
+    """The report as plain lists, dicts, texts and numbers."""
+    analysis = report.analysis
+    return {
+        "schema": SCHEMA,
+        "rfcalc": __version__,
+        "target": report.target,
+        "model": report.model,
+        "mode": "train" if report.train else "eval",
+        "input_size": list(analysis.input_size),
+        "params": analysis.params,
+        "trainable_params": analysis.trainable_params,
+        "macs": analysis.macs,
+        "uncounted": list(analysis.uncounted),
+        "peak_activation_bytes": analysis.peak_activation_bytes,
+        "field": field_object(analysis.field),
+        "field_row": analysis.field_row,
+        "output": field_object(analysis.output),
+        "outputs": {name: field_object(field) for name, field in analysis.outputs.items()},
+        "structure": dataclasses.asdict(analysis.structure),
+        "verdict": verdict_object(report.verdict, report.budget_source),
+        "rows": [row_object(row) for row in analysis.rows],
+    }
+
+
+def row_object(row: Row) -> dict[str, Any]:
+    """One row."""
+    return {
+        "index": row.index,
+        "name": row.name,
+        "op": row.op,
+        "module": row.module,
+        "output_shape": list(row.output_shape),
+        "params": row.params,
+        "macs": row.macs,
+        "activation_bytes": row.activation_bytes,
+        "sources": list(row.sources),
+        "field": field_object(row.field),
+    }
+
+
+def field_object(field: Field) -> dict[str, Any]:
+    """One field; jump and centre are exact fractions as texts ("1/2"), null where there is none."""
+    return {
+        "size": list(field.size),
+        "size_min": list(field.size_min),
+        "jump": [None if value is None else str(value) for value in field.jump],
+        "start": list(field.start),
+        "centre": [None if value is None else str(value) for value in field.centre],
+        "pixels": list(field.pixels),
+        "is_global": field.is_global,
+        "flags": sorted(field.flags),
+    }
+
+
+def verdict_object(verdict: Verdict | None, source: str) -> dict[str, Any] | None:
+    """The verdict; null where there is no budget."""
+    if verdict is None:
+        return None
+    limits = [{**dataclasses.asdict(limit), "held": limit.held} for limit in verdict.limits]
+    return {"ok": verdict.ok, "budget": source, "margins": verdict.margins, "limits": limits}

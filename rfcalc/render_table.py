@@ -1,0 +1,160 @@
+"""Report -> the table for a terminal: rows, facts, verdict, in as many characters as there are."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from rfcalc.columns import Column, default_columns
+from rfcalc.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
+from rfcalc.view import Line
+
+_GAP = 2  # characters between two columns
+_NAME_AT_LEAST = 16
+
+
+def to_table(
+    report: Report,
+    lines: Sequence[Line],
+    columns: Sequence[Column] | None = None,
+    *,
+    width: int | None = None,
+    colour: bool = False,
+) -> str:
+    """Draw the table, the facts and the verdict.
+
+    Args:
+        report: The facts.
+        lines: The rows to show.
+        columns: The columns that were asked for, all of them; None: those that fit.
+        width: Characters in a line; None: what the terminal has, 80 where there is none.
+        colour: Whether to write colour codes.
+
+    Returns:
+        The text, with its last newline.
+    """
+    width = width or shutil.get_terminal_size().columns
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    shown, left_out = (list(columns), []) if columns else fit(lines, width)
+    with console.capture() as capture:
+        for part in _parts(report, lines, shown, left_out, width):
+            console.print(part)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def fit(lines: Sequence[Line], width: int) -> tuple[list[Column], list[Column]]:
+    """Choose among the default columns those that fit, the lowest ranks first.
+
+    A column without any cell is never shown. The layer's path gives way before a column goes: it is folded.
+
+    Returns:
+        The columns to show, in their order, and those for which there was no room.
+    """
+    filled = [column for column in default_columns() if any(column.cell(line) for line in lines)]
+    room, kept = width, []
+    for column in sorted(filled, key=lambda column: column.rank or 0):
+        need = _natural(column, lines)
+        if column.rank == 0:
+            need = min(need, max(_NAME_AT_LEAST, width // 4))
+        if need > room and kept:
+            break
+        room -= need + _GAP
+        kept.append(column)
+    return [column for column in filled if column in kept], [
+        column for column in filled if column not in kept
+    ]
+
+
+def _natural(column: Column, lines: Sequence[Line]) -> int:
+    return max(len(column.name), *(len(column.cell(line)) for line in lines)) if lines else len(column.name)
+
+
+def _parts(
+    report: Report, lines: Sequence[Line], shown: Sequence[Column], left_out: Sequence[Column], width: int
+) -> list[RenderableType]:
+    size = "x".join(map(str, report.analysis.input_size))
+    mode = "training" if report.train else "eval"
+    parts: list[RenderableType] = [
+        Text.assemble((report.model, "bold"), f"  input {size}  {mode} mode"),
+        _rows(lines, shown, width),
+    ]
+    if left_out:
+        names = ", ".join(column.name for column in left_out)
+        parts += [
+            Text(f"no room for: {names} (a wider terminal, --width or --columns shows them)", "dim"),
+            "",
+        ]
+    parts += [_facts(report), ""]
+    if report.verdict and report.verdict.limits:
+        parts.append(_limits(report))
+    style = (
+        "bold red" if not report.ok else "bold green" if report.verdict and report.verdict.margins else "bold"
+    )
+    return [*parts, Text(verdict_sentence(report), style), Text(CONVENTION, "dim")]
+
+
+def _rows(lines: Sequence[Line], columns: Sequence[Column], width: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    others = sum(_natural(column, lines) + _GAP for column in columns if column.name != "layer")
+    for column in columns:
+        justify = "right" if column.number else "left"
+        at_most = max(_NAME_AT_LEAST, width - others) if column.name == "layer" else None
+        table.add_column(column.name, justify=justify, overflow="fold", max_width=at_most)
+    for line in lines:
+        cells = [
+            folded(column.cell(line), width - others) if column.name == "layer" else column.cell(line)
+            for column in columns
+        ]
+        table.add_row(*cells)
+    return table
+
+
+def folded(path: str, room: int) -> str:
+    """Break a module path after its dots so that no line is longer than `room`, where a dot allows."""
+    room = max(room, _NAME_AT_LEAST)
+    parts = path.split(".")
+    done, current = [], parts[0]
+    for part in parts[1:]:
+        if len(current) + len(part) + 2 > room:
+            done.append(current + ".")
+            current = "  " + part
+        else:
+            current += "." + part
+    return "\n".join([*done, current])
+
+
+def _facts(report: Report) -> Table:
+    table = Table.grid(padding=(0, _GAP, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, sentence in facts(report):
+        table.add_row(label, sentence)
+    return table
+
+
+def _limits(report: Report) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for name in ("", "limit", "value", "margin", "where"):
+        table.add_column(name, justify="right" if name == "margin" else "left", overflow="fold")
+    assert report.verdict is not None
+    for limit in report.verdict.limits:
+        state, *texts = limit_texts(limit)
+        style = {True: "green", False: "bold red", None: "dim"}[limit.held]
+        table.add_row(Text(state, style), *texts)
+    return Padding(table, 0)

@@ -1,0 +1,113 @@
+"""Report: everything that one run of the command found out, as facts; the renderers draw it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rfcalc.analysis import Analysis
+from rfcalc.budget import Limit, Verdict, key_of
+from rfcalc.columns import extent, per_axis
+
+CONVENTION = (
+    "Receptive field in input pixels on an unbounded plane. MACs: multiply-accumulates of convolution, "
+    "transposed convolution and linear layers for one image; biases, norms and pooling are not counted."
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the command says about one network.
+
+    Attributes:
+        target: What the user named.
+        model: Class name of the network.
+        train: Whether it was analysed in training mode.
+        analysis: The facts.
+        verdict: None where there is no budget.
+        budget_source: Where the budget comes from: a file, "command line"; "" for none.
+    """
+
+    target: str
+    model: str
+    train: bool
+    analysis: Analysis
+    verdict: Verdict | None = None
+    budget_source: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against exit code 0."""
+        return self.verdict is None or self.verdict.ok
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """The totals and the structure as label and sentence, for the table and for Markdown."""
+    analysis, structure = report.analysis, report.analysis.structure
+    frozen = analysis.params - analysis.trainable_params
+    pairs = [f"{pair.depthwise} + {pair.pointwise}" for pair in structure.depthwise_separable]
+    found = [
+        ("receptive field", _field(analysis)),
+        ("parameters", f"{analysis.params:,}" + (f", {frozen:,} of them frozen" if frozen else "")),
+        ("MACs", f"{analysis.macs:,} for one image" + _uncounted(analysis)),
+        ("peak activations", f"{analysis.peak_activation_bytes:,} bytes for one image, float32"),
+        ("separable", _named(pairs, "depthwise-separable pair")),
+        ("dilated", _named(structure.dilated, "dilated layer")),
+        ("global pooling", _named(structure.global_average_pools, "global average pool")),
+        ("max pooling", _named(structure.max_pools, "max pool")),
+        ("stages", _named(structure.stages, "stage")),
+    ]
+    if len(analysis.outputs) > 1:
+        texts = [f"{name} {extent(field)}" for name, field in analysis.outputs.items()]
+        found.insert(1, ("outputs", ", ".join(texts)))
+    return found
+
+
+def limit_texts(limit: Limit) -> tuple[str, str, str, str, str]:
+    """One judged limit as texts: state, name, value against bound, margin, note."""
+    state = {True: "held", False: "BROKEN", None: "not judged"}[limit.held]
+    name, margin = key_of(limit.name), "" if limit.margin is None else f"{limit.margin:+,}"
+    if limit.value is None:
+        return state, name, f"bound {limit.bound:,}", margin, limit.note
+    if isinstance(limit.bound, bool):
+        return state, name, "yes" if limit.value else "no", margin, limit.note
+    sign = {"min": ">=", "max": "<="}.get(limit.name.partition("_")[0], "=")
+    return state, name, f"{limit.value:,} (must be {sign} {limit.bound:,})", margin, limit.note
+
+
+def verdict_sentence(report: Report) -> str:
+    """The verdict in one sentence."""
+    if report.verdict is None:
+        return "No budget: name limits on the command line or in [tool.rfcalc] of pyproject.toml."
+    broken, judged = len(report.verdict.broken), len(report.verdict.margins)
+    if not judged:
+        return f"Nothing to judge in the budget ({report.budget_source})."
+    if broken:
+        return f"Over budget: {broken} of {_plural(judged, 'limit')} broken ({report.budget_source})."
+    return f"Within budget: {_plural(judged, 'limit')} held ({report.budget_source})."
+
+
+def _field(analysis: Analysis) -> str:
+    field = analysis.field
+    if analysis.field_row is None:
+        return "no local features: the first op has the whole image in view"
+    where = analysis.rows[analysis.field_row].name
+    height = " x ".join(map(str, field.size)) if len(set(field.size)) > 1 else f"{field.size[0]}"
+    reach = f"{height} px at {where}, jump {per_axis(field.jump)}, start {per_axis(field.start)}"
+    flags = sorted(field.flags)
+    return reach + (f" ({', '.join(flags)})" if flags else "")
+
+
+def _uncounted(analysis: Analysis) -> str:
+    return f"; not counted: {', '.join(analysis.uncounted)}" if analysis.uncounted else ""
+
+
+def _named(names: Sequence[str], what: str, at_most: int = 6) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return f"{_plural(len(names), what)}: {', '.join(names[:at_most])}{more}"
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

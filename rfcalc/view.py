@@ -1,0 +1,60 @@
+"""The rows as a report shows them: norms, activations and dropout folded into the layer that they follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rfcalc.analysis import Analysis, Row
+from rfcalc.structure import ACTIVATIONS, DROPOUT, NORMS
+
+_FOLDED = NORMS | ACTIVATIONS | DROPOUT
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the report: a row and the rows folded into it, whose parameters it carries along."""
+
+    row: Row
+    folded: tuple[Row, ...] = ()
+
+    @property
+    def params(self) -> int:
+        """Parameters of the row and of what is folded into it, so that the lines add up to the total."""
+        return self.row.params + sum(row.params for row in self.folded)
+
+    @property
+    def macs(self) -> int:
+        """MACs, likewise."""
+        return self.row.macs + sum(row.macs for row in self.folded)
+
+
+def lines_of(analysis: Analysis, every_row: bool = False) -> list[Line]:
+    """Fold the rows into lines.
+
+    A norm, activation or dropout joins the layer whose output it alone reads, if it leaves the receptive
+    field as it is: a GroupNorm, which has the whole map in view, stays a line of its own.
+
+    Args:
+        analysis: The network.
+        every_row: Fold nothing.
+    """
+    rows = analysis.rows
+    if every_row:
+        return [Line(row) for row in rows]
+    readers = [0] * len(rows)
+    for row in rows:
+        for source in set(row.sources):
+            readers[source] += 1
+    head: list[int] = []  # number of the row whose line each row is on
+    folded: dict[int, list[Row]] = {}
+    for row in rows:
+        heads = {head[source] for source in row.sources}
+        name = analysis.graph.nodes[row.node].name
+        at = heads.pop() if len(heads) == 1 and name in _FOLDED else None
+        alone = all(readers[source] == 1 for source in row.sources)
+        if at is not None and alone and row.field == rows[at].field:
+            head.append(at)
+            folded.setdefault(at, []).append(row)
+        else:
+            head.append(row.index)
+    return [Line(row, tuple(folded.get(row.index, ()))) for row in rows if head[row.index] == row.index]
