@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .costs import divide, squeeze_width
 from .rules import stage_shapes
 from .spec import LayerSpec, NetSpec, OutputSpec, StageSpec
 
@@ -34,12 +35,6 @@ def net_calls(spec: NetSpec) -> dict[str, Call]:
         shape = shapes[-1]
     calls["output"] = _output_call(spec.output, shape[0], spec.classes)
     return calls
-
-
-def divide(channels: int, branches: int) -> list[int]:
-    """Divide channels over branches as evenly as possible; the first branches get what is left over."""
-    share, left = divmod(channels, branches)
-    return [share + (number < left) for number in range(branches)]
 
 
 def _stage_call(stage: StageSpec, channels: list[int]) -> Call:
@@ -75,11 +70,6 @@ def layer_call(layer: LayerSpec, channels: int) -> Call:
     if layer.order == "conv-norm-act" and layer.activation != "none":
         steps["act"] = _activation(layer, True)
     return Call("Layer", (), steps)
-
-
-def squeeze_width(layer: LayerSpec) -> int:
-    """Return the hidden units of a layer's squeeze-excite gate."""
-    return max(1, layer.width // layer.squeeze_excite)
 
 
 @dataclass(frozen=True)

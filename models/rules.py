@@ -7,6 +7,7 @@ search puts the same layers together thousands of times a second.
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .spec import LayerSpec, NetSpec, OutputSpec, StageSpec
 
 Shape = tuple[int, int, int]  # channels, height, width
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ +-]{0,99}")  # it becomes part of file names and of source text
 
 
 def check_net(net: NetSpec) -> None:
@@ -27,8 +30,8 @@ def check_net(net: NetSpec) -> None:
     from .spec import OutputSpec, StageSpec
 
     label: Any = net.name
-    if not isinstance(label, str) or not label:
-        raise SpecError(f"name: must be a text that is not empty, but got {label!r}")
+    if not isinstance(label, str) or not _NAME.fullmatch(label):
+        raise SpecError(f"name: must be up to 100 letters, digits, spaces and . _ + -, but got {label!r}")
     _check_input(net)
     shape = net.input_size
     for name, stage in net.parts():

@@ -203,7 +203,7 @@ def with_widths(spec: NetSpec, widths: Sequence[int]) -> NetSpec:
     stem, channels = spec.stem, spec.input_size[0]
     if stem.layers:
         if starts_at_input(spec.c1):
-            stem = _widened(stem, widths[0], channels)
+            stem = _widened(stem, _start_width(spec.c1, widths[0]), channels)
         channels = stem.layers[-1].width
     stages = []
     for name, stage, width in zip(STAGES, spec.stages, widths, strict=True):
@@ -222,18 +222,26 @@ def starts_at_input(stage: StageSpec) -> bool:
     return any(layer.residual == index + 1 for index, layer in enumerate(stage.layers))
 
 
+def _start_width(stage: StageSpec, width: int) -> int:
+    """Return the channels that a shortcut from the stage's input needs when the stage is `width` wide."""
+    end = next(layer for index, layer in enumerate(stage.layers) if layer.residual == index + 1)
+    return _scaled(end, stage.layers[-1].width, width)
+
+
+def _scaled(layer: LayerSpec, old: int, new: int) -> int:
+    """Return the width of a layer, in the ratio that it has to its stage, which goes from `old` to `new`."""
+    if layer.width == old:
+        return new
+    step = layer.groups if isinstance(layer.groups, int) else 1
+    return max(step, round(layer.width * new / old / step) * step)
+
+
 def _widened(stage: StageSpec, width: int, channels: int) -> StageSpec:
     """Return the stage with its last layer `width` wide, reading `channels`."""
     old = stage.layers[-1].width
     layers = []
     for layer in stage.layers:
-        if layer.groups == "depthwise":
-            new = channels
-        elif layer.width == old:
-            new = width
-        else:
-            step = layer.groups if isinstance(layer.groups, int) else 1
-            new = max(step, round(layer.width * width / old / step) * step)
+        new = channels if layer.groups == "depthwise" else _scaled(layer, old, width)
         layers.append(layer if new == layer.width else replace(layer, width=new))
         channels = new
     return StageSpec(tuple(layers))

@@ -1,0 +1,136 @@
+"""What a spec costs and sees, from closed forms: parameters, MACs, receptive field, memory. No torch.
+
+The tests compare every figure with the built network: parameters and MACs with torch, all with rfcalc.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from .costs import layer_costs, output_costs
+from .errors import SpecError
+from .fields import PIXELS, through_layer, union
+from .rules import Shape, stage_shapes
+from .spec import LayerSpec, NetSpec, StageSpec
+
+FLOAT32_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of a network, by the conventions of rfcalc; pairs are (height, width).
+
+    Attributes:
+        params: Trainable parameters (the grammar has no others).
+        macs: Multiply-accumulates of convolutions and linear layers, one image.
+        receptive_field: Extent in input pixels on the unbounded plane of what one unit of the last features
+            before global pooling sees, the largest over the phases; squeeze-excite gates left out.
+        jump: Input pixels for each step of those features.
+        start: First pixel that their unit 0 sees; negative: inside the padding.
+        peak_activation_bytes: Largest sum of float32 tensors alive at once, one image, the input included.
+        depthwise_separable: Depthwise convolutions whose result a 1x1 convolution reads through norms,
+            activations and dropout alone.
+        dilated: Convolutions with dilation > 1 and kernel > 1.
+    """
+
+    params: int
+    macs: int
+    receptive_field: tuple[int, int]
+    jump: tuple[Fraction, Fraction]
+    start: tuple[int, int]
+    peak_activation_bytes: int
+    depthwise_separable: int
+    dilated: int
+
+
+def figures(spec: NetSpec, input_size: Shape | None = None) -> Figures:
+    """Return the figures of a spec without building it.
+
+    Args:
+        spec: The network.
+        input_size: Channels, height and width of an image; None: the spec's own.
+
+    Raises:
+        SpecError: A stage shrinks an image of this size to nothing, or its channels are not the spec's.
+    """
+    shape = _checked(spec, input_size)
+    field = PIXELS
+    params = macs = elements = pairs = dilated = 0
+    pending = False  # the current features are a normed, activated copy of a depthwise convolution's result
+    for name, stage in spec.parts():
+        shapes = stage_shapes(name, stage, shape)
+        held = _held(stage)
+        fields = [field]
+        for index, layer in enumerate(stage.layers):
+            channels, height, width = shapes[index]
+            costs = layer_costs(layer, channels, height, width, index in held[index])
+            params += costs.params
+            macs += costs.macs
+            outside = sum(_elements(shapes[start]) for start in held[index] if start != index)
+            elements = max(elements, costs.elements + outside)
+            field = through_layer(field, layer)
+            if layer.residual:
+                field = union(field, fields[index + 1 - layer.residual])
+            fields.append(field)
+            found, pending = _pairs(layer, channels, pending)
+            pairs += found
+            dilated += _dilated(layer, channels)
+        shape = shapes[-1]
+    costs = output_costs(spec.output, *shape, spec.classes)
+    pairs += pending and spec.output.kind == "conv-gap"
+    size, jump, start = field.size, field.jump, field.lows[0]
+    return Figures(
+        params=params + costs.params,
+        macs=macs + costs.macs,
+        receptive_field=(size, size),
+        jump=(jump, jump),
+        start=(start, start),
+        peak_activation_bytes=FLOAT32_BYTES * max(elements, costs.elements),
+        depthwise_separable=pairs,
+        dilated=dilated,
+    )
+
+
+def _checked(spec: NetSpec, input_size: Shape | None) -> Shape:
+    if input_size is None:
+        return spec.input_size
+    if input_size[0] != spec.input_size[0]:
+        raise SpecError(
+            f"input_size: {spec.name} reads {spec.input_size[0]} channels, but got {input_size!r}"
+        )
+    return input_size
+
+
+def _held(stage: StageSpec) -> list[frozenset[int]]:
+    """Return for each layer the layers whose inputs must outlive its first step, for shortcuts."""
+    spans = [(end + 1 - layer.residual, end) for end, layer in enumerate(stage.layers) if layer.residual]
+    return [
+        frozenset(start for start, end in spans if start <= index <= end)
+        for index in range(len(stage.layers))
+    ]
+
+
+def _elements(shape: Shape) -> int:
+    return shape[0] * shape[1] * shape[2]
+
+
+def _pairs(layer: LayerSpec, channels: int, pending: bool) -> tuple[int, bool]:
+    """Return how many depthwise-separable pairs a layer completes, and whether its output waits for one."""
+    mixes = layer.gated or layer.kind == "depthwise_separable"  # a 1x1 follows the layer's first convolution
+    pointwise = layer.kernel == 1 and layer.kind == "conv" and layer.group_count(channels) == 1
+    depthwise = (
+        layer.kind == "depthwise_separable"
+        or (
+            layer.kind in ("conv", "dilated") and layer.group_count(channels) == channels and layer.kernel > 1
+        )
+    ) and channels > 1
+    found = (pending and pointwise) + (depthwise and mixes)
+    pending = depthwise and not mixes and not layer.residual and not layer.squeeze_excite
+    return found, pending
+
+
+def _dilated(layer: LayerSpec, channels: int) -> int:
+    if layer.kind == "split":
+        return sum(branch.dilation > 1 and branch.kernel > 1 for branch in layer.branches)
+    return int(layer.dilation > 1 and layer.kernel > 1)
