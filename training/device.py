@@ -1,0 +1,114 @@
+"""Where to compute, and in which precision and memory layout."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from training.errors import TrainingError
+from training.recipe import Recipe
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def resolve(device: str) -> torch.device:
+    """Turn "auto" or a device's name into a device that is there.
+
+    Raises:
+        TrainingError: There is no such device here.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise TrainingError(f"there is no device {device!r}; choose one of {', '.join(DEVICES)}") from error
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(found.type, False):
+        raise TrainingError(f"device {device!r} is not available here; use --device cpu, or auto")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise TrainingError(
+            f"device {device!r} is not there: this machine has {torch.cuda.device_count()} GPUs"
+        )
+    return found
+
+
+class Normalise:
+    """Turns uint8 images into what the network reads, on the device."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
+        self._mean = torch.tensor(mean, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        self._scale = 1 / torch.tensor(std, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        self._device = device
+
+    def __call__(self, images: torch.Tensor, memory_format: torch.memory_format) -> torch.Tensor:
+        """Return (B, 3, H, W) float32 with mean 0 and deviation 1 a channel over the data set."""
+        images = images.to(self._device, non_blocking=True)
+        result = images.to(torch.float32, memory_format=memory_format)
+        return result.sub_(self._mean).mul_(self._scale)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """Return the context of a forward pass in `precision`; norms, loss and weights stay in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def memory_format(layout: str) -> torch.memory_format:
+    """Return torch's own name of a recipe's layout."""
+    return torch.channels_last if layout == "channels_last" else torch.contiguous_format
+
+
+def settle(
+    recipe: Recipe,
+    model: nn.Module,
+    image_size: tuple[int, int],
+    device: torch.device,
+    *,
+    deterministic: bool = False,
+) -> Recipe:
+    """Replace "auto" in a recipe's precision and layout by what trains this network fastest here.
+
+    On a CPU it is measured with a few steps of a copy (about a second), because no rule holds: bfloat16 wins
+    where plain convolutions dominate and loses with depthwise ones. Elsewhere, and in deterministic runs, a
+    fixed rule decides.
+    """
+    precisions = ("float32", "bfloat16") if recipe.precision == "auto" else (recipe.precision,)
+    layouts = ("channels_last", "contiguous") if recipe.layout == "auto" else (recipe.layout,)
+    choices = [(precision, layout) for precision in precisions for layout in layouts]
+    if device.type == "cuda":
+        bf16 = "bfloat16" in precisions and torch.cuda.is_bf16_supported(including_emulation=False)
+        chosen = ("bfloat16" if bf16 else precisions[0], layouts[0])
+    elif len(choices) == 1 or deterministic or device.type != "cpu":
+        chosen = choices[0]
+    else:
+        chosen = _fastest(choices, model, (recipe.batch_size, 3, *image_size))
+    return dataclasses.replace(recipe, precision=chosen[0], layout=chosen[1])
+
+
+def _fastest(choices: list[tuple[str, str]], model: nn.Module, shape: tuple[int, ...]) -> tuple[str, str]:
+    device = torch.device("cpu")
+    # A private stream of random numbers: the choice must not move the run's own.
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    seconds = dict.fromkeys(choices, float("inf"))
+    networks = {
+        choice: copy.deepcopy(model).to(memory_format=memory_format(choice[1])).train() for choice in choices
+    }
+    with torch.random.fork_rng(devices=[]):
+        for _ in range(4):  # interleaved, and the least of each: other programs slow all of them alike
+            for choice, network in networks.items():
+                began = time.perf_counter()
+                with autocast(device, choice[0]):
+                    logits = network(images.to(memory_format=memory_format(choice[1])))
+                    loss = F.cross_entropy(logits.flatten(1), torch.zeros(shape[0], dtype=torch.int64))
+                loss.backward()  # type: ignore[no-untyped-call]
+                seconds[choice] = min(seconds[choice], time.perf_counter() - began)
+    return min(choices, key=seconds.__getitem__)

@@ -1,0 +1,122 @@
+"""Accuracy, loss and confusion of a network on samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from training.device import Normalise, resolve
+from training.errors import TrainingError
+from training.samples import Samples
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a network says of N images of C classes."""
+
+    accuracy: float
+    """Share of right answers, 0-1."""
+    loss: float
+    """Mean cross-entropy, without label smoothing."""
+    labels: npt.NDArray[np.int64]
+    """(N,)"""
+    probabilities: npt.NDArray[np.float32]
+    """(N, C), each row sums to 1."""
+    confusion: npt.NDArray[np.int64]
+    """(C, C) counts: row the true class, column the answer."""
+
+    @property
+    def predictions(self) -> npt.NDArray[np.int64]:
+        """(N,) the answers."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def confidence(self) -> npt.NDArray[np.float32]:
+        """(N,) probability of the answer."""
+        return np.asarray(self.probabilities.max(axis=1), dtype=np.float32)
+
+    @property
+    def per_class(self) -> npt.NDArray[np.float64]:
+        """(C,) accuracy on the images of each class; NaN for a class without images."""
+        counts = self.confusion.sum(axis=1)
+        right = np.diagonal(self.confusion).astype(np.float64)
+        accuracy = np.full(len(counts), np.nan)
+        np.divide(right, counts, out=accuracy, where=counts > 0)
+        return accuracy
+
+
+def evaluate(
+    model: nn.Module, samples: Samples, *, device: str = "cpu", batch_size: int = 500, flip: bool = False
+) -> Evaluation:
+    """Evaluate `model` in float32; its device and mode are left as they were found.
+
+    Args:
+        model: Takes (B, 3, H, W), returns (B, C) logits.
+        samples: At least one image.
+        device: "cpu", "cuda", "mps" or "auto".
+        batch_size: Images at a time.
+        flip: Average the probabilities of each image and its mirror image: test-time augmentation, a figure
+            of its own kind that is never to be mixed with the plain accuracy.
+
+    Raises:
+        TrainingError: The network's classes are not as many as the samples'.
+    """
+    place = resolve(device)
+    normalise = Normalise(samples.mean, samples.std, place)
+    homes = {parameter.device for parameter in model.parameters()}
+    if homes - {place}:
+        model = model.to(place)
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    rows = []
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(samples), batch_size):
+                images = torch.from_numpy(np.ascontiguousarray(samples.images[start : start + batch_size]))
+                batch = normalise(images.permute(0, 3, 1, 2), torch.channels_last)
+                probabilities = logits_of(model, batch, len(samples.classes)).softmax(dim=1)
+                if flip:
+                    mirrored = logits_of(model, batch.flip(3), len(samples.classes)).softmax(dim=1)
+                    probabilities = (probabilities + mirrored) / 2
+                rows.append(probabilities.cpu())
+    finally:
+        for module, training in modes:
+            module.training = training
+        if len(homes) == 1 and homes - {place}:
+            model.to(homes.pop())
+    return _judge(torch.cat(rows), samples)
+
+
+def logits_of(model: nn.Module, batch: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return the network's (B, classes) float32 logits.
+
+    Raises:
+        TrainingError: It returns something else.
+    """
+    output = model(batch)
+    if not isinstance(output, torch.Tensor) or output.shape != (len(batch), classes):
+        shown = (
+            f"shape {tuple(output.shape[1:])}" if isinstance(output, torch.Tensor) else type(output).__name__
+        )
+        raise TrainingError(f"the network answers with {shown} an image, but the data has {classes} classes")
+    return output.float()
+
+
+def _judge(probabilities: torch.Tensor, samples: Samples) -> Evaluation:
+    labels = torch.from_numpy(np.array(samples.labels))
+    classes = len(samples.classes)
+    # Clamped at the smallest float: a probability that underflows is a large loss, not an infinite one.
+    chosen = probabilities.gather(1, labels[:, None]).clamp_min(torch.finfo(torch.float32).tiny)
+    pairs = labels * classes + probabilities.argmax(dim=1)
+    confusion = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).numpy()
+    return Evaluation(
+        accuracy=float(np.trace(confusion) / len(samples)),
+        loss=float(-chosen.double().log().mean()),
+        labels=labels.numpy(),
+        probabilities=probabilities.numpy(),
+        confusion=confusion,
+    )

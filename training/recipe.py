@@ -1,0 +1,163 @@
+"""Recipe: everything that defines how a network is trained, JSON both ways, and the named recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from training.errors import TrainingError
+
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("one-cycle", "cosine")
+POLICIES = ("none", "mild", "assignment", "strong")
+PRECISIONS = ("auto", "float32", "bfloat16")
+LAYOUTS = ("auto", "channels_last", "contiguous")
+
+
+class RecipeError(TrainingError, ValueError):
+    """A value in a recipe that cannot be; the text names the key, the value and the rule."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train; what to train, on what, and with which seed stand elsewhere.
+
+    What depends on the length of the run (warm-up, EMA, the ramp of mixup) is given as a share of it, so that
+    `dataclasses.replace(recipe, epochs=4)` is a good recipe still.
+
+    Raises:
+        RecipeError: A value breaks its rule.
+    """
+
+    name: str
+    epochs: int
+    """Passes over the training images."""
+    batch_size: int
+    """Images a step; the last, smaller batch of an epoch is left out (another shuffle comes)."""
+    optimizer: str = "sgd"
+    """"sgd" (Nesterov) or "adamw"."""
+    learning_rate: float
+    """The highest."""
+    weight_decay: float = 0.0
+    """On kernels and matrices alone, never on norms and biases."""
+    momentum: float = 0.9
+    """Of SGD; the first beta of AdamW."""
+    schedule: str = "one-cycle"
+    """Down to zero by the last step: "one-cycle" in a straight line, "cosine" along half a cosine."""
+    warmup: float = 0.2
+    """Share of all steps in which the learning rate climbs, from a twenty-fifth, in a straight line."""
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    """Horizon of the exponential moving average of the weights, as a share of all steps; 0: no average."""
+    policy: str = "mild"
+    """Augmentation by name, see `training.augment`."""
+    mixup: float = 0.0
+    """Largest share of the second image at the end of the ramp (Tiniest's form); 0: none."""
+    clip: float = 0.0
+    """Largest norm of the gradient; 0: as it comes."""
+    precision: str = "auto"
+    """"float32", "bfloat16" (autocast), or "auto": what trains this network faster on this device."""
+    layout: str = "auto"
+    """Of images and kernels in memory: "channels_last", "contiguous", or "auto" likewise."""
+
+    def __post_init__(self) -> None:
+        for key, (holds, rule) in _RULES.items():
+            value = getattr(self, key)
+            if not _is(_KINDS[key], value) or not holds(value):
+                raise RecipeError(f"recipe {self.name!r}: `{rule}` must hold, but got {key}={value!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain strings and numbers."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Recipe:
+        """Build the recipe from parsed JSON.
+
+        Raises:
+            RecipeError: Not an object, an unknown or a missing key, or a value that breaks its rule.
+        """
+        if not isinstance(value, dict):
+            raise RecipeError(f"a recipe must be a JSON object, got {type(value).__name__}")
+        where = f"recipe {value.get('name', '?')!r}"
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for key in value:
+            if key not in fields:
+                raise RecipeError(f"{where}: unknown key {key!r}; known are {', '.join(fields)}")
+        for key, field in fields.items():
+            if key not in value and field.default is dataclasses.MISSING:
+                raise RecipeError(f"{where}: the key {key!r} is missing")
+        return cls(**value)
+
+
+def _is(kind: type, value: Any) -> bool:
+    # bool is an int to Python, not to a reader of the recipe; an int is a fine float.
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _one_of(key: str, allowed: tuple[str, ...]) -> tuple[typing.Callable[[Any], bool], str]:
+    return (lambda value: value in allowed), f"{key} in {{{', '.join(allowed)}}}"
+
+
+# NaN fails every comparison, so each rule is written as one that must hold.
+_RULES: dict[str, tuple[typing.Callable[[Any], bool], str]] = {
+    "name": (lambda value: value != "", 'name != ""'),
+    "epochs": (lambda value: value >= 1, "epochs >= 1"),
+    "batch_size": (lambda value: value >= 2, "batch_size >= 2"),
+    "optimizer": _one_of("optimizer", OPTIMIZERS),
+    "learning_rate": (lambda value: 0 < value <= 1000, "0 < learning_rate <= 1000"),
+    "weight_decay": (lambda value: 0 <= value < 1, "0 <= weight_decay < 1"),
+    "momentum": (lambda value: 0 <= value < 1, "0 <= momentum < 1"),
+    "schedule": _one_of("schedule", SCHEDULES),
+    "warmup": (lambda value: 0 <= value < 1, "0 <= warmup < 1 (a share of the run)"),
+    "label_smoothing": (lambda value: 0 <= value < 1, "0 <= label_smoothing < 1"),
+    "ema": (lambda value: 0 <= value < 1, "0 <= ema < 1 (a share of the run)"),
+    "policy": _one_of("policy", POLICIES),
+    "mixup": (lambda value: 0 <= value <= 0.5, "0 <= mixup <= 0.5"),
+    "clip": (lambda value: 0 <= value < float("inf"), "0 <= clip < infinity"),
+    "precision": _one_of("precision", PRECISIONS),
+    "layout": _one_of("layout", LAYOUTS),
+}
+_KINDS: dict[str, type] = typing.get_type_hints(Recipe)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="fast",
+            epochs=12,
+            batch_size=128,
+            learning_rate=0.2,
+            weight_decay=2e-4,
+            label_smoothing=0.05,
+            ema=0.02,
+        ),
+        Recipe(
+            name="standard",
+            epochs=60,
+            batch_size=128,
+            learning_rate=0.2,
+            weight_decay=5e-4,
+            warmup=0.15,
+            label_smoothing=0.05,
+            ema=0.02,
+        ),
+        # After Tiniest (section A2 of the literature): AdamW, high rate, long cosine, mixup on a ramp.
+        Recipe(
+            name="record",
+            epochs=200,
+            batch_size=256,
+            optimizer="adamw",
+            learning_rate=0.01,
+            weight_decay=0.02,
+            schedule="cosine",
+            warmup=0.02,
+            ema=0.02,
+            mixup=0.5,
+        ),
+    )
+}

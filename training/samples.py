@@ -1,0 +1,71 @@
+"""Samples: the images that a run trains or is judged on, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from training.datasets import Dataset, Split
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Images with their labels, and what is needed to normalise them.
+
+    Raises:
+        TrainingError: Shapes or types do not fit together, there is no image, or a label names no class.
+    """
+
+    images: npt.NDArray[np.uint8]
+    """(N, H, W, 3), RGB."""
+    labels: npt.NDArray[np.int64]
+    """(N,) positions in `classes`."""
+    classes: tuple[str, ...]
+    mean: tuple[float, float, float]
+    """Per channel, 0-255: subtracted on the device."""
+    std: tuple[float, float, float]
+    """Per channel, 0-255: divided by on the device."""
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
+            raise TrainingError(
+                f"images must be uint8 of shape (N, H, W, 3), got {self.images.dtype} of {self.images.shape}"
+            )
+        if self.labels.shape != self.images.shape[:1]:
+            raise TrainingError(
+                f"{len(self.images)} images need as many labels, got shape {self.labels.shape}"
+            )
+        if not len(self.labels):
+            raise TrainingError("there are no images to train or to evaluate on")
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= len(self.classes):
+            raise TrainingError(f"labels run from {low} to {high}, but there are {len(self.classes)} classes")
+        if not min(self.std) > 0:
+            raise TrainingError(
+                f"the images cannot be normalised: a channel never changes, std is {self.std}"
+            )
+
+    @classmethod
+    def of(cls, split: Split, indices: npt.ArrayLike | None, dataset: Dataset) -> Samples:
+        """Take `indices` of `split` (None: all) with the classes and the normalisation of `dataset`."""
+        if indices is None:
+            images, labels = split.images, split.labels
+        else:
+            chosen = np.asarray(indices, dtype=np.int64)
+            images, labels = split.images[chosen], split.labels[chosen]
+        # Copied out of the memory map: every epoch reads every image, in random order.
+        return cls(np.array(images), np.array(labels), dataset.classes, dataset.mean, dataset.std)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of every image."""
+        return self.images.shape[1], self.images.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.labels)
