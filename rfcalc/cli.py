@@ -1,7 +1,7 @@
 """The command line: arguments -> load -> analyze -> judge -> render.
 
 Exit code 0: analysed, every limit holds; 1: a limit is broken, or `--verify` found a disagreement; 2: could
-not analyse, or wrong usage. Only the report goes to stdout; errors, and whatever the loaded file prints, go to
+not analyse, or wrong usage. Only the report goes to stdout; errors, and what the loaded file prints, go to
 stderr.
 """
 

@@ -67,7 +67,8 @@ def fit(lines: Sequence[Line], width: int) -> tuple[list[Column], list[Column]]:
         The columns to show, in their order, and those for which there was no room.
     """
     filled = [column for column in default_columns() if any(column.cell(line) for line in lines)]
-    room, kept = width, []
+    room = width
+    kept: list[Column] = []
     for column in sorted(filled, key=lambda column: column.rank or 0):
         need = _natural(column, lines)
         if column.rank == 0:
@@ -151,7 +152,7 @@ def _facts(report: Report) -> Table:
 def _limits(report: Report) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for name in ("", "limit", "value", "margin", "where"):
-        table.add_column(name, justify="right" if name == "margin" else "left", overflow="fold")
+        table.add_column(name, justify=("right" if name == "margin" else "left"), overflow="fold")
     assert report.verdict is not None
     for limit in report.verdict.limits:
         state, *texts = limit_texts(limit)
