@@ -78,7 +78,7 @@ class SearchRecord(Record):
     state: str
     """"running", "finished", "exhausted" (no new candidate was left) or "stopped"."""
     stage: str
-    """Where it is or stopped: "trials", "finalists", "winner", "done"."""
+    """Where it is or where it stopped: "trials", "finalists", "winner", "done"."""
     started: str
     """ISO 8601, UTC."""
     seconds: float
@@ -90,6 +90,8 @@ class SearchRecord(Record):
     """Name of the spec whose widths are searched."""
     wanted: int
     """Trials asked for."""
+    settings: dict[str, Any]
+    """What `--resume` continues with: epochs, subsets, data, everything that defines the search."""
     budget: dict[str, Any]
     dataset: DatasetFacts
     environment: Environment
