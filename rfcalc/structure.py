@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from rfcalc.trace import Graph, Node, Ref
+from rfcalc.graph import Graph, Node, Ref
 
 
 def _words(text: str) -> frozenset[str]:
