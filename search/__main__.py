@@ -1,0 +1,128 @@
+"""`python -m search`: find, train and explain the best network that fits the budget."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.arguments import parse
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rich.console import Console
+
+    from records.search import SearchRecord
+    from search.prepare import Plan
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells use it."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit code: 0 done, 2 it could not be done, 130 stopped."""
+    options = parse(arguments)
+    # Some seconds of imports: only now, when the flags are known to be sound.
+    from rich.console import Console
+
+    from models.errors import SpecError
+    from records.codec import RecordError
+    from rfcalc import RfcalcError
+    from search.errors import SearchError
+    from search.session import Stopped
+    from training.errors import TrainingError
+
+    console = Console(highlight=False)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        return _search(options, console)
+    except Stopped:
+        return STOPPED
+    except KeyboardInterrupt:
+        return STOPPED
+    except (SearchError, TrainingError, SpecError, RecordError, RfcalcError, OSError) as error:
+        if options.debug:
+            raise
+        errors.print(f"search: error: {error}", markup=False)
+        return 2
+
+
+def _search(options: "argparse.Namespace", console: "Console") -> int:
+    from search.display import Display
+    from search.prepare import prepare
+    from search.session import Stopped, run
+
+    plan = prepare(options, console)
+    _announce(plan, console)
+    try:
+        with Display(console) as display:
+            record = run(plan, display)
+    except Stopped:
+        console.print(f"stopped; what is finished is kept. Continue with: {_resume_command(plan)}")
+        raise
+    _conclude(plan, record, console)
+    return 0
+
+
+def _announce(plan: "Plan", console: "Console") -> None:
+    """Say what will be done, on what, for how long."""
+    from rich.markup import escape
+
+    from search.forecast import forecast
+
+    settings, dataset = plan.settings, plan.dataset
+    if dataset.notice:
+        console.print(escape(dataset.notice), style="bold yellow")
+    height, width = dataset.image_size
+    finished = sum(record.state != "failed" for record in plan.folder.trials())
+    expected = forecast(plan, settings.trials - finished)
+    console.print(
+        f"data      {escape(dataset.title)}, {len(dataset.classes)} classes of {height}x{width} pixels"
+    )
+    console.print(
+        f"network   widths of {escape(settings.base)!r}, recipe {settings.recipe}, on {settings.device}"
+    )
+    console.print(
+        f"folder    {escape(str(plan.folder.path))}"
+        + (f" (resumed, {finished} trials are there)" if finished else "")
+    )
+    console.print(
+        f"expects   about {expected.seconds / 60:.0f} minutes at {expected.images_per_second:,.0f} images/s "
+        f"and {expected.disk_bytes / 1e6:.0f} MB of disk"
+    )
+
+
+def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
+    """Show the outcome and write the report."""
+    from records.run import RunRecord
+    from reports.page import write_search_report
+    from search.display import counts_line, finalists_table, percent, trials_table
+
+    trials = plan.folder.trials()
+    winner = RunRecord.read(plan.folder.best / "run.json")
+    report = write_search_report(plan.folder.path)
+    console.print(trials_table(trials))
+    console.print(finalists_table(record.finalists, record.winner))
+    console.print(counts_line(record))
+    console.print(
+        f"winner: trial {record.winner}, {winner.params:,} parameters, {winner.macs / 1e6:.1f} M MACs, "
+        f"receptive field {min(winner.receptive_field)}"
+    )
+    console.print(
+        f"test accuracy {percent(winner.test_accuracy)} on {winner.dataset.test_images:,} images of "
+        f"{winner.dataset.title}, after {len(winner.epochs)} epochs; one run",
+        style="bold",
+        markup=False,
+    )
+    if winner.dataset.notice:
+        console.print(winner.dataset.notice, style="bold yellow", markup=False)
+    console.print(f"wrote {plan.folder.best / 'model.py'}, best.safetensors and {report}", markup=False)
+
+
+def _resume_command(plan: "Plan") -> str:
+    out = plan.folder.path.parent
+    where = "" if out == Path("runs/search") else f" --out {out}"
+    return f"python -m search --resume --name {plan.folder.path.name}{where}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

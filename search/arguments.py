@@ -1,0 +1,88 @@
+"""The command line of `python -m search`; parsed before anything slow is imported."""
+
+import argparse
+from pathlib import Path
+
+EPILOG = """\
+Every proposal is checked against the budget ([tool.rfcalc] in pyproject.toml) before any training. All
+choices are made on validation images held out of train; the winner alone meets the test images, once.
+Without --data, CIFAR-10 is used where it is present or can be downloaded, otherwise the built-in shapes.
+Ctrl-C stops; the same command with --resume continues."""
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse the arguments; a mistake prints one line to stderr and exits with 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search",
+        description="Find, train and explain the best small network that fits the budget.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--trials",
+        type=_positive,
+        metavar="N",
+        help="candidates that fit the budget and are trained (default 50)",
+    )
+    data = parser.add_argument_group("data")
+    add = data.add_argument
+    add(
+        "--data",
+        metavar="D",
+        help="cifar10, shapes, or a folder or archive of train/<class>/* and test/<class>/*",
+    )
+    add("--cache", type=Path, metavar="DIR", help="where decoded images are kept (default data/cache)")
+    add("--resize", type=_positive, metavar="N", help="bring every image to N x N pixels")
+    stages = parser.add_argument_group("the stages (defaults depend on the device and the data)")
+    add = stages.add_argument
+    add("--epochs", type=_positive, metavar="N", help="epochs of a trial")
+    add("--subset", type=_positive, metavar="N", help="training images of a trial")
+    add("--finalists", type=_positive, metavar="N", help="best trials that are trained longer")
+    add("--final-epochs", type=_positive, metavar="N", help="epochs of a finalist")
+    add("--final-subset", type=_positive, metavar="N", help="training images of a finalist")
+    add(
+        "--winner-epochs",
+        type=_positive,
+        metavar="N",
+        help="epochs of the winner, on train and validation together",
+    )
+    how = parser.add_argument_group("how")
+    add = how.add_argument
+    add("--base", metavar="SPEC", help="preset or spec.json whose widths are searched (default by device)")
+    add("--recipe", help="training recipe by name (default fast)")
+    add("--seed", type=_natural, metavar="N", help="seed of proposals and trainings (default 0)")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), help="default auto")
+    add("--jobs", type=_positive, metavar="N", help="networks that train at the same time (default 1)")
+    add("--storage", metavar="URL", help="RDB of the study (default SQLite in the run folder)")
+    where = parser.add_argument_group("where")
+    add = where.add_argument
+    add("--out", type=Path, default=Path("runs/search"), metavar="DIR", help="default runs/search")
+    add("--name", type=_name, help="folder below --out (default: date and time; with --resume the newest)")
+    add("--resume", action="store_true", help="continue a search; --trials may be raised")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    return _whole(text, at_least=1)
+
+
+def _natural(text: str) -> int:
+    return _whole(text, at_least=0)
+
+
+def _whole(text: str, at_least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+    if value < at_least:
+        raise argparse.ArgumentTypeError(f"must be at least {at_least}, got {value}")
+    return value
+
+
+def _name(text: str) -> str:
+    if not text or text.startswith(".") or any(character in text for character in '/\\:*?"<>|\0'):
+        raise argparse.ArgumentTypeError(f"a plain folder name is needed, got {text!r}")
+    return text

@@ -1,0 +1,121 @@
+"""What a search writes beside its trials: search.json, and the winner under best/."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rfcalc
+from models.source import standalone_source
+from models.spec import NetSpec
+from records.environment import describe
+from records.files import write_json, write_text
+from records.run import DatasetFacts
+from records.search import STATES, Finalist, LimitRecord, SearchRecord, TrialRecord
+from search.gate import Gate
+from search.prepare import Plan
+from training.datasets import holdout
+
+
+@dataclass
+class Chronicle:
+    """Keeps search.json and trials.csv up to date while the search goes on."""
+
+    plan: Plan
+    facts: DatasetFacts
+    gate: Gate
+    command: str
+    stage: str = "trials"
+    finalists: tuple[Finalist, ...] = ()
+    winner: int | None = None
+    importances: dict[str, float] = field(default_factory=dict)
+    verdict: tuple[LimitRecord, ...] = ()
+    _clock: float = field(default_factory=time.monotonic)
+    _started: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+    def __post_init__(self) -> None:
+        """Describe the machine once: git and the package metadata take a moment."""
+        self._environment = describe(self.plan.settings.device)
+
+    def record(
+        self, records: list[TrialRecord], state: str = "running", reason: str | None = None
+    ) -> SearchRecord:
+        """Return the search as it stands."""
+        plan, previous = self.plan, self.plan.previous
+        rejections = Counter(previous.rejections if previous else {}) + self.gate.rejections
+        counts = Counter(record.state for record in records)
+        return SearchRecord(
+            name=plan.folder.path.name,
+            state=state,
+            stage=self.stage,
+            started=previous.started if previous else self._started,
+            seconds=round(time.monotonic() - self._clock + (previous.seconds if previous else 0.0), 1),
+            command=previous.command if previous else self.command,
+            seed=plan.settings.seed,
+            sampler="tpe",
+            base=plan.settings.base,
+            wanted=plan.settings.trials,
+            settings=plan.settings.to_json(),
+            budget=dict(self.gate.budget.limits()),
+            dataset=self.facts,
+            environment=self._environment,
+            trials={**{name: counts[name] for name in STATES}, "rejected": sum(rejections.values())},
+            rejections=dict(rejections.most_common()),
+            importances=self.importances,
+            finalists=self.finalists,
+            winner=self.winner,
+            verdict=self.verdict,
+            reason=reason,
+        )
+
+    def keep(self, records: list[TrialRecord], state: str = "running", reason: str | None = None) -> None:
+        """Write the files."""
+        self.plan.folder.keep_search(self.record(records, state, reason), records)
+
+
+def dataset_facts(plan: Plan) -> DatasetFacts:
+    """Return what search.json says of the images; the training images are those of a trial."""
+    dataset, settings = plan.dataset, plan.settings
+    train, validation = holdout(dataset.train.labels)
+    return DatasetFacts(
+        name=dataset.name,
+        kind=dataset.kind,
+        title=dataset.title,
+        fingerprint=dataset.fingerprint,
+        classes=dataset.classes,
+        image_size=dataset.image_size,
+        train_images=min(len(train), settings.subset or len(train)),
+        validation_images=len(validation),
+        test_images=len(dataset.test),
+        mean=dataset.mean,
+        std=dataset.std,
+        notice=dataset.notice,
+    )
+
+
+def write_network(folder: Path, spec: NetSpec) -> None:
+    """Write best/spec.json and the standalone best/model.py."""
+    write_json(folder / "spec.json", spec.to_json())
+    write_text(folder / "model.py", standalone_source(spec))
+
+
+def judge(
+    spec_file: Path, budget: rfcalc.Budget, input_size: tuple[int, int, int]
+) -> tuple[LimitRecord, ...]:
+    """Judge the network that best/model.py builds, not the one that was meant."""
+    analysis = rfcalc.analyze(rfcalc.load_model(str(spec_file)), input_size=input_size)
+    verdict = rfcalc.judge(analysis, budget)
+    return tuple(
+        LimitRecord(
+            name=limit.name,
+            limit=_shown(limit.bound),
+            value="not judged" if limit.value is None else _shown(limit.value),
+            margin=float(limit.margin or 0),
+            holds=limit.held,
+        )
+        for limit in verdict.limits
+    )
+
+
+def _shown(value: int | bool) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:,}"

@@ -1,0 +1,100 @@
+"""The run folder of a search: its name, its lock, its trial records."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from records.files import write_json
+from records.search import SearchRecord, TrialRecord, write_trials_csv
+from search.errors import SearchError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/search/<name>/` and what lies in it."""
+
+    path: Path
+
+    @property
+    def search_json(self) -> Path:
+        """The SearchRecord."""
+        return self.path / "search.json"
+
+    @property
+    def best(self) -> Path:
+        """The winner: spec, source, weights, run record, pictures."""
+        return self.path / "best"
+
+    def storage(self) -> str:
+        """Return the URL of the study's own database."""
+        # Three slashes and an absolute path: the URL stays right whatever the working directory is.
+        return f"sqlite:///{(self.path / 'study.db').resolve()}"
+
+    def keep(self, trial: TrialRecord, stage: str = "trials") -> None:
+        """Write a trial's record; from here on it cannot get lost."""
+        write_json(self.path / stage / f"{trial.number}-{trial.attempt}.json", trial.to_json())
+
+    def trials(self, stage: str = "trials") -> list[TrialRecord]:
+        """Read the records of a stage, in the order of number and attempt.
+
+        Raises:
+            RecordError: One cannot be read; the error names the file.
+        """
+        records = [
+            TrialRecord.read(path) for path in (self.path / stage).glob("*.json") if path.name[0] != "."
+        ]
+        return sorted(records, key=lambda record: (record.number, record.attempt))
+
+    def keep_search(self, record: SearchRecord, trials: list[TrialRecord]) -> None:
+        """Replace search.json and trials.csv."""
+        write_trials_csv(self.path / "trials.csv", trials)
+        write_json(self.search_json, record.to_json())
+
+
+def newest(out: Path) -> RunFolder | None:
+    """Return the search folder below `out` that was written last."""
+    found = sorted((path.stat().st_mtime, path.parent) for path in out.glob("*/search.json"))
+    return RunFolder(found[-1][1]) if found else None
+
+
+def make(path: Path) -> RunFolder:
+    """Create the folder, and find out now rather than after the first trial that it cannot be written.
+
+    Raises:
+        SearchError: It cannot be written.
+    """
+    try:
+        (path / "trials").mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SearchError(
+            f"--out {path.parent}: cannot be written ({reason}); choose another folder"
+        ) from error
+    return RunFolder(path)
+
+
+@contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Hold the folder for one driver; the system lets go of the lock however the driver ends.
+
+    Raises:
+        SearchError: Another driver holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: no advisory locks of this kind; SQLite's own still guard the study
+        yield
+        return
+    with (folder.path / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SearchError(
+                f"{folder.path}: another process is driving this search; wait, or choose another --name"
+            ) from error
+        yield

@@ -1,0 +1,54 @@
+"""What crosses the line between the driver and its workers: specs, recipes and records, nothing else."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from records.codec import Record
+from records.run import EpochRecord
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """Which images a worker trains on; it opens them itself."""
+
+    data: str
+    """What `training.datasets.load` takes."""
+    cache: str
+    resize: int | None
+    images: int | None
+    """Size of the stratified subset of the training split; None takes all of it."""
+    subset_seed: int
+
+
+@dataclass(frozen=True)
+class Job(Record):
+    """Train one network and score it on the validation split.
+
+    (number, attempt) names it: a result that arrives twice is the same result.
+    """
+
+    number: int
+    attempt: int
+    spec: dict[str, Any]
+    recipe: dict[str, Any]
+    seed: int
+    data: DataRequest
+
+
+@dataclass(frozen=True)
+class Outcome(Record):
+    """How a job ended."""
+
+    number: int
+    attempt: int
+    state: str
+    """"complete", "pruned" (the driver said stop) or "failed"."""
+    seconds: float
+    epochs: tuple[EpochRecord, ...] = field(default=())
+    reason: str | None = None
+    """One line, for a failed job."""
+
+    @property
+    def score(self) -> float | None:
+        """Validation accuracy after the last epoch, 0-1."""
+        return self.epochs[-1].val_accuracy if self.epochs else None

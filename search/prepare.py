@@ -1,0 +1,175 @@
+"""From the command line to a search that can start: its folder, its settings, its data, its base network."""
+
+import argparse
+import json
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from rich.console import Console
+
+from models.net import build
+from models.presets import PRESETS
+from models.spec import NetSpec
+from records.search import SearchRecord
+from search import folder as folders
+from search.errors import SearchError
+from search.folder import RunFolder
+from search.settings import STAGES, Settings, defaults
+from training import datasets, device
+from training.datasets import Dataset
+from training.recipe import RECIPES
+
+TRIALS = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search that can start, or go on."""
+
+    folder: RunFolder
+    settings: Settings
+    dataset: Dataset
+    base: NetSpec
+    previous: SearchRecord | None
+    """What an earlier session left, when this one resumes it."""
+
+
+def prepare(options: argparse.Namespace, console: Console) -> Plan:
+    """Check everything that can be wrong before anything is trained or written.
+
+    Raises:
+        SearchError: A flag cannot be met.
+        TrainingError: The data set or the device cannot be used.
+        RecordError: The search to resume cannot be read.
+    """
+    path = _locate(options, console)
+    previous = SearchRecord.read(path / "search.json") if (path / "search.json").is_file() else None
+    if previous is None:
+        settings, dataset, base = _fresh(options, console)
+    else:
+        settings = _resumed(previous, options)
+        dataset = _load(settings.data, Path(settings.cache), settings.resize, console)
+        if dataset.fingerprint != previous.dataset.fingerprint:
+            raise SearchError(
+                f"{path}: was searched on {previous.dataset.title}, whose images were others than those of "
+                f"--data {settings.data} now; choose another --name"
+            )
+        # Whatever the stand-in was told at the start holds for the whole search.
+        dataset = replace(dataset, notice=previous.dataset.notice)
+        base = base_spec(settings.base, dataset)
+    return Plan(folders.make(path), settings, dataset, base, previous)
+
+
+def base_spec(name: str, dataset: Dataset) -> NetSpec:
+    """Return the preset `name`, or the spec in the file of that name, for images and classes of `dataset`.
+
+    Raises:
+        SearchError: There is neither.
+        SpecError: The network cannot take such images.
+    """
+    if name in PRESETS:
+        spec = PRESETS[name]
+    elif name.endswith(".json"):
+        try:
+            spec = NetSpec.from_json(json.loads(Path(name).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise SearchError(f"--base {name}: cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise SearchError(f"--base {name}: {error}") from error
+    else:
+        raise SearchError(f"--base {name}: {_choose(name, PRESETS)}, or a spec.json")
+    height, width = dataset.image_size
+    return replace(spec, input_size=(3, height, width), classes=len(dataset.classes))
+
+
+def _locate(options: argparse.Namespace, console: Console) -> Path:
+    """Return the folder of the run: a new one, or one to resume."""
+    out: Path = options.out
+    if not options.resume:
+        path = out / (options.name or time.strftime("%Y%m%d-%H%M%S"))
+        if path.exists():
+            raise SearchError(f"{path} exists; continue it with --resume, or choose another --name")
+        return path
+    if options.name is not None:
+        path = out / options.name
+    else:
+        newest = folders.newest(out)
+        path = newest.path if newest else out / time.strftime("%Y%m%d-%H%M%S")
+    if not (path / "search.json").is_file():
+        console.print(f"nothing to resume in {path}; starting afresh", style="yellow", highlight=False)
+    return path
+
+
+def _fresh(options: argparse.Namespace, console: Console) -> tuple[Settings, Dataset, NetSpec]:
+    recipe = options.recipe or "fast"
+    if recipe not in RECIPES:
+        raise SearchError(f"--recipe {recipe}: {_choose(recipe, RECIPES)}")
+    where = device.resolve(options.device or "auto")
+    cache = options.cache or Path("data/cache")
+    dataset = _load(options.data, cache, options.resize, console)
+    stages = defaults(where.type, dataset.kind)
+    stages |= {name: value for name in STAGES if (value := getattr(options, name)) is not None}
+    base_name = options.base or ("tiny" if where.type == "cpu" else "residual")
+    base = base_spec(base_name, dataset)
+    settled = device.settle(RECIPES[recipe], build(base), dataset.image_size, where)
+    settings = Settings.from_json(
+        {
+            "schema": Settings.SCHEMA,
+            # What was found, not what was asked for: a resumed search must not find something else.
+            "data": dataset.kind if dataset.kind in ("cifar10", "shapes") else options.data,
+            "cache": str(cache),
+            "resize": options.resize,
+            "base": base_name,
+            "recipe": recipe,
+            "device": where.type,
+            "seed": options.seed or 0,
+            "jobs": options.jobs or 1,
+            "storage": options.storage,
+            "trials": options.trials or TRIALS,
+            "precision": settled.precision,
+            "layout": settled.layout,
+            **stages,
+        }
+    )
+    return settings, dataset, base
+
+
+def _resumed(previous: SearchRecord, options: argparse.Namespace) -> Settings:
+    """Return the stored settings; trials may be raised, jobs and cache may change, nothing else."""
+    settings = Settings.from_json(previous.settings, "search.json, settings")
+    for name in ("data", "resize", "base", "recipe", "seed", "storage", *STAGES):
+        asked = getattr(options, name)
+        if asked is not None and asked != getattr(settings, name):
+            flag = "--" + name.replace("_", "-")
+            raise SearchError(
+                f"{flag} {asked}: the search {previous.name!r} was started with {getattr(settings, name)}; "
+                "leave the flag out, or choose another --name"
+            )
+    if options.device not in (None, "auto", settings.device):
+        raise SearchError(
+            f"--device {options.device}: the search {previous.name!r} runs on {settings.device}"
+        )
+    device.resolve(settings.device)
+    if options.trials is not None and options.trials < settings.trials:
+        raise SearchError(
+            f"--trials {options.trials}: the search {previous.name!r} has {settings.trials}; raise it"
+        )
+    return replace(
+        settings,
+        trials=options.trials or settings.trials,
+        jobs=options.jobs or settings.jobs,
+        cache=str(options.cache or settings.cache),
+    )
+
+
+def _load(data: str | None, cache: Path, resize: int | None, console: Console) -> Dataset:
+    return datasets.load(data, cache=cache, resize=resize, console=console)
+
+
+def _choose(word: str, known: Collection[str]) -> str:
+    near = get_close_matches(word, list(known), 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"unknown; {hint}choose one of {', '.join(known)}"

@@ -1,0 +1,75 @@
+"""Everything that defines a search; `--resume` continues with the same, but for the number of trials."""
+
+from dataclasses import dataclass, replace
+
+from records.codec import Record
+from training.recipe import RECIPES, Recipe
+
+
+@dataclass(frozen=True)
+class Settings(Record):
+    """What was asked for, and what the defaults of the device filled in."""
+
+    data: str
+    """What `training.datasets.load` takes: "cifar10", "shapes" or a path."""
+    cache: str
+    resize: int | None
+    base: str
+    """A preset's name or the path of a spec.json."""
+    recipe: str
+    device: str
+    """"cpu", "cuda" or "mps"; resolved, never "auto"."""
+    seed: int
+    jobs: int
+    storage: str | None
+    """RDB URL of the study; None: SQLite in the run folder."""
+    trials: int
+    epochs: int
+    """Epochs of a trial."""
+    subset: int | None
+    """Training images of a trial; None: all."""
+    finalists: int
+    final_epochs: int
+    final_subset: int | None
+    winner_epochs: int
+    """Epochs of the winner, on training and validation images together."""
+    precision: str
+    """Of every training, settled once by measuring the base network: trials stay comparable."""
+    layout: str
+    """Likewise: "channels_last" or "contiguous"."""
+
+    @property
+    def trial_recipe(self) -> Recipe:
+        """How a trial is trained."""
+        return replace(self._settled, epochs=self.epochs)
+
+    @property
+    def final_recipe(self) -> Recipe:
+        """How a finalist is trained."""
+        return replace(self._settled, epochs=self.final_epochs)
+
+    @property
+    def winner_recipe(self) -> Recipe:
+        """How the winner is trained."""
+        return replace(self._settled, epochs=self.winner_epochs)
+
+    @property
+    def _settled(self) -> Recipe:
+        return replace(RECIPES[self.recipe], precision=self.precision, layout=self.layout)
+
+
+# Measured on 2 CPU cores so that the first command ends within 10 minutes on `shapes` and 30 on CIFAR-10
+# (docs/results/search.md); a GPU takes all images.
+STAGES = ("epochs", "subset", "finalists", "final_epochs", "final_subset", "winner_epochs")
+_DEFAULTS: dict[tuple[str, str], tuple[int | None, ...]] = {
+    ("cpu", "shapes"): (3, 3_000, 3, 5, None, 12),
+    ("cpu", "images"): (4, 5_000, 3, 6, 15_000, 16),
+    ("gpu", "shapes"): (6, None, 3, 16, None, 40),
+    ("gpu", "images"): (10, None, 5, 30, None, 150),
+}
+
+
+def defaults(device: str, kind: str) -> dict[str, int | None]:
+    """Return the budget of each stage for a device ("cpu", "cuda", "mps") and a kind of data set."""
+    values = _DEFAULTS["cpu" if device == "cpu" else "gpu", "shapes" if kind == "shapes" else "images"]
+    return dict(zip(STAGES, values, strict=True))

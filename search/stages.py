@@ -1,0 +1,239 @@
+"""The driver: trials, then finalists. It asks, checks, submits and tells; workers only train."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import optuna
+from optuna.trial import TrialState
+
+from models.spec import NetSpec
+from records.search import Finalist, TrialRecord
+from search.display import Display, percent
+from search.errors import SearchError
+from search.executor import EpochDone, Event, Executor, JobDone
+from search.folder import RunFolder
+from search.gate import Admission, Gate
+from search.job import DataRequest, Job, Outcome
+from search.sampler import ExhaustedError, trial_seed
+from search.settings import Settings
+from search.space import WidthSpace
+from search.study import tell
+from training.recipe import Recipe
+
+FAILURES_IN_A_ROW = 10
+"""After so many the fault is the set-up's, not the networks'."""
+HEARTBEAT = 1.0
+"""Seconds after which the driver looks around though nothing happened."""
+
+
+@dataclass
+class Driver:
+    """One driver owns a search."""
+
+    settings: Settings
+    folder: RunFolder
+    space: WidthSpace
+    gate: Gate
+    study: optuna.Study
+    executor: Executor
+    display: Display
+    keep: Callable[[list[TrialRecord]], None]
+    """Called with all records after each trial: writes search.json and trials.csv."""
+
+    def run_trials(self) -> bool:
+        """Train candidates until the wanted number is complete or pruned.
+
+        Returns:
+            Whether the space was exhausted before.
+
+        Raises:
+            SearchError: `FAILURES_IN_A_ROW` trials failed one after the other.
+        """
+        records = self.folder.trials()
+        counted = sum(record.state != "failed" for record in records)
+        self.display.stage("trials", self.settings.trials, counted)
+        failures: list[str] = []
+        running: dict[int, _Candidate] = {}
+        exhausted = False
+        while True:
+            while self.executor.free and not exhausted and counted + len(running) < self.settings.trials:
+                candidate = self._propose(running)
+                if candidate is None:
+                    exhausted = True
+                    break
+                running[candidate.trial.number] = candidate
+                self.executor.submit(candidate.job)
+            if not running:
+                return exhausted
+            for event in self.executor.wait(HEARTBEAT):
+                candidate = running[event.job.number]
+                if isinstance(event, EpochDone):
+                    self._weigh(candidate, event)
+                    continue
+                del running[event.job.number]
+                record = candidate.record(event.outcome)
+                # The record first: a trial that has one is finished, whatever happens before the study knows.
+                self.folder.keep(record)
+                tell(self.study, record)
+                records.append(record)
+                if record.state == "failed":
+                    failures.append(record.reason or "")
+                    self.display.say(f"trial {record.number} failed: {record.reason}", style="yellow")
+                else:
+                    failures.clear()
+                    counted += 1
+                    self.display.advance(_note(record, records))
+                self.keep(records)
+                if len(failures) == FAILURES_IN_A_ROW:
+                    raise SearchError(
+                        f"{FAILURES_IN_A_ROW} trials in a row failed, the last one with: {failures[-1]}"
+                    )
+
+    def run_finalists(self) -> list[Finalist]:
+        """Train the best trials again, longer, and return them, the best first.
+
+        Raises:
+            SearchError: No trial was completed, or no finalist.
+        """
+        best = sorted(
+            (
+                record
+                for record in self.folder.trials()
+                if record.state == "complete" and record.score is not None
+            ),
+            key=lambda record: (-(record.score or 0), record.number),
+        )[: self.settings.finalists]
+        if not best:
+            raise SearchError(
+                "no trial was completed, there is nothing to choose from; trials.csv has the reasons"
+            )
+        ended = {
+            record.number: record for record in self.folder.trials("finalists") if record.state == "complete"
+        }
+        todo = [record for record in best if record.number not in ended]
+        self.display.stage("finalists", len(best), len(best) - len(todo))
+        for trial, outcome in self._train_all(todo):
+            record = replace(
+                trial,
+                state=outcome.state,
+                recipe=self.settings.final_recipe.to_json(),
+                score=outcome.score,
+                seconds=outcome.seconds,
+                epochs=outcome.epochs,
+                reason=outcome.reason,
+            )
+            self.folder.keep(record, "finalists")
+            if record.state == "complete":
+                ended[record.number] = record
+                self.display.advance(f"trial {record.number}: {percent(record.score)}")
+            else:
+                self.display.say(f"finalist {record.number} failed: {record.reason}", style="yellow")
+        chosen = [_finalist(trial, ended[trial.number]) for trial in best if trial.number in ended]
+        if not chosen:
+            raise SearchError("every finalist failed; see the reasons in the folder finalists/")
+        return sorted(chosen, key=lambda finalist: (-finalist.score, finalist.number))
+
+    def _propose(self, running: Iterable[int]) -> "_Candidate | None":
+        """Return a candidate that fits and is new, or None when there is none left."""
+        try:
+            trial = self.study.ask(self.space.distributions)
+        except ExhaustedError:
+            for orphan in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if orphan.number not in running:
+                    self.study.tell(orphan.number, state=TrialState.FAIL)
+            return None
+        spec = self.space.spec(trial.params)
+        job = self._job(trial.number, spec.to_json(), self.settings.trial_recipe, self.settings.subset)
+        return _Candidate(trial, spec, self.gate.judge(spec), job)
+
+    def _weigh(self, candidate: "_Candidate", event: EpochDone) -> None:
+        """Report the epoch to the study, and let the trial go on unless it is hopeless."""
+        accuracy = event.epoch.val_accuracy
+        assert accuracy is not None  # every job has validation images
+        candidate.trial.report(accuracy, event.epoch.epoch)
+        last = event.epoch.epoch >= self.settings.epochs
+        self.executor.answer(event.job, go_on=last or not candidate.trial.should_prune())
+
+    def _train_all(self, trials: list[TrialRecord]) -> Iterator[tuple[TrialRecord, Outcome]]:
+        """Train `trials` with the finalists' budget; yield each with its outcome as it ends."""
+        waiting = list(trials)
+        running: dict[int, TrialRecord] = {}
+        recipe = self.settings.final_recipe
+        while waiting or running:
+            while waiting and self.executor.free:
+                trial = waiting.pop(0)
+                running[trial.number] = trial
+                self.executor.submit(self._job(trial.number, trial.spec, recipe, self.settings.final_subset))
+            events: Iterable[Event] = self.executor.wait(HEARTBEAT)
+            for event in events:
+                if isinstance(event, JobDone):
+                    yield running.pop(event.job.number), event.outcome
+                else:
+                    self.display.note(
+                        f"trial {event.job.number} epoch {event.epoch.epoch}/{recipe.epochs}: "
+                        f"{percent(event.epoch.val_accuracy)}"
+                    )
+                    self.executor.answer(event.job, go_on=True)
+
+    def _job(self, number: int, spec: dict[str, object], recipe: Recipe, images: int | None) -> Job:
+        settings = self.settings
+        return Job(
+            number=number,
+            attempt=1,
+            spec=spec,
+            recipe=recipe.to_json(),
+            seed=trial_seed(settings.seed, number),
+            data=DataRequest(settings.data, settings.cache, settings.resize, images, settings.seed),
+        )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A proposal that was admitted."""
+
+    trial: optuna.Trial
+    spec: NetSpec
+    admission: Admission
+    job: Job
+
+    def record(self, outcome: Outcome) -> TrialRecord:
+        reason = outcome.reason
+        if outcome.state == "pruned":
+            reason = f"below the median of the other trials after epoch {len(outcome.epochs)}"
+        return TrialRecord(
+            number=self.job.number,
+            attempt=self.job.attempt,
+            state=outcome.state,
+            spec=self.job.spec,
+            recipe=self.job.recipe,
+            seed=self.job.seed,
+            values=dict(self.trial.params),
+            params=self.admission.params,
+            macs=self.admission.macs,
+            receptive_field=self.admission.receptive_field,
+            margins=self.admission.margins,
+            score=outcome.score,
+            seconds=outcome.seconds,
+            epochs=outcome.epochs,
+            reason=reason,
+        )
+
+
+def _note(record: TrialRecord, records: list[TrialRecord]) -> str:
+    best = max((each.score or 0 for each in records if each.state == "complete"), default=None)
+    return f"trial {record.number} {record.state} at {percent(record.score)}, best {percent(best)}"
+
+
+def _finalist(trial: TrialRecord, longer: TrialRecord) -> Finalist:
+    assert longer.score is not None
+    assert trial.score is not None
+    return Finalist(
+        number=trial.number,
+        score=longer.score,
+        trial_score=trial.score,
+        params=trial.params,
+        macs=trial.macs,
+        receptive_field=trial.receptive_field,
+        epochs=len(longer.epochs),
+        seconds=longer.seconds,
+    )

@@ -1,0 +1,85 @@
+"""The Optuna study behind a search; one driver owns it."""
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+
+from records.search import TrialRecord
+from search.errors import SearchError
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+PRUNER_STARTUP_TRIALS = 8
+"""Trials that run to the end before any is compared with them."""
+
+
+def open_study(name: str, storage: str, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    """Open or create the study.
+
+    A trial is pruned when its accuracy after an epoch, the first one aside, is below the median of the others
+    at that epoch.
+
+    Raises:
+        SearchError: The storage cannot be reached.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return optuna.create_study(
+            study_name=name,
+            storage=storage,
+            sampler=sampler,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=PRUNER_STARTUP_TRIALS, n_warmup_steps=1),
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except (SQLAlchemyError, StorageInternalError, ImportError) as error:
+        raise SearchError(f"--storage: the study cannot be opened ({_plain(error, storage)})") from error
+
+
+def settle(study: optuna.Study, records: Sequence[TrialRecord]) -> int:
+    """Bring the study in line with the records after a break; return how many trials are run again.
+
+    A record is written before the study is told. So a trial that the study still holds as running either has
+    its record and is told now, or died with the driver: it is closed, and its proposal is enqueued once.
+    """
+    ended = {record.number: record for record in records}
+    again = 0
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.number in ended:
+            tell(study, ended[trial.number])
+            continue
+        study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params:
+            study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
+            again += 1
+    return again
+
+
+def tell(study: optuna.Study, record: TrialRecord) -> None:
+    """Tell the study how a trial ended."""
+    if record.state == "complete":
+        study.tell(record.number, record.score)
+    elif record.state == "pruned":
+        study.tell(record.number, state=TrialState.PRUNED)
+    else:
+        study.tell(record.number, state=TrialState.FAIL)
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """Return the share of each dimension in the spread of the scores (PED-ANOVA), largest first.
+
+    Empty where Optuna cannot say: too few complete trials, or all alike.
+    """
+    try:
+        return dict(optuna.importance.get_param_importances(study))
+    except (ValueError, RuntimeError, ZeroDivisionError):
+        return {}
+
+
+def _plain(error: BaseException, storage: str) -> str:
+    """Return the error's first line without the URL, which may hold a password."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line.replace(storage, "the storage URL")
