@@ -1,0 +1,207 @@
+"""report.html: one file that tells a whole run, needs no network, and is the same for the same run folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from records.files import write_text
+from records.run import RunRecord
+from records.search import TrialRecord
+from reports import network, results, sections, tables
+from reports.errors import ReportError
+from reports.html import Markup, document, element, table
+from reports.runs import SearchRun, TrainRun, open_search
+from reports.table import duration, millions
+
+PAGE = "report.html"
+_Told = Sequence[tuple[str | None, Markup | None]]
+
+
+def write_search_report(folder: Path, output: Path | None = None) -> Path:
+    """Write the page of a search.
+
+    Its `best/model.py` is loaded, so run, to draw the network: report on folders whose source you trust.
+
+    Args:
+        folder: `runs/search/<name>`; one that still runs or broke off gives a page of what there is.
+        output: Where to; `report.html` in the folder by default. Written whole or not at all.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        ReportError: The folder is no search, a record in it cannot be read, or the page cannot be written.
+    """
+    path = output or folder / PAGE
+    return _write(path, search_page(open_search(folder)))
+
+
+def write_train_report(run: TrainRun, output: Path | None = None) -> Path:
+    """Write the page of a training run; as `write_search_report`."""
+    return _write(output or run.folder / PAGE, train_page(run))
+
+
+def search_page(run: SearchRun) -> str:
+    """Return the page of a search as text."""
+    scored, best = bool(run.scored), run.best
+    unfinished = run.record.state in ("running", "stopped")
+    title = f"Search {run.record.name}"
+    body = [
+        *(results.banner("Not finished" if unfinished else "Note", note) for note in run.notes),
+        results.data_banner(run.record.dataset),
+        element("h1", title),
+        sections.lead(run),
+        sections.key_figures(run),
+    ]
+    told = [
+        ("Budget and verdict", sections.budget(run)),
+        ("The winner", sections.winner(run)),
+        (None, sections.tools(run) if scored else None),
+        ("Accuracy against cost", sections.accuracy_and_cost(run) if scored else None),
+        ("Learning curves", sections.curves() if scored else None),
+        ("What matters", sections.importance(run) if scored else None),
+        ("Dimensions", sections.dimensions() if scored else None),
+        ("Trials", sections.trials(run) if run.trials else None),
+        ("Rejected and failed", sections.rejected(run)),
+        ("Finalists", sections.finalists(run)),
+        ("Class by class", results.classes(best.record, "winner") if best else None),
+        ("Mistakes", results.mistakes(best) if best else None),
+        ("How to reproduce it", sections.reproduce(run)),
+    ]
+    return _page(title, "search report", body, told, search_data(run))
+
+
+def train_page(run: TrainRun) -> str:
+    """Return the page of a training run as text."""
+    record = run.record
+    title = f"Training run {record.name}"
+    facts = [
+        results.accuracy_words(record),
+        ("Parameters", f"{record.params:,}", "every unique parameter"),
+        ("Receptive field", f"{min(record.receptive_field)} px", "before global pooling"),
+        ("MACs", millions(record.macs), "convolution and linear, per image"),
+        ("Wall time", duration(record.seconds), f"{len(record.epochs)} epochs, seed {record.seed}"),
+    ]
+    words = f"Network {record.network}, on {record.environment.hardware}. Data set: "
+    body = [
+        *(results.banner("Not finished", note) for note in run.notes),
+        results.data_banner(record.dataset),
+        element("h1", title),
+        element("p", words, element("b", record.dataset.title), ".", class_="lead"),
+        results.figures(facts),
+    ]
+    told = [
+        ("Network", results.section("network", "Network", None, network.told(run))),
+        ("Epoch by epoch", _epochs(record)),
+        ("Class by class", results.classes(record, "run")),
+        ("Mistakes", results.mistakes(run)),
+        ("How to reproduce it", _reproduce(run)),
+    ]
+    return _page(title, "training report", body, told, {"epochs": _epoch_data(record)})
+
+
+def search_data(run: SearchRun) -> dict[str, Any]:
+    """Return what the charts draw: one list a column over the scored trials, best first, then the others."""
+    ranked: list[TrialRecord] = [*run.scored, *(trial for trial in run.trials if trial.score is None)]
+    states = ["complete", "pruned", "failed"]
+    names = tables.proposed(run.trials)
+    return {
+        "winner": run.record.winner,
+        "states": states,
+        "names": names,
+        "number": [trial.number for trial in ranked],
+        "state": [states.index(trial.state) for trial in ranked],
+        "score": [_digits(trial.score) for trial in ranked],
+        "params": [trial.params for trial in ranked],
+        "macs": [trial.macs for trial in ranked],
+        "rf": [trial.receptive_field for trial in ranked],
+        "seconds": [_digits(trial.seconds) for trial in ranked],
+        "values": [[trial.values.get(name) for trial in ranked] for name in names],
+        "curves": [[_digits(epoch.val_accuracy, 4) for epoch in trial.epochs] for trial in ranked],
+        "fronts": {
+            "params": [trial.number for trial in tables.pareto(run.scored, lambda trial: trial.params)],
+            "macs": [trial.number for trial in tables.pareto(run.scored, lambda trial: trial.macs)],
+        },
+    }
+
+
+def _epochs(record: RunRecord) -> Markup:
+    if not record.epochs:
+        return results.section("epochs", "Epoch by epoch", "No epoch was finished.")
+    charts = [sections.chart("loss", "Loss"), sections.chart("accuracy", "Accuracy")]
+    listed = table(tables.epochs(record.epochs), "epochs-table")
+    why = "Training is measured on augmented images while the weights move; validation with the EMA weights."
+    return results.section("epochs", "Epoch by epoch", why, element("div", charts, class_="pair"), listed)
+
+
+def _epoch_data(record: RunRecord) -> dict[str, list[float | None]]:
+    names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+    return {name: [_digits(getattr(epoch, name)) for epoch in record.epochs] for name in names}
+
+
+def _reproduce(run: TrainRun) -> Markup:
+    record = run.record
+    folder = results.quoted(f"runs/train/{run.folder.resolve().name}")
+    lines = [("Train it again", record.command)] if record.command else []
+    lines.append(("Write this page again", f"python -m reports {folder}"))
+    facts = results.environment_table(record.dataset, record.environment, record.seed, record.started)
+    parts = [results.commands(lines), table(facts, "environment")]
+    return results.section("reproduce", "How to reproduce it", None, parts)
+
+
+def _digits(value: float | None, digits: int = 5) -> float | None:
+    """Round to significant digits: a page needs no more, and every one costs a byte a trial."""
+    return None if value is None else float(f"{value:.{digits}g}")
+
+
+def _write(path: Path, text: str) -> Path:
+    if path.is_dir():
+        raise ReportError(f"--output {path} is a folder: name a file, such as {path / PAGE}")
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise ReportError(
+            f"{path} cannot be written ({error.strerror}); choose another with --output"
+        ) from error
+    return path
+
+
+def _page(
+    title: str,
+    kind: str,
+    body: Sequence[Markup | None],
+    told: _Told,
+    data: dict[str, Any],
+) -> str:
+    links, parts = [], []
+    for name, part in told:
+        if part is None:
+            continue
+        parts.append(part)
+        if name is not None:
+            target = part.split('id="', 1)[1].split('"', 1)[0]
+            links.append(element("li", element("a", name, href=f"#{target}")))
+    masthead = element(
+        "div",
+        element("span", element("b", "rfcalc"), f" · {kind}"),
+        element("button", "Theme: system", type="button", id="theme"),
+        class_="masthead",
+    )
+    whole = element(
+        "div",
+        element("a", "Skip to the content", href="#content", class_="skip"),
+        masthead,
+        element("header", body),
+        element(
+            "div",
+            element("nav", element("ol", links), aria_label="Sections"),
+            element("main", parts, id="content"),
+            class_="columns",
+        ),
+        element(
+            "footer",
+            "Written by python -m reports from the run folder. This page loads nothing from anywhere.",
+        ),
+        class_="page",
+    )
+    return document(title, whole, data, ("base.js", "charts.js", "report.js"))

@@ -1,0 +1,214 @@
+"""What the page of a search and that of a training run share: classes, mistakes, where and how."""
+
+import io
+import shlex
+from collections.abc import Sequence
+
+from records.run import DatasetFacts, Environment, RunRecord
+from reports import tables
+from reports.html import Child, Markup, code, element, picture, table
+from reports.runs import TrainRun
+from reports.table import Column, Table, duration, percent
+
+LARGEST_PICTURE = 120_000
+"""Bytes of a picture that travels as it is; a larger one is encoded again, with loss."""
+
+
+def section(name: str, title: str, why: str | None, *content: Child) -> Markup:
+    """Return a section with its heading, one sentence of explanation, and its content."""
+    words = element("p", why, class_="why") if why else None
+    return element("section", element("h2", title), words, content, id=name)
+
+
+def banner(title: str, words: str) -> Markup:
+    """Return a box that cannot be overlooked."""
+    return element("div", element("strong", title), element("p", words), class_="banner", role="note")
+
+
+def figures(facts: Sequence[tuple[str, str, str]]) -> Markup:
+    """Return the key figures: (label, value, the conditions it holds under)."""
+    items = [
+        element(
+            "div",
+            element("dt", label),
+            element("dd", element("div", value, class_="value"), element("div", note, class_="note")),
+        )
+        for label, value, note in facts
+    ]
+    return element("dl", items, class_="figures")
+
+
+def data_banner(dataset: DatasetFacts) -> Markup | None:
+    """Say it loudly when the numbers are not about what a reader takes them to be about."""
+    return banner(f"Data set: {dataset.title}", dataset.notice) if dataset.notice else None
+
+
+def test_note(run: RunRecord) -> str:
+    """The conditions of the test accuracy."""
+    return f"n = 1 run, {run.dataset.test_images:,} images, {len(run.epochs)} epochs"
+
+
+def accuracy_words(run: RunRecord) -> tuple[str, str, str]:
+    """The accuracy that the page leads with: on test where it was measured, else on validation."""
+    if run.test_accuracy is not None:
+        return "Test accuracy", percent(run.test_accuracy), test_note(run)
+    if run.val_accuracy is not None:
+        images = f"n = 1 run, {run.dataset.validation_images:,} images; the test set was not met"
+        return "Validation accuracy", percent(run.val_accuracy), images
+    return "Accuracy", "none", "no accuracy was measured"
+
+
+def classes(run: RunRecord, name: str) -> Markup | None:
+    """Accuracy of each class and the confusion matrix, each drawn and as a table."""
+    if run.per_class is None and run.confusion is None:
+        return None
+    seen = "test" if run.test_accuracy is not None else "validation"
+    parts: list[Markup] = []
+    if run.per_class:
+        listed = table(tables.per_class(run), f"{name}-classes")
+        parts.append(element("div", _bars(run.per_class, seen), listed, class_="beside"))
+    if run.confusion:
+        matrix = table(tables.confusion(run), f"{name}-confusion-table")
+        parts.append(element("h3", "Confusion matrix"))
+        parts.append(_matrix(run.confusion, run.dataset.classes))
+        parts.append(element("details", element("summary", "The matrix as a table"), matrix))
+    why = f"Measured on the {seen} images, one run. A row of the matrix is a true class, a column an answer."
+    return section(f"{name}-by-class", "Class by class", why, parts)
+
+
+def mistakes(run: TrainRun) -> Markup | None:
+    """The picture of the most confident mistakes, inside the page."""
+    if run.mistakes is None:
+        return None
+    words = (
+        "Most confident mistakes; above each image what the network said, how surely, and what the image is."
+    )
+    image = picture(_small(run.mistakes), words)
+    shown = Markup(image.replace("<img ", '<img class="mistakes" ', 1))
+    return section("mistakes", "Most confident mistakes", words, shown)
+
+
+def environment_table(dataset: DatasetFacts, environment: Environment, seed: int, started: str) -> Table:
+    """Where and on what a run took place."""
+    height, width = dataset.image_size
+    commit = environment.git_commit or "unknown (not a git checkout)"
+    rows = [
+        ("data set", dataset.title),
+        (
+            "images",
+            f"{dataset.train_images:,} train, {dataset.validation_images:,} validation,"
+            f" {dataset.test_images:,} test; {height} x {width} pixels",
+        ),
+        ("content key of the data", dataset.fingerprint),
+        ("seed", str(seed)),
+        ("started", started),
+        ("device", f"{environment.device}: {environment.hardware}"),
+        ("threads of torch", str(environment.threads)),
+        ("commit", commit + (" with local changes" if environment.git_dirty else "")),
+        *((f"version of {name}", version) for name, version in environment.versions.items()),
+    ]
+    return Table("Where it ran", (Column("fact"), Column("value")), tuple(rows))
+
+
+def recipe(run: RunRecord, name: str) -> Markup:
+    """Everything that defined the training, as a table."""
+    rows = tuple((key, _plain(value)) for key, value in run.recipe.items())
+    listed = table(Table("Recipe", (Column("setting"), Column("value")), rows), name)
+    return element("details", element("summary", "Recipe: everything that defined the training"), listed)
+
+
+def commands(lines: Sequence[tuple[str, str]]) -> Markup:
+    """Return commands to copy, each under what it does."""
+    return element("div", [[element("p", words), code(line, words)] for words, line in lines])
+
+
+def quoted(path: object) -> str:
+    """Return a path as a shell takes it."""
+    return shlex.quote(str(path))
+
+
+def took(run: RunRecord) -> str:
+    """Wall time of a run and how long an epoch took."""
+    each = f"{duration(run.seconds / len(run.epochs))} an epoch" if run.epochs else "no epoch"
+    return f"{duration(run.seconds)} ({each})"
+
+
+def _bars(shares: dict[str, float], seen: str) -> Markup:
+    names = [_short(name) for name in shares]
+    left = min(160, 16 + 7 * max(map(len, names), default=0))
+    wide = 640 - left - 70
+    rows = []
+    for index, (name, share) in enumerate(zip(names, shares.values(), strict=True)):
+        y = 22 * index
+        rows += [
+            element("text", name, x=left - 8, y=y + 14, text_anchor="end"),
+            Markup(f'<rect class="bar rest" x="{left}" y="{y + 4}" width="{wide}" height="13" rx="2"/>'),
+            Markup(
+                f'<rect class="bar" x="{left}" y="{y + 4}" width="{wide * share:.1f}" height="13" rx="2"/>'
+            ),
+            element("text", percent(share), x=left + wide + 8, y=y + 14, class_="value"),
+        ]
+    label = f"Accuracy of each class on the {seen} images; the numbers are in the table below."
+    size = f"0 0 640 {22 * len(names)}"
+    return element("svg", rows, viewBox=size, class_="bars", role="img", aria_label=label)
+
+
+def _matrix(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
+    count = len(names)
+    if count > 30:
+        return element("p", f"{count} classes are too many for a picture; the table has every count.")
+    short = [_short(name, 14) for name in names]
+    left = 12 + 6.6 * max(map(len, short))
+    cell = (640 - left) / count
+    top = left * 0.75
+    parts = []
+    for row, (name, line) in enumerate(zip(short, counts, strict=False)):
+        y, total = top + row * cell, max(1, sum(line))
+        parts.append(element("text", name, x=_n(left - 6), y=_n(y + cell / 2 + 4), text_anchor="end"))
+        for column, number in enumerate(line):
+            x, share = left + column * cell, number / total
+            place = f'x="{_n(x + 0.5)}" y="{_n(y + 0.5)}" width="{_n(cell - 1)}" height="{_n(cell - 1)}"'
+            if not number:
+                parts.append(Markup(f'<rect class="void" {place}/>'))
+                continue
+            # The root lifts rare confusions, the interesting ones, above the ground.
+            shade = 0.06 + 0.94 * share**0.6
+            parts.append(Markup(f'<rect {place} fill-opacity="{shade:.2f}"/>'))
+            kind = "count on" if shade > 0.55 else "count"
+            parts.append(element("text", number, x=_n(x + cell / 2), y=_n(y + cell / 2 + 3.5), class_=kind))
+    for column, name in enumerate(short):
+        x = left + (column + 0.5) * cell + 4
+        turn = f"rotate(-50 {_n(x)} {_n(top - 6)})"
+        parts.append(element("text", name, x=_n(x), y=_n(top - 6), transform=turn))
+    label = "Confusion matrix; every count is in the table below."
+    size = f"0 0 640 {_n(top + count * cell)}"
+    return element("svg", parts, viewBox=size, class_="matrix", role="img", aria_label=label)
+
+
+def _small(content: bytes) -> bytes:
+    """Keep a picture within what a page can carry."""
+    if len(content) <= LARGEST_PICTURE:
+        return content
+    from PIL import Image  # matplotlib, which drew the picture, needs it anyway
+
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as image:
+        image.convert("RGB").save(out, "WEBP", quality=70, method=4)
+    return out.getvalue()
+
+
+def _short(name: str, longest: int = 20) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return str(value)
+
+
+def _n(value: float) -> str:
+    return f"{value:.1f}"

@@ -1,0 +1,264 @@
+"""The sections of a search's page, from its records; the charts themselves are drawn by assets/report.js."""
+
+from typing import Any
+
+from records.search import TrialRecord
+from reports import network, results, tables
+from reports.html import Markup, element, table
+from reports.results import section
+from reports.runs import SearchRun
+from reports.table import duration, millions, percent
+
+SHOWN_WITHOUT_SCRIPT = 50
+"""Rows of the trials' table that stand in the page itself; the script shows all of them."""
+
+
+def lead(run: SearchRun) -> Markup:
+    """One sentence that says what was done and what came of it."""
+    record = run.record
+    scored = sum(record.trials.get(state, 0) for state in ("complete", "pruned"))
+    words: list[Any] = [
+        f"{scored:,} candidates trained, {record.trials.get('rejected', 0):,} rejected before training, "
+    ]
+    words += [f"in {duration(record.seconds)} on {record.environment.hardware}. Data set: "]
+    words += [element("b", record.dataset.title), ". "]
+    if record.winner is not None and run.best is not None:
+        words += ["Trial ", element("b", record.winner), " won on validation"]
+        tested = run.best.record.test_accuracy is not None
+        words += [", was trained again and met the test set once."] if tested else ["."]
+    return element("p", words, class_="lead")
+
+
+def key_figures(run: SearchRun) -> Markup:
+    """The winner in numbers, each with its conditions; before there is one, the best trial."""
+    record = run.record
+    budget = record.budget
+    chosen = next((each for each in record.finalists if each.number == record.winner), None)
+    if run.best is None:
+        if not run.scored:
+            return results.figures([("Trials", f"{len(run.trials):,}", "none has an accuracy yet")])
+        best = run.scored[0]
+        return results.figures(
+            [
+                ("Best so far, validation", percent(best.score or 0.0), f"trial {best.number}, n = 1 run"),
+                ("Parameters", f"{best.params:,}", _limit("at most", budget.get("max_params"))),
+                (
+                    "Receptive field",
+                    f"{best.receptive_field} px",
+                    _limit("at least", budget.get("min_receptive_field")),
+                ),
+                ("MACs", millions(best.macs), "convolution and linear, per image"),
+            ]
+        )
+    winner = run.best.record
+    facts = [results.accuracy_words(winner)]
+    if chosen is not None:
+        images = (
+            f"n = 1 run, {record.dataset.validation_images:,} images, {chosen.epochs} epochs; chosen on this"
+        )
+        facts.append(("Validation accuracy", percent(chosen.score), images))
+    field = min(winner.receptive_field)
+    facts += [
+        ("Parameters", f"{winner.params:,}", _limit("at most", budget.get("max_params"))),
+        ("Receptive field", f"{field} px", _limit("at least", budget.get("min_receptive_field"))),
+        ("MACs", millions(winner.macs), "convolution and linear, per image"),
+        (
+            "Search, wall time",
+            duration(record.seconds),
+            f"the winner's last training: {results.took(winner)}",
+        ),
+    ]
+    return results.figures(facts)
+
+
+def budget(run: SearchRun) -> Markup:
+    """The verdict, limit by limit."""
+    record = run.record
+    if not record.verdict:
+        rows = [[element("dt", name), element("dd", str(value))] for name, value in record.budget.items()]
+        return section(
+            "budget", "Budget", "There is no winner to judge yet. The limits:", element("dl", rows)
+        )
+    broken = [limit.name for limit in record.verdict if limit.holds is False]
+    held = sum(limit.holds is True for limit in record.verdict)
+    total = len(record.verdict)
+    verdict = (
+        f"The winner breaks {', '.join(broken)}." if broken else f"The winner holds {held} of {total} limits."
+    )
+    unjudged = total - held - len(broken)
+    verdict += f" {unjudged} could not be judged." if unjudged else ""
+    return section("budget", "Budget and verdict", verdict, table(tables.verdict(record), "verdict"))
+
+
+def winner(run: SearchRun) -> Markup | None:
+    """The winner's network: drawn stage by stage, layer by layer, its recipe and its standalone source."""
+    best = run.best
+    if best is None:
+        return None
+    why = (
+        f"Network {best.record.network}, found from the base {run.record.base} as trial {run.record.winner}."
+    )
+    return section("winner", "The winner", why, network.told(best))
+
+
+def tools(run: SearchRun) -> Markup:
+    """The controls that every chart below listens to."""
+    total = len(run.scored)
+    top = element("input", type="number", id="top", min=1, max=max(1, total), value=total)
+    states = [
+        element("label", element("input", type="checkbox", data_state=state, checked=True), state)
+        for state in ("complete", "pruned")
+    ]
+    return element(
+        "div",
+        element("label", "Top ", top, f" of {total:,} scored"),
+        states,
+        element("button", "Clear filters and marks", type="button", id="clear"),
+        element("output", "", id="shown", aria_live="polite"),
+        class_="tools",
+        role="group",
+        aria_label="Which trials the charts show",
+    )
+
+
+def accuracy_and_cost(run: SearchRun) -> Markup:
+    """Scatter of accuracy against parameters and MACs; the Pareto fronts as tables."""
+    drawn = [chart("by-params", "Accuracy and parameters"), chart("by-macs", "Accuracy and MACs")]
+    charts = element("div", drawn, class_="pair")
+    fronts = []
+    for name, title, cost in (("params", "parameters", _params), ("macs", "MACs", _macs)):
+        front = tables.pareto(run.scored, cost)
+        shown = table(tables.trials(front, f"Pareto front: accuracy against {title}"), f"front-{name}")
+        fronts.append(
+            element("details", element("summary", f"The Pareto front against {title} as a table"), shown)
+        )
+    why = (
+        "Validation accuracy of each trial after its last epoch, one run each. Nothing beats a trial on the"
+        " front at a lower cost. Hover or use the arrow keys to read a trial; click or Enter marks it"
+        " in every chart."
+    )
+    return section("accuracy", "Accuracy against cost", why, charts, _legend(), fronts)
+
+
+def curves() -> Markup:
+    """Learning curves of the trials; the trials' table and trials/*.json hold the numbers."""
+    why = "Validation accuracy epoch by epoch (EMA weights, no test-time augmentation)."
+    return section("curves", "Learning curves", why, chart("learning", "Validation accuracy by epoch"))
+
+
+def importance(run: SearchRun) -> Markup:
+    """How much each dimension matters, as bars that are a table."""
+    if not run.record.importances:
+        why = "Not known: too few trials were completed."
+        return section("importance", "What matters", why)
+    why = (
+        "Share of the accuracy's spread over the completed trials that each dimension explains, as the search"
+        " recorded it. With few trials it is a hint, not a measurement."
+    )
+    data = tables.importances(run.record)
+    largest = max((float(row[1] or 0) for row in data.rows), default=1.0) or 1.0
+    bars = []
+    for index, (name, share) in enumerate(data.rows):
+        y, wide = 22 * index, 380 * float(share or 0) / largest
+        bars.append(element("text", str(name), x=152, y=y + 14, text_anchor="end"))
+        bars.append(Markup(f'<rect class="bar" x="160" y="{y + 4}" width="{wide:.1f}" height="13" rx="2"/>'))
+        bars.append(
+            element("text", f"{float(share or 0):.3f}", x=f"{168 + wide:.1f}", y=y + 14, class_="value")
+        )
+    size = f"0 0 640 {22 * len(data.rows)}"
+    label = "Importance of each dimension; the numbers are in the table below."
+    picture = element("svg", bars, viewBox=size, class_="bars", role="img", aria_label=label)
+    both = element("div", picture, table(data, "importances"), class_="beside")
+    return section("importance", "What matters", why, both)
+
+
+def dimensions() -> Markup:
+    """Parallel coordinates over what was proposed, the cost and the accuracy."""
+    why = (
+        "One line a trial. Drag along an axis to keep the trials that pass through it, in every chart; a"
+        " click on the axis frees it. The fields below do the same from the keyboard."
+    )
+    filters = element(
+        "details", element("summary", "Limits by number"), element("div", id="filters", class_="filters")
+    )
+    return section("dimensions", "Dimensions", why, chart("parallel", "Parallel coordinates"), filters)
+
+
+def trials(run: SearchRun) -> Markup:
+    """Every trial as a row; the script sorts, filters and copies all of them."""
+    ranked = [*run.scored, *(trial for trial in run.trials if trial.score is None)]
+    shown = table(tables.trials(ranked[:SHOWN_WITHOUT_SCRIPT], "All trials"), "trials-table")
+    why = "A click on a heading sorts; a click on a row, or Enter, marks the trial in every chart."
+    return section("trials", "Trials", why, shown, element("p", "", id="more", class_="why"))
+
+
+def rejected(run: SearchRun) -> Markup:
+    """What was proposed and never trained, or given up, and why."""
+    given_up = tables.given_up(run.trials)
+    why = "The budget is checked before any training: a rejected proposal costs milliseconds, not epochs."
+    parts = [table(tables.outcomes(run.record), "outcomes")]
+    if run.record.rejections:
+        parts.append(table(tables.rejections(run.record), "rejections"))
+    if given_up.rows:
+        parts.append(table(given_up, "given-up"))
+    return section("rejected", "Rejected, pruned, failed", why, parts)
+
+
+def finalists(run: SearchRun) -> Markup | None:
+    """The finalists' table."""
+    if not run.record.finalists:
+        return None
+    why = "The best trials, trained again for longer; the winner is the best on validation. One run each."
+    return section("finalists", "Finalists", why, table(tables.finalists(run.record), "finalists-table"))
+
+
+def reproduce(run: SearchRun) -> Markup:
+    """Commands, seed, versions, hardware."""
+    record = run.record
+    folder = results.quoted(f"runs/search/{run.folder.resolve().name}")
+    lines = [("Run this search again", record.command)]
+    if run.best is not None:
+        lines.append(("Measure the winner", f"python -m rfcalc {folder}/best/model.py"))
+    lines.append(("Write this page again", f"python -m reports {folder}"))
+    facts = results.environment_table(record.dataset, record.environment, record.seed, record.started)
+    why = (
+        f"Sampler: {record.sampler}. The same seed gives the same proposals; training on other hardware may"
+        " round differently."
+    )
+    return section(
+        "reproduce", "How to reproduce it", why, results.commands(lines), table(facts, "environment")
+    )
+
+
+def chart(name: str, title: str) -> Markup:
+    """Return the place where the script draws a chart."""
+    plot = element(
+        "div", element("noscript", "This chart needs scripts; the tables do not."), id=name, class_="plot"
+    )
+    return element("figure", element("figcaption", title), plot)
+
+
+def _legend() -> Markup:
+    marks = (
+        ('<path class="dot" d="M8,6h.01"/>', "complete"),
+        ('<path class="cross" d="M4,2l8,8m-8,0l8,-8"/>', "pruned"),
+        ('<path class="winner" d="M8,-1l7,7l-7,7l-7,-7z"/>', "winner"),
+        ('<path class="front" d="M0,8h8v-5h8"/>', "Pareto front"),
+    )
+    return element(
+        "p",
+        [element("span", Markup(f'<svg aria-hidden="true">{mark}</svg>'), words) for mark, words in marks],
+        class_="legend",
+    )
+
+
+def _limit(words: str, bound: object) -> str:
+    return f"{words} {bound:,}" if isinstance(bound, int) else "no limit set"
+
+
+def _params(trial: TrialRecord) -> int:
+    return trial.params
+
+
+def _macs(trial: TrialRecord) -> int:
+    return trial.macs

@@ -1,0 +1,199 @@
+"""The tables of a search and of a training run, made from their records."""
+
+from collections.abc import Callable, Sequence
+
+from records.run import EpochRecord, RunRecord
+from records.search import SearchRecord, TrialRecord
+from reports.table import Cell, Column, Table, counts, millions, percents, times
+
+
+def verdict(record: SearchRecord) -> Table:
+    """The budget, limit by limit, and how the winner stands to it."""
+    words = {True: "holds", False: "BROKEN", None: "not judged"}
+    marks = {"holds": "yes", "BROKEN": "no", "not judged": "unknown"}
+    columns = (
+        Column("limit"),
+        Column("required", number=True),
+        Column("winner has", number=True),
+        Column("margin", lambda margin: f"{margin:+,g}" if margin else "0", number=True),
+        Column("verdict", mark=marks.get),
+    )
+    rows = tuple(
+        (
+            limit.name,
+            limit.limit,
+            limit.value,
+            None if limit.holds is None else limit.margin,
+            words[limit.holds],
+        )
+        for limit in record.verdict
+    )
+    return Table("Limit by limit (a margin <= 0 holds)", columns, rows)
+
+
+def trials(chosen: Sequence[TrialRecord], caption: str) -> Table:
+    """One row a trial, with what the sampler proposed."""
+    names = proposed(chosen)
+    columns = (
+        Column("trial", number=True),
+        Column("state"),
+        percents("validation accuracy"),
+        counts("params"),
+        Column("MACs", millions, number=True),
+        counts("RF"),
+        *(counts(name) for name in names),
+        Column("epochs", number=True),
+        times("time"),
+    )
+    rows = tuple(
+        (
+            *(trial.number, trial.state, trial.score, trial.params, trial.macs, trial.receptive_field),
+            *(trial.values.get(name) for name in names),
+            *(len(trial.epochs), trial.seconds),
+        )
+        for trial in chosen
+    )
+    return Table(caption, columns, rows)
+
+
+def proposed(chosen: Sequence[TrialRecord]) -> list[str]:
+    """Names of what the sampler proposed, in the order in which they were first met."""
+    return list(dict.fromkeys(name for trial in chosen for name in trial.values))
+
+
+def pareto(scored: Sequence[TrialRecord], cost: Callable[[TrialRecord], int]) -> list[TrialRecord]:
+    """The trials that no other one beats: none is as accurate at a lower cost. Cheapest first."""
+    front: list[TrialRecord] = []
+    best = -1.0
+    for trial in sorted(scored, key=lambda trial: (cost(trial), -(trial.score or 0.0), trial.number)):
+        if trial.score is not None and trial.score > best:
+            front.append(trial)
+            best = trial.score
+    return front
+
+
+def finalists(record: SearchRecord) -> Table:
+    """The trials that were trained again, longer, the best first."""
+    columns = (
+        Column("trial", number=True),
+        percents("validation accuracy"),
+        percents("as a trial"),
+        counts("params"),
+        Column("MACs", millions, number=True),
+        counts("RF"),
+        Column("epochs", number=True),
+        times("time"),
+        Column(""),
+    )
+    ranked = sorted(record.finalists, key=lambda each: (-each.score, each.number))
+    rows = tuple(
+        (
+            *(each.number, each.score, each.trial_score, each.params, each.macs, each.receptive_field),
+            *(each.epochs, each.seconds, "winner" if each.number == record.winner else ""),
+        )
+        for each in ranked
+    )
+    return Table("Finalists, trained again for longer (one run each)", columns, rows)
+
+
+def outcomes(record: SearchRecord) -> Table:
+    """How many proposals ended how."""
+    meaning = {
+        "complete": "trained to the end of their epochs",
+        "pruned": "stopped in training: hopeless against the others",
+        "failed": "training raised an error",
+        "rejected": "broke the budget, or were proposed before; never trained",
+    }
+    rows = tuple((name, record.trials.get(name, 0), words) for name, words in meaning.items())
+    columns = (Column("outcome"), counts("proposals"), Column("what it means"))
+    return Table("What became of the proposals", columns, rows)
+
+
+def rejections(record: SearchRecord) -> Table:
+    """Why proposals were rejected before any training, the most frequent reason first."""
+    total = sum(record.rejections.values())
+    ranked = sorted(record.rejections.items(), key=lambda pair: (-pair[1], pair[0]))
+    rows = tuple((name, number, number / total if total else None) for name, number in ranked)
+    columns = (Column("limit broken first"), counts("proposals"), percents("share"))
+    return Table("Rejected before training, and why", columns, rows)
+
+
+def importances(record: SearchRecord) -> Table:
+    """How much of the spread of the accuracy each dimension explains."""
+    ranked = sorted(record.importances.items(), key=lambda pair: (-pair[1], pair[0]))
+    columns = (Column("dimension"), Column("importance", lambda share: f"{share:.3f}", number=True))
+    return Table("Importance of each dimension", columns, tuple(ranked))
+
+
+def per_class(run: RunRecord) -> Table:
+    """Accuracy of each class, in the data set's order, with the class it is most often taken for."""
+    matrix, names = run.confusion, run.dataset.classes
+    rows: list[tuple[Cell, ...]] = []
+    for index, (name, share) in enumerate((run.per_class or {}).items()):
+        images, taken = None, None
+        if matrix is not None and index < len(matrix):
+            row = matrix[index]
+            images = sum(row)
+            wrong = [(-number, other) for other, number in enumerate(row) if other != index and number]
+            if wrong:
+                number, other = min(wrong)
+                taken = f"{names[other]} ({-number:,})"
+        rows.append((name, share, images, taken))
+    columns = (
+        Column("class"),
+        percents("accuracy"),
+        counts("images"),
+        Column("most often taken for"),
+    )
+    return Table("Accuracy of each class", columns, tuple(rows))
+
+
+def confusion(run: RunRecord) -> Table:
+    """Counts; a row is a true class, a column the predicted one."""
+    names = run.dataset.classes
+    columns = (Column("true \\ predicted"), *(counts(name) for name in names))
+    rows: list[tuple[Cell, ...]] = []
+    for name, row in zip(names, run.confusion or (), strict=False):
+        rows.append((name, *row))
+    return Table("Confusion matrix (counts)", columns, tuple(rows))
+
+
+def epochs(run: Sequence[EpochRecord]) -> Table:
+    """One row an epoch."""
+    columns = (
+        Column("epoch", number=True),
+        Column("train loss", _four, number=True),
+        percents("train accuracy (augmented)"),
+        Column("validation loss", _four, number=True),
+        percents("validation accuracy"),
+        Column("learning rate", lambda value: f"{value:.5g}", number=True),
+        times("time"),
+    )
+    rows = tuple(
+        (e.epoch, e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy, e.learning_rate, e.seconds)
+        for e in run
+    )
+    return Table("Epoch by epoch", columns, rows)
+
+
+def _four(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def given_up(attempts: Sequence[TrialRecord]) -> Table:
+    """Why trials were pruned or failed, the most frequent reason first."""
+    reasons: dict[tuple[str, str], list[int]] = {}
+    for trial in attempts:
+        if trial.state != "complete":
+            reasons.setdefault((trial.state, trial.reason or "no reason is recorded"), []).append(
+                trial.number
+            )
+    ranked = sorted(reasons.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    rows = tuple((state, reason, len(numbers), _listed(numbers)) for (state, reason), numbers in ranked)
+    columns = (Column("state"), Column("reason"), counts("trials"), Column("which"))
+    return Table("Given up in training, and why", columns, rows)
+
+
+def _listed(numbers: Sequence[int], longest: int = 12) -> str:
+    more = len(numbers) - longest
+    return ", ".join(map(str, numbers[:longest])) + (f" and {more:,} more" if more > 0 else "")
