@@ -5,14 +5,22 @@ The tests compare every figure with the built network: parameters and MACs with 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .costs import layer_costs, output_costs
+from .costs import (
+    layer_elements,
+    layer_macs,
+    layer_params,
+    output_elements,
+    output_macs,
+    output_params,
+)
 from .errors import SpecError
 from .fields import PIXELS, through_layer, union
 from .rules import Shape, stage_shapes
-from .spec import LayerSpec, NetSpec, StageSpec
+from .spec import LayerSpec, NetSpec, OutputSpec, StageSpec
 
 FLOAT32_BYTES = 4
 
@@ -63,33 +71,51 @@ def figures(spec: NetSpec, input_size: Shape | None = None) -> Figures:
         held = _held(stage)
         fields = [field]
         for index, layer in enumerate(stage.layers):
-            channels, height, width = shapes[index]
-            costs = layer_costs(layer, channels, height, width, index in held[index])
-            params += costs.params
-            macs += costs.macs
-            outside = sum(_elements(shapes[start]) for start in held[index] if start != index)
-            elements = max(elements, costs.elements + outside)
+            channels, inputs, outputs = (
+                shapes[index][0],
+                _positions(shapes[index]),
+                _positions(shapes[index + 1]),
+            )
+            params += layer_params(layer, channels)
+            macs += layer_macs(layer, channels, inputs, outputs)
+            kept = held[index]
+            outside = sum(shapes[start][0] * _positions(shapes[start]) for start in kept if start != index)
+            alive = outside + layer_elements(layer, channels, inputs, outputs, index in kept)
+            elements = max(elements, alive)
             field = through_layer(field, layer)
             if layer.residual:
                 field = union(field, fields[index + 1 - layer.residual])
             fields.append(field)
             found, pending = _pairs(layer, channels, pending)
             pairs += found
-            dilated += _dilated(layer, channels)
+            dilated += _dilated(layer)
         shape = shapes[-1]
-    costs = output_costs(spec.output, *shape, spec.classes)
+    last = (spec.output, shape[0], _positions(shape), spec.classes)
     pairs += pending and spec.output.kind == "conv-gap"
     size, jump, start = field.size, field.jump, field.lows[0]
     return Figures(
-        params=params + costs.params,
-        macs=macs + costs.macs,
+        params=params + output_params(spec.output, shape[0], spec.classes),
+        macs=macs + output_macs(*last),
         receptive_field=(size, size),
         jump=(jump, jump),
         start=(start, start),
-        peak_activation_bytes=FLOAT32_BYTES * max(elements, costs.elements),
+        peak_activation_bytes=FLOAT32_BYTES * max(elements, output_elements(*last)),
         depthwise_separable=pairs,
         dilated=dilated,
     )
+
+
+def count_params(parts: Iterable[StageSpec], output: OutputSpec, channels: int, classes: int) -> int:
+    """Return the parameters of a network of these parts that reads `channels` channels.
+
+    For solvers that try many widths: it needs no `NetSpec`, so nothing is checked.
+    """
+    params = 0
+    for stage in parts:
+        for layer in stage.layers:
+            params += layer_params(layer, channels)
+            channels = layer.width
+    return params + output_params(output, channels, classes)
 
 
 def _checked(spec: NetSpec, input_size: Shape | None) -> Shape:
@@ -111,8 +137,8 @@ def _held(stage: StageSpec) -> list[frozenset[int]]:
     ]
 
 
-def _elements(shape: Shape) -> int:
-    return shape[0] * shape[1] * shape[2]
+def _positions(shape: Shape) -> int:
+    return shape[1] * shape[2]
 
 
 def _pairs(layer: LayerSpec, channels: int, pending: bool) -> tuple[int, bool]:
@@ -130,7 +156,7 @@ def _pairs(layer: LayerSpec, channels: int, pending: bool) -> tuple[int, bool]:
     return found, pending
 
 
-def _dilated(layer: LayerSpec, channels: int) -> int:
+def _dilated(layer: LayerSpec) -> int:
     if layer.kind == "split":
         return sum(branch.dilation > 1 and branch.kernel > 1 for branch in layer.branches)
     return int(layer.dilation > 1 and layer.kernel > 1)

@@ -8,17 +8,10 @@ a fresh tensor works in place and every other step writes a new tensor.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from .spec import LayerSpec, OutputSpec
 
-
-class Costs(NamedTuple):
-    """Parameters, MACs of one image, and the largest number of activation elements alive at once."""
-
-    params: int
-    macs: int
-    elements: int
+MIXING = ("depthwise_separable", "split")
+"""Kinds whose first convolution is depthwise, so that a pointwise layer mixes the channels."""
 
 
 def divide(channels: int, branches: int) -> list[int]:
@@ -32,94 +25,114 @@ def squeeze_width(layer: LayerSpec) -> int:
     return max(1, layer.width // layer.squeeze_excite)
 
 
-def layer_costs(layer: LayerSpec, channels: int, height: int, width: int, kept: bool) -> Costs:
-    """Return what a layer costs that reads a map of `channels` x `height` x `width`.
-
-    `kept` tells that a shortcut still needs the layer's input afterwards. Tensors of other layers that are
-    alive meanwhile are not in `elements`; the layer's own input and output are.
-    """
-    rows = layer.output_length(height)
-    positions = rows * (rows if width == height else layer.output_length(width))
-    out, kind, gated = layer.width, layer.kind, layer.gated
-    mixes = kind in ("depthwise_separable", "split")  # depthwise first, so a pointwise layer follows
+def layer_params(layer: LayerSpec, channels: int) -> int:
+    """Return the parameters of a layer that reads `channels` channels."""
+    out, mixes, gated = layer.width, layer.kind in MIXING, layer.gated
     middle = channels if mixes else out  # channels after the first convolution
-    passed = 0  # channels that no convolution of a split touches
-    if kind == "split":
-        weights, passed = _split_weights(layer, channels)
-    else:
-        groups = channels if mixes else layer.group_count(channels)
-        weights = layer.kernel * layer.kernel * channels * middle // groups
-    macs = weights * (height * width if kind == "transposed" else positions)
-    pointwise = 2 * middle * out + out * out if gated else middle * out if mixes else 0
-    params = weights + pointwise
-    macs += pointwise * positions
+    params = first_weights(layer, channels) + pointwise_weights(layer, channels)
     if layer.norm == "none":  # then every convolution has a bias
-        params += middle - passed + (3 * out if gated else out if mixes else 0)
+        params += middle - passed_channels(layer, channels) + (3 * out if gated else out if mixes else 0)
     elif layer.order == "norm-act-conv":
-        params += 2 * (channels + middle if pointwise else channels)
+        params += 2 * (channels + middle if mixes or gated else channels)
     else:
-        params += 2 * (middle + out if pointwise else out)
+        params += 2 * (middle + out if mixes or gated else out)
     if layer.squeeze_excite:
         hidden = squeeze_width(layer)
         params += 2 * out * hidden + hidden + out
-        macs += 2 * out * hidden
-    inputs = channels * height * width
-    sizes = (inputs, middle * positions, out * positions, passed * positions)
-    return Costs(params, macs, _peak(layer, *sizes, bool(pointwise), inputs if kept else 0))
+    return params
 
 
-def output_costs(output: OutputSpec, channels: int, height: int, width: int, classes: int) -> Costs:
-    """Return what the output costs on a map of `channels` x `height` x `width`."""
-    positions = height * width
-    weights = channels * classes
-    params = weights + classes + (0 if output.norm == "none" else 2 * channels)
-    inputs = channels * positions
-    copies = 2 * inputs if output.norm != "none" or output.activation != "none" else 0
-    if output.kind == "conv-gap":
-        return Costs(
-            params, weights * positions, max(copies, inputs + classes * positions, classes * (positions + 1))
-        )
-    return Costs(params, weights, max(copies, inputs + channels, channels + classes))
-
-
-def _split_weights(layer: LayerSpec, channels: int) -> tuple[int, int]:
-    """Return the weights of a split's branches and how many channels pass through untouched."""
-    weights = passed = 0
-    for share, branch in zip(divide(channels, len(layer.branches)), layer.branches, strict=True):
-        if branch.kernel == 1:
-            passed += share
-        else:
-            weights += share * branch.kernel * branch.kernel
-    return weights, passed
-
-
-def _peak(
-    layer: LayerSpec, inputs: int, middle: int, out: int, passed: int, pointwise: bool, base: int
-) -> int:
-    """Return the most elements alive at once: tensors of these sizes, `base` of them kept for a shortcut."""
-    norm, act, first = layer.norm != "none", layer.activation != "none", layer.order == "norm-act-conv"
-    in_place = layer.activation == "relu" and layer.norm != "layer"
-    writes = norm or (
-        act and not in_place
-    )  # a norm or an activation makes a second tensor of a convolution's size
-    peaks = [2 * out + base] if layer.residual or (writes and not first) else []
-    before = 0  # what is alive beside the tensor that the first convolution reads
-    if first and (norm or act):
-        peaks.append(2 * inputs + (base if norm and act and not in_place else 0))
-        before = base
-    if layer.kind == "split":
-        source = inputs if passed or (base and not before) else 0
-        peaks += [inputs + middle - passed + before, 2 * middle - passed + source + before]
-    else:
-        peaks.append(inputs + middle + before)
-    if pointwise:
-        silent = layer.gated
-        if norm or (act and not in_place and not silent):
-            peaks.append(2 * middle + base)
-        if silent:
-            peaks += [middle + 2 * out + base, (4 if act else 3) * out + base]
-        else:
-            peaks.append(middle + out + base)
+def layer_macs(layer: LayerSpec, channels: int, inputs: int, outputs: int) -> int:
+    """Return the MACs of a layer that maps `channels` channels at `inputs` positions to `outputs`."""
+    macs = first_weights(layer, channels) * (inputs if layer.kind == "transposed" else outputs)
+    macs += pointwise_weights(layer, channels) * outputs
     if layer.squeeze_excite:
-        peaks.append(2 * out + layer.width + base)
-    return max(peaks)
+        macs += 2 * layer.width * squeeze_width(layer)
+    return macs
+
+
+def first_weights(layer: LayerSpec, channels: int) -> int:
+    """Return the weights of a layer's first convolution."""
+    if layer.kind == "split":
+        shares = zip(divide(channels, len(layer.branches)), layer.branches, strict=True)
+        return sum(share * branch.kernel * branch.kernel for share, branch in shares if branch.kernel > 1)
+    if layer.kind == "depthwise_separable":
+        return layer.kernel * layer.kernel * channels
+    return layer.kernel * layer.kernel * channels * layer.width // layer.group_count(channels)
+
+
+def pointwise_weights(layer: LayerSpec, channels: int) -> int:
+    """Return the weights of the 1x1 convolutions that follow a layer's first convolution, 0 if none does."""
+    out = layer.width
+    middle = channels if layer.kind in MIXING else out
+    if layer.gated:
+        return 2 * middle * out + out * out
+    return middle * out if layer.kind in MIXING else 0
+
+
+def passed_channels(layer: LayerSpec, channels: int) -> int:
+    """Return how many channels no convolution of a split touches."""
+    if layer.kind != "split":
+        return 0
+    shares = zip(divide(channels, len(layer.branches)), layer.branches, strict=True)
+    return sum(share for share, branch in shares if branch.kernel == 1)
+
+
+def layer_elements(layer: LayerSpec, channels: int, inputs: int, outputs: int, kept: bool) -> int:
+    """Return the most activation elements alive at once while a layer runs, its input and output included.
+
+    Args:
+        layer: The layer.
+        channels: Channels that it reads.
+        inputs: Positions of the map that it reads.
+        outputs: Positions of the map that it returns.
+        kept: Whether a shortcut still needs the layer's input after its first step.
+    """
+    source = channels * inputs
+    out = layer.width * outputs
+    middle = channels * outputs if layer.kind in MIXING else out
+    base = source if kept else 0
+    norm, act, first = layer.norm != "none", layer.activation != "none", layer.order == "norm-act-conv"
+    copies = act and not (layer.activation == "relu" and layer.norm != "layer")  # else it works in place
+    peak = 0
+    if layer.residual or (not first and (norm or copies)):
+        peak = 2 * out + base
+    beside = 0  # what is alive beside the tensor that the first convolution reads
+    if first and (norm or act):
+        peak = max(peak, 2 * source + (base if norm and copies else 0))
+        beside = base
+    if layer.kind == "split":
+        passed = passed_channels(layer, channels) * outputs
+        read = source if passed or (kept and not beside) else 0
+        peak = max(peak, source + middle - passed + beside, 2 * middle - passed + read + beside)
+    else:
+        peak = max(peak, source + middle + beside)
+    if layer.kind in MIXING or layer.gated:
+        if norm or (copies and not layer.gated):
+            peak = max(peak, 2 * middle + base)
+        if layer.gated:
+            peak = max(peak, middle + 2 * out + base, (4 if act else 3) * out + base)
+        else:
+            peak = max(peak, middle + out + base)
+    if layer.squeeze_excite:
+        peak = max(peak, 2 * out + layer.width + base)
+    return peak
+
+
+def output_params(output: OutputSpec, channels: int, classes: int) -> int:
+    """Return the parameters of an output that reads `channels` channels."""
+    return channels * classes + classes + (0 if output.norm == "none" else 2 * channels)
+
+
+def output_macs(output: OutputSpec, channels: int, positions: int, classes: int) -> int:
+    """Return the MACs of an output on a map of `positions` positions."""
+    return channels * classes * (positions if output.kind == "conv-gap" else 1)
+
+
+def output_elements(output: OutputSpec, channels: int, positions: int, classes: int) -> int:
+    """Return the most activation elements alive at once while an output runs."""
+    source = channels * positions
+    copies = 2 * source if output.norm != "none" or output.activation != "none" else 0
+    if output.kind == "conv-gap":
+        return max(copies, source + classes * positions, classes * (positions + 1))
+    return max(copies, source + channels, channels + classes)

@@ -77,14 +77,12 @@ def _spec_text(spec: NetSpec) -> str:
 
 
 def _wrapped(line: str) -> str:
-    return textwrap.fill(
-        line,
-        WIDTH,
-        initial_indent="    ",
-        subsequent_indent="      ",
-        break_long_words=False,
-        break_on_hyphens=False,
+    """Indent a line of JSON and break it between its keys where it is too long."""
+    glued = line.replace('": ', '":\N{NO-BREAK SPACE}')
+    text = textwrap.fill(
+        glued, WIDTH, initial_indent="    ", subsequent_indent="      ", break_long_words=False
     )
+    return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _imports(body: str) -> str:

@@ -200,21 +200,28 @@ def with_widths(spec: NetSpec, widths: Sequence[int]) -> NetSpec:
     """
     if len(widths) != len(STAGES):
         raise SpecError(f"widths: must be one for each of {', '.join(STAGES)}, but got {list(widths)!r}")
+    stem, c1, c2, c3, c4 = widened(spec, widths)
+    for name, stage, width in zip(STAGES, (c1, c2, c3, c4), widths, strict=True):
+        got = stage.layers[-1].width
+        if got != width:
+            raise SpecError(
+                f"{name}: its depthwise layers keep the {got} channels that they read, not {width!r}"
+            )
+    return replace(spec, stem=stem, c1=c1, c2=c2, c3=c3, c4=c4)
+
+
+def widened(spec: NetSpec, widths: Sequence[int]) -> list[StageSpec]:
+    """Return the stem and the stages that `with_widths` puts together, unchecked."""
     stem, channels = spec.stem, spec.input_size[0]
     if stem.layers:
         if starts_at_input(spec.c1):
             stem = _widened(stem, _start_width(spec.c1, widths[0]), channels)
         channels = stem.layers[-1].width
-    stages = []
-    for name, stage, width in zip(STAGES, spec.stages, widths, strict=True):
-        stages.append(_widened(stage, width, channels))
-        channels = stages[-1].layers[-1].width
-        if channels != width:
-            raise SpecError(
-                f"{name}: its depthwise layers keep the {channels} channels they read, not {width}"
-            )
-    c1, c2, c3, c4 = stages
-    return replace(spec, stem=stem, c1=c1, c2=c2, c3=c3, c4=c4)
+    parts = [stem]
+    for stage, width in zip(spec.stages, widths, strict=True):
+        parts.append(_widened(stage, width, channels))
+        channels = parts[-1].layers[-1].width
+    return parts
 
 
 def starts_at_input(stage: StageSpec) -> bool:

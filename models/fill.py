@@ -1,0 +1,111 @@
+"""Widths that use up a parameter budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import lcm
+
+from .arithmetic import count_params
+from .errors import SpecError
+from .spec import NetSpec, stage_widths, starts_at_input, widened, with_widths
+
+UNUSED = 0.02
+"""Share of the budget that may stay unused before stages are traded against each other."""
+
+Widths = tuple[int, ...]
+Count = Callable[[Widths], int]
+
+
+def fill_budget(spec: NetSpec, max_params: int) -> NetSpec:
+    """Return `spec` with C1 to C4 widened or narrowed so that its parameters come close under `max_params`.
+
+    One multiplier for all widths comes first, then single steps, the one that leaves the least unused each
+    time; where more than 2 % is still unused, steps of one stage are traded for steps of another. Widths move
+    in multiples of the groups that divide them, and stages that a shortcut ties together move together.
+
+    Raises:
+        SpecError: Even the narrowest network has more parameters.
+    """
+    start, steps, ties = stage_widths(spec), width_steps(spec), tied_stages(spec)
+
+    def count(widths: Widths) -> int:
+        return count_params(widened(spec, widths), spec.output, spec.input_size[0], spec.classes)
+
+    def scaled(multiplier: float) -> Widths:
+        return tuple(
+            max(step, round(width * multiplier / step) * step)
+            for width, step in zip(start, steps, strict=True)
+        )
+
+    low, high = 0.0, 1.0  # multipliers: `low` fits
+    if count(scaled(low)) > max_params:
+        least = count(scaled(low))
+        raise SpecError(f"{spec.name}: the narrowest network has {least:,} parameters, over {max_params:,}")
+    while count(scaled(high)) <= max_params:
+        low, high = high, 2 * high
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if count(scaled(middle)) <= max_params else (low, middle)
+    widths = scaled(low)
+    while (wider := _best(_wider(widths, steps, ties), count, max_params)) and count(wider) > count(widths):
+        widths = wider
+    while count(widths) < (1 - UNUSED) * max_params:
+        traded = _best(_trades(widths, steps, ties), count, max_params)
+        if traded is None or count(traded) <= count(widths):
+            break
+        widths = traded
+    return with_widths(spec, widths)
+
+
+def width_steps(spec: NetSpec) -> Widths:
+    """Return for each stage the number that its width must be a multiple of, because of groups."""
+    steps = []
+    readers = [*spec.stages[1:], None]
+    for stage, reader in zip(spec.stages, readers, strict=True):
+        layers = [*stage.layers[1:], *(reader.layers[:1] if reader else ())]
+        groups = [layer.groups for layer in (*layers, stage.layers[-1])]
+        steps.append(lcm(*(number for number in groups if isinstance(number, int))))
+    for first, *others in tied_stages(spec):
+        step = lcm(steps[first], *(steps[other] for other in others))
+        for number in (first, *others):
+            steps[number] = step
+    return tuple(steps)
+
+
+def tied_stages(spec: NetSpec) -> list[list[int]]:
+    """Return the stages, by number from 0, in groups that a shortcut across a border keeps equally wide."""
+    groups: list[list[int]] = []
+    for number, stage in enumerate(spec.stages):
+        if number and starts_at_input(stage):
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return groups
+
+
+def _moved(widths: Widths, steps: Widths, moves: dict[int, int]) -> Widths:
+    return tuple(width + steps[number] * moves.get(number, 0) for number, width in enumerate(widths))
+
+
+def _wider(widths: Widths, steps: Widths, ties: list[list[int]]) -> Iterator[Widths]:
+    """Yield the widths with one group of stages a step wider."""
+    for group in ties:
+        yield _moved(widths, steps, dict.fromkeys(group, 1))
+
+
+def _trades(widths: Widths, steps: Widths, ties: list[list[int]]) -> Iterator[Widths]:
+    """Yield the widths with one group up to four steps wider and another up to four steps narrower."""
+    sizes = range(1, 5)
+    for up in ties:
+        for down in ties:
+            for more in sizes:
+                for less in sizes:
+                    moves = dict.fromkeys(up, more) | dict.fromkeys(down, -less)
+                    moved = _moved(widths, steps, moves)
+                    if up is not down and min(moved) > 0:
+                        yield moved
+
+
+def _best(candidates: Iterator[Widths], count: Count, max_params: int) -> Widths | None:
+    """Return the candidate with the most parameters within the limit."""
+    return max((c for c in candidates if count(c) <= max_params), key=count, default=None)
