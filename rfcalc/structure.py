@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rfcalc.graph import Graph, Node, Ref
+from rfcalc.rules_window import Window, window_of
 
 
 def _words(text: str) -> frozenset[str]:
@@ -69,13 +70,14 @@ def structure_of(graph: Graph, names: Mapping[int, str] | None = None) -> Struct
     def called(node: Node) -> str:
         return names[node.index] if names is not None and node.index in names else name_of(node)
 
-    convolutions = [node for node in graph.nodes if node.name == "convolution"]
+    windows = {node.index: window for node in graph.nodes if (window := window_of(graph, node))}
     maps = _spatial_dims(graph)
     return Structure(
         depthwise_separable=tuple(
-            SeparablePair(called(depthwise), called(pointwise)) for depthwise, pointwise in _pairs(graph)
+            SeparablePair(called(depthwise), called(pointwise))
+            for depthwise, pointwise in _pairs(graph, windows)
         ),
-        dilated=tuple(called(node) for node in convolutions if _is_dilated(graph, node)),
+        dilated=tuple(called(graph.nodes[i]) for i, window in windows.items() if _is_dilated(window)),
         global_average_pools=tuple(called(node) for node in graph.nodes if _averages_all(graph, node, maps)),
         max_pools=tuple(called(node) for node in graph.nodes if _pools_max(graph, node, maps)),
         stages=_stages(graph),
@@ -89,39 +91,26 @@ def name_of(node: Node) -> str:
     return node.path if node.call == 1 else f"{node.path}#{node.call}"
 
 
-def kernel_of(graph: Graph, node: Node) -> tuple[int, ...]:
-    """Kernel of a convolution node, one entry a spatial axis."""
-    weight: Ref = node.args[1]
-    return graph.values[weight.value].shape[2:]
+def _is_dilated(window: Window) -> bool:
+    return any(d > 1 and k > 1 for d, k in zip(window.dilation, window.kernel, strict=True))
 
 
-def _is_dilated(graph: Graph, node: Node) -> bool:
-    kernel, dilation = kernel_of(graph, node), node.args[5]
-    return any(d > 1 and k > 1 for d, k in zip(_each(dilation, len(kernel)), kernel, strict=True))
+def _is_pointwise(window: Window) -> bool:
+    return max(window.kernel) == 1 and window.groups == 1 and not window.transposed
 
 
-def _is_depthwise(graph: Graph, node: Node) -> bool:
-    channels = graph.values[node.args[0].value].shape[1]
-    transposed, groups = node.args[6], node.args[8]
-    return groups == channels > 1 and max(kernel_of(graph, node)) > 1 and not transposed
-
-
-def _is_pointwise(graph: Graph, node: Node) -> bool:
-    transposed, groups = node.args[6], node.args[8]
-    return max(kernel_of(graph, node)) == 1 and groups == 1 and not transposed
-
-
-def _pairs(graph: Graph) -> list[tuple[Node, Node]]:
+def _pairs(graph: Graph, windows: Mapping[int, Window]) -> list[tuple[Node, Node]]:
     """Each depthwise convolution with the first 1x1 convolution that reads it, in one pass over the run."""
     made_by: dict[int, int] = {}  # value -> the depthwise node that it is a normed, activated copy of
     paired: dict[int, Node] = {}
     for node in graph.nodes:
         origins = {made_by.get(value) for value in node.reads if _is_live(graph, value)}
         origin = origins.pop() if len(origins) == 1 else None
-        if node.name == "convolution":
-            if _is_depthwise(graph, node):
+        window = windows.get(node.index)
+        if window is not None:
+            if window.is_depthwise and not window.transposed:
                 made_by.update(dict.fromkeys(node.outputs, node.index))
-            elif origin is not None and _is_pointwise(graph, node):
+            elif origin is not None and _is_pointwise(window):
                 paired.setdefault(origin, node)
         elif origin is not None and node.name in NORMS | ACTIVATIONS | DROPOUT:
             made_by.update(dict.fromkeys(node.outputs, origin))
@@ -161,6 +150,9 @@ def _follow(
         first, second = (dim % rank for dim in node.args[1:3])
         swap = {first: second, second: first}
         return tuple(sorted(swap.get(dim, dim) for dim in spatial))
+    if node.name == "unsqueeze":
+        at = node.args[1] % (rank + 1)
+        return tuple(dim + (dim >= at) for dim in spatial)
     if len(result) == rank:
         return spatial
     flat = math.prod(shape[dim] for dim in spatial)
@@ -175,7 +167,7 @@ def _averages_all(graph: Graph, node: Node, maps: Mapping[int, tuple[int, ...]])
     source = graph.values[node.args[0].value].shape
     spatial = maps[node.args[0].value]
     if node.name == "mean":
-        return _reduces(node, len(source), spatial)
+        return _reduces(node, source, spatial)
     if "adaptive_avg_pool" in node.name:
         return all(size == 1 for size in _each(node.args[1], len(spatial)))
     if node.name.startswith("avg_pool"):
@@ -194,9 +186,10 @@ def _pools_max(graph: Graph, node: Node, maps: Mapping[int, tuple[int, ...]]) ->
     return spatial is not None and any(dim % rank in spatial for dim in _reduced(node))
 
 
-def _reduces(node: Node, rank: int, spatial: tuple[int, ...]) -> bool:
+def _reduces(node: Node, shape: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
     """Whether a reduction runs over the spatial dimensions and over nothing else."""
-    return {dim % rank for dim in _reduced(node)} == set(spatial)
+    reduced = {dim % len(shape) for dim in _reduced(node)}
+    return reduced >= set(spatial) and all(dim > 0 and shape[dim] == 1 for dim in reduced - set(spatial))
 
 
 def _reduced(node: Node) -> tuple[int, ...]:

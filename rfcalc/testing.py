@@ -25,8 +25,8 @@ def assert_within(
 
     Args:
         model: Any module; left as it was found.
-        budget: The limits; a TOML file with them; or None: `[tool.rfcalc]` of the nearest pyproject.toml, from
-            the current folder upwards.
+        budget: The limits; a TOML file with them; or None: `[tool.rfcalc]` of the nearest pyproject.toml,
+            from the current folder upwards.
         input_size: (channels, *spatial) of one image.
 
     Returns:
