@@ -28,7 +28,7 @@ class Source:
     """Where CIFAR-10 is and how to know it; a test compares it with `torchvision.datasets.CIFAR10`.
 
     The archive for Python, because it is the one that torchvision fetches: one download serves both. It holds
-    pickles; they are read only after their checksums were right, by an unpickler that knows nothing but arrays.
+    pickles; they are read only after their checksums were right, by an unpickler that knows arrays alone.
     """
 
     url: str = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
