@@ -32,7 +32,7 @@ _PIECE = 1 << 20
 # On garbage the standard library's parsers raise more than their own errors (found by flipping bytes).
 _DAMAGE = (
     *(EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, gzip.BadGzipFile),
-    *(ValueError, IndexError, KeyError, OverflowError, struct.error),
+    *(ValueError, IndexError, KeyError, OverflowError, RuntimeError, struct.error),
 )
 
 
@@ -117,7 +117,7 @@ def _tar_members(archive: Path, limits: Limits) -> Iterator[Member]:
         @classmethod
         def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
             nonlocal ended
-            ended = ended or not any(buf)
+            ended = ended or (len(buf) > 0 and not any(buf))
             header = super().frombuf(buf, encoding, errors)
             if header.size < 0:
                 raise DataError(f"{archive}: {shown(header.name)} claims a negative size; refused")
