@@ -48,6 +48,12 @@ class GatedSampler(BaseSampler):
         """Never propose `values` again: they have been trained."""
         self._met.add(self._key(values))
 
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Note an enqueued proposal, one that is tried again: Optuna takes it without asking for a sample."""
+        fixed = trial.system_attrs.get("fixed_params")
+        if fixed is not None:
+            self.mark_met(fixed)
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the whole space: every dimension is static."""
         return self._space.distributions
@@ -60,12 +66,6 @@ class GatedSampler(BaseSampler):
         Raises:
             ExhaustedError: There is none left.
         """
-        fixed: dict[str, Any] | None = trial.system_attrs.get(
-            "fixed_params"
-        )  # enqueued: a trial that is run again
-        if fixed is not None:
-            self.mark_met(fixed)
-            return dict(fixed)
         sampler = TPESampler(
             seed=trial_seed(self._seed, trial.number),
             n_startup_trials=STARTUP_TRIALS,

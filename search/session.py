@@ -58,7 +58,7 @@ def _stages(
         sampler.mark_met({name: int(value) for name, value in record.values.items()})
     storage = settings.storage or plan.folder.storage()
     trials = study.open_study(plan.folder.path.name, storage, sampler)
-    again = study.settle(trials, records)
+    again = study.settle(trials, records, space.choices)
     if again:
         display.say(f"{again} trial{'s' if again > 1 else ''} cut short by the break will be run again")
     chronicle.keep(records)

@@ -1,6 +1,6 @@
 """The Optuna study behind a search; one driver owns it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -39,11 +39,12 @@ def open_study(name: str, storage: str, sampler: optuna.samplers.BaseSampler) ->
         raise SearchError(f"--storage: the study cannot be opened ({_plain(error, storage)})") from error
 
 
-def settle(study: optuna.Study, records: Sequence[TrialRecord]) -> int:
+def settle(study: optuna.Study, records: Sequence[TrialRecord], dimensions: Collection[str]) -> int:
     """Bring the study in line with the records after a break; return how many trials are run again.
 
     A record is written before the study is told. So a trial that the study still holds as running either has
-    its record and is told now, or died with the driver: it is closed, and its proposal is enqueued once.
+    its record and is told now, or died with the driver: it is closed, and its proposal, if all of its
+    `dimensions` were drawn already, is enqueued once.
     """
     ended = {record.number: record for record in records}
     again = 0
@@ -52,7 +53,7 @@ def settle(study: optuna.Study, records: Sequence[TrialRecord]) -> int:
             tell(study, ended[trial.number])
             continue
         study.tell(trial.number, state=TrialState.FAIL)
-        if trial.params:
+        if set(trial.params) == set(dimensions):
             study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
             again += 1
     return again
