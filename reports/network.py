@@ -1,6 +1,8 @@
 """A run's network, stage by stage: what rfcalc measures of the model.py in the folder, and its drawing."""
 
+import contextlib
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -77,7 +79,8 @@ def analyse(model: Path, image_size: tuple[int, int]) -> "Analysis":
     """
     import rfcalc  # brings torch along: only where a network is measured
 
-    return rfcalc.analyze(rfcalc.load_model(str(model)), input_size=(3, *image_size))
+    with contextlib.redirect_stdout(sys.stderr):  # what the loaded file prints is not ours
+        return rfcalc.analyze(rfcalc.load_model(str(model)), input_size=(3, *image_size))
 
 
 def stages(analysis: "Analysis") -> tuple[Stage, ...]:
@@ -91,10 +94,10 @@ def stages(analysis: "Analysis") -> tuple[Stage, ...]:
 
 
 def sides(field: "Field") -> str:
-    """Show a receptive field: "61", "61 x 53" where height and width differ, "image" where it is global."""
+    """Show a receptive field: "61", "61 x 53" where height and width differ, "whole image" where it is global."""
     if field.is_global:
         return "whole image"
-    return str(field.size[0]) if len(set(field.size)) == 1 else " x ".join(map(str, field.size))
+    return _sides(field.size)
 
 
 def layers(rows: Sequence["Row"], caption: str) -> Table:
@@ -194,9 +197,14 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _jump(field: "Field") -> str | None:
-    if field.jump is None:
+    if any(step is None for step in field.jump):
         return None
-    return str(field.jump[0]) if len(set(field.jump)) == 1 else " x ".join(map(str, field.jump))
+    return _sides(field.jump)
+
+
+def _sides(values: Sequence[object]) -> str:
+    """One number where height and width agree."""
+    return str(values[0]) if len(set(values)) == 1 else " x ".join(map(str, values))
 
 
 def overview(found: Sequence[Stage]) -> Table:

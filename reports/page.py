@@ -32,13 +32,13 @@ def write_search_report(folder: Path, output: Path | None = None) -> Path:
     Raises:
         ReportError: The folder is no search, a record in it cannot be read, or the page cannot be written.
     """
-    path = output or folder / PAGE
-    return _write(path, search_page(open_search(folder)))
+    return write_report(open_search(folder), output)
 
 
-def write_train_report(run: TrainRun, output: Path | None = None) -> Path:
-    """Write the page of a training run; as `write_search_report`."""
-    return _write(output or run.folder / PAGE, train_page(run))
+def write_report(run: SearchRun | TrainRun, output: Path | None = None) -> Path:
+    """Write the page of a run that was read already; otherwise as `write_search_report`."""
+    text = search_page(run) if isinstance(run, SearchRun) else train_page(run)
+    return _write(output or run.folder / PAGE, text)
 
 
 def search_page(run: SearchRun) -> str:

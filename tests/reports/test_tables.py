@@ -1,0 +1,78 @@
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from records.search import TrialRecord
+from reports import tables
+from reports.runs import open_search
+
+
+def scored(trial: TrialRecord, number: int, score: float | None, params: int) -> TrialRecord:
+    return dataclasses.replace(trial, number=number, score=score, params=params)
+
+
+def test_the_pareto_front_holds_what_nothing_beats(make_trial: Callable[..., TrialRecord]) -> None:
+    trial = make_trial(0)
+    given = [
+        (1, 0.7, 100),
+        (2, 0.8, 200),
+        (3, 0.75, 300),
+        (4, 0.8, 400),
+        (5, 0.7, 90),
+        (6, 0.9, 400),
+        (7, None, 1),
+    ]
+    front = tables.pareto([scored(trial, *each) for each in given], lambda each: each.params)
+    assert [each.number for each in front] == [5, 2, 6]
+
+
+def test_the_pareto_front_agrees_with_its_definition(make_trial: Callable[..., TrialRecord]) -> None:
+    trials = [trial for trial in map(make_trial, range(200)) if trial.score is not None]
+    front = {each.number for each in tables.pareto(trials, lambda each: each.params)}
+    for each in trials:
+        beaten = any(
+            other.score >= each.score
+            and other.params <= each.params
+            and (other.score, other.params) != (each.score, each.params)
+            for other in trials
+        )
+        assert (each.number in front) is not beaten
+
+
+def test_limits_that_do_not_hold_are_marked(make_search: Callable[..., Path]) -> None:
+    record = open_search(make_search(trials=3)).record
+    broken = dataclasses.replace(record.verdict[0], margin=4.0, holds=False)
+    unknown = dataclasses.replace(record.verdict[1], holds=None)
+    table = tables.verdict(dataclasses.replace(record, verdict=(broken, unknown)))
+    assert [row[-1] for row in table.rows] == ["BROKEN", "not judged"]
+    assert [row[3] for row in table.rows] == [4.0, None]
+
+
+def test_every_trial_has_its_proposal_in_the_table(make_trial: Callable[..., TrialRecord]) -> None:
+    chosen = [make_trial(number) for number in range(4)]
+    chosen[1] = dataclasses.replace(chosen[1], values={"kernel": "3x3"})
+    table = tables.trials(chosen, "Trials")
+    titles = [column.title for column in table.columns]
+    assert titles[6:11] == ["c1_width", "c2_width", "c3_width", "c4_width", "kernel"]
+    assert table.rows[1][6:11] == (None, None, None, None, "3x3")
+    assert table.shown()[0][6] == str(chosen[0].values["c1_width"])
+
+
+def test_reasons_are_counted_and_name_their_trials(make_search: Callable[..., Path]) -> None:
+    run = open_search(make_search(trials=50))
+    rows = tables.given_up(run.trials).rows
+    assert sum(row[2] for row in rows) == sum(trial.state != "complete" for trial in run.trials)
+    assert ("failed", "RuntimeError: loss is nan", 2, "16, 33") in rows
+
+
+def test_a_class_is_shown_with_what_it_is_most_often_taken_for(make_run: Callable[..., Path]) -> None:
+    from reports.runs import open_run
+
+    run = open_run(
+        make_run(confusion=((5, 1, 4), (0, 10, 0), (3, 0, 7)), per_class={"a": 0.5, "b": 1.0, "c": 0.7})
+    )
+    record = dataclasses.replace(
+        run.record, dataset=dataclasses.replace(run.record.dataset, classes=("a", "b", "c"))
+    )
+    rows = tables.per_class(record).rows
+    assert rows == (("a", 0.5, 10, "c (4)"), ("b", 1.0, 10, None), ("c", 0.7, 10, "a (3)"))
