@@ -71,7 +71,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     try:
         return _options(given)
     except (UsageError, InputError, ValueError) as error:
-        parser.error(str(error))
+        parser.exit(2, f"rfcalc: error: {error}\n")
 
 
 def parse_size(text: str) -> tuple[int, ...]:
