@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING
 
+from torch import nn
+
+from rfcalc.counts import count
 from rfcalc.field import Field
-from rfcalc.trace import Graph
+from rfcalc.graph import Graph
+from rfcalc.propagate import propagate
+from rfcalc.readout import field_of
+from rfcalc.rows import is_row, names_of, op_name
+from rfcalc.state import State
+from rfcalc.trace import trace
 
 if TYPE_CHECKING:
     from rfcalc.structure import Structure
 
-__all__ = ["Analysis", "Row"]
+__all__ = ["Analysis", "Row", "analyze", "analyze_graph"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ class Row:
 
     Attributes:
         index: Its number in `Analysis.rows`.
-        name: Module path ("c2.1.conv"); a second call ends in "#2"; the op's name outside of any child module.
+        name: Module path ("c2.1.conv"), "#2" for a second call; the op's name outside of any child.
         op: What it does: "conv", "depthwise conv", "max pool", "add", ...
         module: Class name of the module that ran it.
         output_shape: Without the batch: (C, H, W).
@@ -81,3 +90,117 @@ class Analysis:
     def output(self) -> Field:
         """Field of what forward() returns; the last one when it returns several maps."""
         return list(self.outputs.values())[-1]
+
+
+def analyze(model: nn.Module, input_size: tuple[int, ...] = (3, 32, 32), *, train: bool = False) -> Analysis:
+    """Analyse a network at one input size; it is left exactly as it was found.
+
+    Args:
+        model: Any module whose forward takes one tensor (N, C, *spatial).
+        input_size: (C, *spatial) of one image: one spatial axis for 1-D networks, three for 3-D.
+        train: Analyse training mode, where batch norm mixes all positions of the batch.
+
+    Raises:
+        InputError: The input size is no such tuple of positive integers.
+        ForwardError: forward() raised at this size; the message names the layer and the shapes.
+        RuleError: A rule that the user registered returned something impossible.
+    """
+    graph = trace(model, tuple(input_size), train=train)
+    unique = dict(model.named_parameters())
+    params = sum(p.numel() for p in unique.values())
+    trainable = sum(p.numel() for p in unique.values() if p.requires_grad)
+    return analyze_graph(graph, frozenset(unique), params, trainable)
+
+
+def analyze_graph(graph: Graph, parameters: frozenset[str], params: int, trainable_params: int) -> Analysis:
+    """Analyse a traced run, e.g. one whose nodes were changed to ask what would happen.
+
+    Args:
+        graph: The run.
+        parameters: Qualified names of the model's parameters, each tensor once.
+        params: Their elements.
+        trainable_params: Elements of those that require a gradient.
+    """
+    from rfcalc.structure import structure_of
+
+    states = propagate(graph)
+    counts = count(graph, states, parameters)
+    nodes = [node for node in graph.nodes if is_row(graph, node, states)]
+    names = names_of(graph, nodes)
+    fields: dict[int, Field] = {}
+    origin: dict[int, frozenset[int]] = {}
+    rows: list[Row] = []
+    row_of = {node.index: i for i, node in enumerate(nodes)}
+    pending = 0
+    for node in graph.nodes:
+        sources = frozenset[int]().union(*(origin.get(v, frozenset()) for v in node.reads))
+        if node.index not in row_of:
+            origin.update(dict.fromkeys(node.outputs, sources))
+            pending += counts.params.get(node.index, 0)
+            continue
+        index = row_of[node.index]
+        origin.update(dict.fromkeys(node.outputs, frozenset({index})))
+        shape = graph.values[node.outputs[0]].shape[1:]
+        rows.append(
+            Row(
+                index=index,
+                name=names[node.index],
+                op=op_name(graph, node),
+                module=node.module,
+                output_shape=shape,
+                params=counts.params.get(node.index, 0) + pending,
+                macs=counts.macs.get(node.index, 0),
+                activation_bytes=4 * prod(shape),
+                field=_field(states[node.outputs[0]], graph, fields),
+                node=node.index,
+                sources=tuple(sorted(sources)),
+            )
+        )
+        pending = 0
+    outputs = {name: _field(states[v], graph, fields) for name, v in graph.outputs.items()}
+    chosen = _judged(rows, [origin.get(v, frozenset()) for v in graph.outputs.values()])
+    return Analysis(
+        input_size=graph.input_size,
+        rows=tuple(rows),
+        field=rows[chosen].field if chosen is not None else list(outputs.values())[-1],
+        field_row=chosen,
+        outputs=outputs,
+        params=params,
+        trainable_params=trainable_params,
+        macs=sum(counts.macs.values()),
+        peak_activation_bytes=counts.peak_activation_bytes,
+        uncounted=counts.uncounted,
+        structure=structure_of(graph, names),
+        graph=graph,
+    )
+
+
+def _field(state: State, graph: Graph, known: dict[int, Field]) -> Field:
+    """Return a state's field; activations and norms pass the same state on."""
+    key = id(state)
+    if key not in known:
+        known[key] = field_of(state, graph.input_size[1:])
+    return known[key]
+
+
+def _judged(rows: list[Row], ends: list[frozenset[int]]) -> int | None:
+    """Return the row of the last features before global pooling or flattening, on the way to the output.
+
+    Walked from the output backwards: the last row in execution order that is a local map, or, where a gate brought the
+    whole image in, a map that still has local paths (its jump tells).
+    """
+    reached: set[int] = set()
+    queue = sorted({r for end in ends for r in end})
+    while queue:
+        index = queue.pop()
+        if index not in reached:
+            reached.add(index)
+            queue.extend(rows[index].sources)
+    for index in sorted(reached, reverse=True):
+        field = rows[index].field
+        if any(jump is not None for jump in field.jump) and len(field.positions) == len(field.size):
+            return index
+    for index in sorted(reached, reverse=True):
+        if not rows[index].field.is_global:
+            return index
+    return None

@@ -1,98 +1,181 @@
-"""One forward under a TorchDispatchMode: model -> Graph of op calls with their module paths."""
+"""One forward of a model, recorded as a Graph; the model is left exactly as it was found."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules import module as hooks
 
-__all__ = ["Graph", "Node", "Ref", "Value"]
+from rfcalc.errors import ForwardError, InputError
+from rfcalc.graph import Graph as Graph
+from rfcalc.graph import Node as Node
+from rfcalc.graph import Ref as Ref
+from rfcalc.graph import Value as Value
+from rfcalc.recorder import DataDependent, Recorder
+
+__all__ = ["Graph", "Node", "Ref", "Value", "trace"]
 
 
-@dataclass(frozen=True)
-class Ref:
-    """Stands for a tensor among a node's arguments: the value it reads, by number."""
+def trace(model: nn.Module, input_size: tuple[int, ...], *, train: bool = False) -> Graph:
+    """Run the model once on one image and return the run as data.
 
-    value: int
+    Shapes alone are followed first (the input is a meta tensor; weights stay where they are and are not read), which
+    costs next to nothing. Where forward() asks for the content of a tensor, it runs for real on the model's device.
 
+    Args:
+        model: Any module whose forward takes one tensor (N, C, *spatial).
+        input_size: (C, *spatial) of one image.
+        train: Run in training mode, on two images.
 
-@dataclass(frozen=True)
-class Value:
-    """One tensor of the run.
-
-    Attributes:
-        index: Its number in `Graph.values`.
-        shape: Whole shape, batch included.
-        dtype: Its element type.
-        producer: Number of the node that made it; None for the network's input, parameters and constants.
-        parameter: Qualified name of the parameter or buffer that it is; None otherwise.
-        constant: The tensor itself where its content is known before the run (parameters, buffers, literals).
-        storage: Number of the memory that it lives in; views share it.
+    Raises:
+        InputError: The size is not (C, length), (C, H, W) or (C, D, H, W) of positive integers.
+        ForwardError: forward() raised; the message names the layer and the shapes.
     """
-
-    index: int
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    producer: int | None
-    parameter: str | None
-    constant: torch.Tensor | None = field(repr=False, compare=False)
-    storage: int
-
-
-@dataclass(frozen=True)
-class Node:
-    """One op call.
-
-    Attributes:
-        index: Its number in `Graph.nodes`: execution order.
-        op: The overload that ran, e.g. `torch.ops.aten.convolution.default`.
-        args: Positional arguments, each tensor replaced by a `Ref`.
-        kwargs: Keyword arguments, likewise.
-        outputs: Numbers of the values it made; an in-place op gets a new number for the tensor it changes.
-        reads: Numbers of the values among its arguments.
-        path: Qualified name of the innermost module that was running, "" for the root.
-        module: Class name of that module.
-        call: How many times that module had been called by then, from 1.
-    """
-
-    index: int
-    op: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    outputs: tuple[int, ...]
-    reads: tuple[int, ...]
-    path: str
-    module: str
-    call: int
-
-    @property
-    def name(self) -> str:
-        """The op without its namespace, overload and in-place underscore: "convolution", "relu"."""
-        return str(self.op.overloadpacket.__name__).rstrip("_")
+    size = tuple(input_size)
+    if not 2 <= len(size) <= 4 or any(not isinstance(n, int) or n < 1 for n in size):
+        raise InputError(
+            f"an input is (C, length), (C, H, W) or (C, D, H, W), all positive; got {input_size}"
+        )
+    model = getattr(model, "_orig_mod", model)
+    try:
+        return _run(model, size, train, abstract=True)
+    except (_Failed, DataDependent):
+        pass
+    try:
+        return _run(model, size, train, abstract=False)
+    except _Failed as failure:
+        shapes = ", ".join(str(s) for s in failure.shapes) or str((1, *size))
+        where = f" at '{failure.path}'" if failure.path else ""
+        cause = failure.__cause__
+        reason = " ".join(str(cause).split()) or type(cause).__name__
+        raise ForwardError(
+            f"forward() of {type(model).__name__} failed{where} with shapes {shapes}: {reason}; "
+            f"the input was {'x'.join(map(str, size))}, another can be chosen with --input CxHxW"
+        ) from cause
 
 
-@dataclass(frozen=True)
-class Graph:
-    """One forward pass as data.
+class _Failed(Exception):
+    def __init__(self, path: str, shapes: list[tuple[int, ...]]) -> None:
+        super().__init__(path)
+        self.path = path
+        self.shapes = shapes
 
-    Attributes:
-        nodes: Op calls in execution order.
-        values: Every tensor that takes part.
-        input: Number of the network's input value.
-        outputs: What forward() returned: name ("" for a lone tensor, "0", "out.aux", ...) -> value number.
-        batch: Images in the batch that ran (counts are divided by it).
-        input_size: (channels, *spatial).
-    """
 
-    nodes: tuple[Node, ...]
-    values: tuple[Value, ...]
-    input: int
-    outputs: dict[str, int]
-    batch: int
-    input_size: tuple[int, ...]
+class _Location:
+    """Which module is running, followed with hooks on all modules of the process, so that none is put on the model."""
 
-    def producer(self, value: int) -> Node | None:
-        """Return the node that made a value; None for the input, parameters and constants."""
-        index = self.values[value].producer
-        return None if index is None else self.nodes[index]
+    def __init__(self, model: nn.Module) -> None:
+        self._names = {id(m): name for name, m in model.named_modules()}
+        self._calls: dict[int, int] = {}
+        self._stack: list[tuple[nn.Module, tuple[str, str, int]]] = []
+        self._root = ("", type(model).__name__, 1)
+
+    def __call__(self) -> tuple[str, str, int]:
+        return self._stack[-1][1] if self._stack else self._root
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        before = hooks.register_module_forward_pre_hook(self._enter)
+        after = hooks.register_module_forward_hook(self._leave)
+        try:
+            yield
+        finally:
+            before.remove()
+            after.remove()
+
+    def _enter(self, module: nn.Module, args: Any) -> None:
+        key = id(module)
+        self._calls[key] = self._calls.get(key, 0) + 1
+        path = self._names.get(key)
+        here = self() if path is None else (path, type(module).__name__, self._calls[key])
+        self._stack.append((module, here))
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        # A forward that raised and was caught leaves its entry behind.
+        while self._stack and self._stack.pop()[0] is not module:
+            pass
+
+
+@contextmanager
+def _untouched(model: nn.Module, train: bool) -> Iterator[None]:
+    """Put the model in a mode, and back exactly: attributes that forward() sets or caches included."""
+    modules = list(model.modules())
+    saved = [
+        (m, dict(m.__dict__), {k: dict(m.__dict__[k]) for k in ("_parameters", "_buffers", "_modules")})
+        for m in modules
+    ]
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    random_state = torch.get_rng_state()
+    try:
+        # Fused attention kernels hide the products inside.
+        torch.backends.mha.set_fastpath_enabled(False)
+        for m in modules:
+            m.training = train
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        torch.set_rng_state(random_state)
+        for m, attributes, registered in saved:
+            for key, entries in registered.items():
+                current = attributes[key]
+                if current.keys() != entries.keys() or any(current[k] is not entries[k] for k in entries):
+                    current.clear()
+                    current.update(entries)
+            if m.__dict__.keys() != attributes.keys() or any(
+                m.__dict__[k] is not v for k, v in attributes.items()
+            ):
+                m.__dict__.clear()
+                m.__dict__.update(attributes)
+
+
+def _run(model: nn.Module, size: tuple[int, ...], train: bool, abstract: bool) -> Graph:
+    batch = 2 if train else 1
+    first = next((p for p in model.parameters() if p.is_floating_point()), None)
+    dtype = torch.float32 if first is None else first.dtype
+    device = "meta" if abstract else "cpu" if first is None else first.device
+    names = {id(t): name for name, t in [*model.named_parameters(), *model.named_buffers()]}
+    location = _Location(model)
+    recorder = Recorder(names, location, abstract)
+    with ExitStack() as stack:
+        stack.enter_context(_untouched(model, train))
+        stack.enter_context(torch.no_grad())
+        image = torch.empty(batch, *size, dtype=dtype, device=device)
+        if not abstract:
+            image.copy_(torch.linspace(-1, 1, image.numel()).reshape(image.shape))
+        number = recorder.add_input(image)
+        stack.enter_context(location.following())
+        try:
+            with recorder:
+                result = model(image)
+        except DataDependent:
+            raise
+        except Exception as error:
+            raise _Failed(location()[0], recorder.failed_shapes) from error
+        outputs = {name: recorder.value_of(t) for name, t in _named_outputs(result, "")}
+    if not outputs:
+        raise ForwardError(
+            f"forward() of {type(model).__name__} returned no tensor but {type(result).__name__}"
+        )
+    return recorder.graph(number, outputs, batch, size)
+
+
+def _named_outputs(result: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield (name, tensor) of nested outputs: "" for a lone tensor, "0", "out", "out.aux" inside containers."""
+    if isinstance(result, torch.Tensor):
+        yield name, result
+        return
+    items: list[tuple[Any, Any]] = []
+    if isinstance(result, dict):
+        items = list(result.items())
+    elif hasattr(result, "_asdict"):
+        items = list(result._asdict().items())
+    elif isinstance(result, list | tuple):
+        items = list(enumerate(result))
+    elif hasattr(result, "__dataclass_fields__"):
+        items = [(k, getattr(result, k)) for k in result.__dataclass_fields__]
+    for key, item in items:
+        yield from _named_outputs(item, f"{name}.{key}" if name else str(key))

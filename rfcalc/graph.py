@@ -1,0 +1,106 @@
+"""Graph: one forward pass as data, op calls with their module paths. The trace makes it, the rules read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+__all__ = ["Graph", "Node", "Ref", "Value", "write_view"]
+
+
+def write_view() -> None:
+    """Mark a node that puts a changed view back into the tensor that it is a view of.
+
+    Its arguments: the tensor, the changed view, the view's op and that op's other arguments. Tracing adds it, so that the
+    graph has no side effects.
+    """
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Stands for a tensor among a node's arguments: the value it reads, by number."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class Value:
+    """One tensor of the run.
+
+    Attributes:
+        index: Its number in `Graph.values`.
+        shape: Whole shape, batch included.
+        dtype: Its element type.
+        producer: Number of the node that made it; None for the network's input, parameters and constants.
+        parameter: Qualified name of the parameter or buffer that it is; None otherwise.
+        constant: The tensor itself where its content does not depend on the input (parameters, literals).
+        storage: Number of the memory that it lives in; views share it.
+    """
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    producer: int | None
+    parameter: str | None
+    constant: torch.Tensor | None = field(repr=False, compare=False)
+    storage: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """One op call.
+
+    Attributes:
+        index: Its number in `Graph.nodes`: execution order.
+        op: The overload that ran, e.g. `torch.ops.aten.convolution.default`; or `write_view`.
+        args: Positional arguments, each tensor replaced by a `Ref`.
+        kwargs: Keyword arguments, likewise.
+        outputs: Numbers of the values it made; an in-place op gets a new number for the tensor it changes.
+        reads: Numbers of the values among its arguments.
+        path: Qualified name of the innermost module that was running, "" for the root.
+        module: Class name of that module.
+        call: How many times that module had been called by then, from 1.
+    """
+
+    index: int
+    op: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: tuple[int, ...]
+    reads: tuple[int, ...]
+    path: str
+    module: str
+    call: int
+
+    @property
+    def name(self) -> str:
+        """The op without its namespace, overload and in-place underscore: "convolution", "relu"."""
+        return str(getattr(self.op, "overloadpacket", self.op).__name__).rstrip("_")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One forward pass as data.
+
+    Attributes:
+        nodes: Op calls in execution order.
+        values: Every tensor that takes part.
+        input: Number of the network's input value.
+        outputs: What forward() returned: name ("" for a lone tensor, "0", "out.aux", ...) -> value number.
+        batch: Images in the batch that ran (counts are divided by it).
+        input_size: (channels, *spatial).
+    """
+
+    nodes: tuple[Node, ...]
+    values: tuple[Value, ...]
+    input: int
+    outputs: dict[str, int]
+    batch: int
+    input_size: tuple[int, ...]
+
+    def producer(self, value: int) -> Node | None:
+        """Return the node that made a value; None for the input, parameters and constants."""
+        index = self.values[value].producer
+        return None if index is None else self.nodes[index]

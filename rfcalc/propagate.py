@@ -1,0 +1,51 @@
+"""Graph -> the State of every value: each node's rule in turn, no recursion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rfcalc.call import Call
+from rfcalc.errors import RuleError
+from rfcalc.graph import Graph, Node
+from rfcalc.probe import probed
+from rfcalc.rules import rule_for
+from rfcalc.state import State, constant, image
+
+__all__ = ["propagate"]
+
+
+def propagate(graph: Graph) -> dict[int, State]:
+    """Return the state of every value of a run, by number.
+
+    Raises:
+        RuleError: A rule returned something else than one state of the right shape for each output.
+    """
+    states: dict[int, State] = {}
+    for value in graph.values:
+        if value.producer is None:
+            states[value.index] = constant(value.shape)
+    shape = graph.values[graph.input].shape
+    states[graph.input] = image(shape, len(shape) - 2)
+    for node in graph.nodes:
+        for value, state in zip(node.outputs, _states(graph, node, states), strict=True):
+            states[value] = state
+    return states
+
+
+def _states(graph: Graph, node: Node, states: dict[int, State]) -> list[State]:
+    if not any(states[value].paths for value in node.reads):
+        flags = frozenset[str]().union(*(states[value].flags for value in node.reads))
+        return [replace(constant(graph.values[v].shape), flags=flags) for v in node.outputs]
+    call = Call(node, graph, states)
+    rule = rule_for(node.op)
+    result = probed(call) if rule is None else rule(call)
+    out = [result] * len(node.outputs) if isinstance(result, State) else list(result)
+    if len(out) != len(node.outputs):
+        raise RuleError(f"the rule of {node.op} returned {len(out)} states for {len(node.outputs)} outputs")
+    for i, state in enumerate(out):
+        if not isinstance(state, State) or state.shape != call.shape(i):
+            got = state.shape if isinstance(state, State) else type(state).__name__
+            raise RuleError(
+                f"the rule of {node.op} at '{node.path}' returned {got}, the output is {call.shape(i)}"
+            )
+    return out

@@ -1,0 +1,334 @@
+"""The TorchDispatchMode that writes a forward pass down as a Graph without side effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from rfcalc.graph import Graph, Node, Ref, Value, write_view
+from rfcalc.shapes import SHAPES, Unsupported
+
+__all__ = ["DataDependent", "Recorder", "map_tensors"]
+
+aten = torch.ops.aten
+_ASKS_FOR_CONTENT = {aten._local_scalar_dense.default, aten.is_nonzero.default, aten.equal.default}
+_POINTWISE_ENDINGS = (
+    "relu_",
+    "relu6_",
+    "elu_",
+    "silu_",
+    "mish_",
+    "tanh_",
+    "sigmoid_",
+    "swish_",
+    "clamp_",
+    "hardtanh_",
+)
+_SMALL = 1 << 20
+
+
+class DataDependent(Exception):
+    """The forward asks for the content of a tensor that was traced by its shape alone."""
+
+
+@dataclass(eq=False)
+class Tracked:
+    """A tensor of the run: kept alive so that its id stays its own."""
+
+    tensor: torch.Tensor
+    value: int
+    tainted: bool
+    is_model: bool = False
+    base: Tracked | None = None
+    base_value: int = -1
+    view: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None
+    root: Tracked | None = None
+    writes: int = 0
+
+
+@lru_cache(maxsize=4096)
+def _aliasing(func: Any) -> tuple[bool, tuple[int, ...], tuple[str, ...]]:
+    """Return (is a view, positions it writes to, keywords it writes to) from the op's schema."""
+    schema = func._schema
+    writes = tuple(
+        i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write
+    )
+    names = tuple(schema.arguments[i].name for i in writes)
+    is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
+    return is_view or func in (aten._unsafe_view.default, aten._reshape_alias.default), writes, names
+
+
+def map_tensors(function: Callable[[torch.Tensor], Any], tree: Any) -> Any:
+    """Return nested arguments with `function` applied to every tensor."""
+    if isinstance(tree, torch.Tensor):
+        return function(tree)
+    if isinstance(tree, list | tuple):
+        return type(tree)(map_tensors(function, t) for t in tree) if type(tree) in (list, tuple) else tree
+    if isinstance(tree, dict):
+        return {k: map_tensors(function, v) for k, v in tree.items()}
+    return tree
+
+
+class Recorder(TorchDispatchMode):
+    """Records every op of a forward.
+
+    Args:
+        model_tensors: Parameters and buffers by id, with their qualified names.
+        location: Returns (path, class name, call number) of the module that is running.
+        abstract: The input is a meta tensor: follow shapes instead of computing.
+    """
+
+    def __init__(
+        self,
+        model_tensors: Mapping[int, str],
+        location: Callable[[], tuple[str, str, int]],
+        abstract: bool,
+    ) -> None:
+        super().__init__()
+        self.nodes: list[Node] = []
+        self.values: list[Value] = []
+        self._model_tensors = model_tensors
+        self._location = location
+        self._abstract = abstract
+        self._tracked: dict[int, Tracked] = {}
+        self._stand_ins: dict[int, torch.Tensor] = {}
+        self.failed_shapes: list[tuple[int, ...]] = []
+
+    def add_input(self, tensor: torch.Tensor) -> int:
+        """Track the network's input and return its value number."""
+        return self._track(tensor, None, tainted=True).value
+
+    def value_of(self, tensor: torch.Tensor) -> int:
+        """Return the value that a tensor holds now."""
+        return self._current(self._find(tensor)).value
+
+    def graph(self, inputs: int, outputs: dict[str, int], batch: int, input_size: tuple[int, ...]) -> Graph:
+        """Return what was recorded."""
+        return Graph(tuple(self.nodes), tuple(self.values), inputs, outputs, batch, input_size)
+
+    def __torch_dispatch__(  # type: ignore[override]
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        reads: list[Tracked] = []
+
+        def ref(tensor: torch.Tensor) -> Ref:
+            tracked = self._current(self._find(tensor))
+            reads.append(tracked)
+            return Ref(tracked.value)
+
+        node_args = map_tensors(ref, args)
+        node_kwargs = map_tensors(ref, kwargs)
+        tainted = any(t.tainted for t in reads)
+        is_view, write_positions, write_names = _aliasing(func)
+        written = [args[i] for i in write_positions if i < len(args) and isinstance(args[i], torch.Tensor)]
+        written += [kwargs[n] for n in write_names if isinstance(kwargs.get(n), torch.Tensor)]
+        try:
+            result = self._run(func, args, kwargs, reads, tainted, written)
+        except Exception:
+            self.failed_shapes = [self.values[t.value].shape for t in reads]
+            raise
+        self._record(func, node_args, node_kwargs, reads, result, tainted, is_view, written)
+        return result
+
+    # Running ------------------------------------------------------------------------------------------------------
+
+    def _run(
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        reads: list[Tracked],
+        tainted: bool,
+        written: list[torch.Tensor],
+    ) -> Any:
+        if self._abstract and tainted:
+            if func in _ASKS_FOR_CONTENT:
+                raise DataDependent
+            shape = SHAPES.get(func)
+            if shape is not None:
+                try:
+                    return shape(*args, **kwargs)
+                except (Unsupported, TypeError):
+                    pass
+            result = self._run_on_meta(func, args, kwargs)
+        else:
+            if self._abstract and not reads:
+                kwargs = _on_cpu(func, args, kwargs)
+            if self._stand_ins or any(self._find(t).root.is_model for t in written):  # type: ignore[union-attr]
+                # The model's own tensors are never written to: a copy takes their place for the rest of the run.
+                for tensor in written:
+                    if self._find(tensor).root.is_model:  # type: ignore[union-attr]
+                        self._stand_ins.setdefault(id(tensor), tensor.detach().clone())
+                args, kwargs = map_tensors(self._stand_in, args), map_tensors(self._stand_in, kwargs)
+            result = func(*args, **kwargs)
+        # An in-place op hands back what it was given, whatever it ran on.
+        return written[0] if len(written) == 1 and isinstance(result, torch.Tensor) else result
+
+    def _stand_in(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self._stand_ins.get(id(tensor), tensor)
+
+    def _run_on_meta(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def to_meta(tensor: torch.Tensor) -> torch.Tensor:
+            if tensor.is_meta:
+                return tensor
+            return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+        if kwargs.get("device") is not None:
+            kwargs = {**kwargs, "device": torch.device("meta")}
+        return func(*map_tensors(to_meta, args), **map_tensors(to_meta, kwargs))
+
+    # Recording ----------------------------------------------------------------------------------------------------
+
+    def _record(
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        reads: list[Tracked],
+        result: Any,
+        tainted: bool,
+        is_view: bool,
+        written: list[torch.Tensor],
+    ) -> None:
+        index = len(self.nodes)
+        self.nodes.append(None)  # type: ignore[arg-type]
+        made: list[int] = []
+        written_ids = {id(t) for t in written}
+        for out in result if isinstance(result, tuple | list) else (result,):
+            if not isinstance(out, torch.Tensor):
+                continue
+            known = self._tracked.get(id(out))
+            if known is not None and id(out) in written_ids:
+                known.value = self._new_value(
+                    out, index, known.tainted or tainted, self.values[known.value].storage
+                )
+                known.tainted |= tainted
+                made.append(known.value)
+                continue
+            base = reads[0] if is_view and reads else None
+            tracked = self._track(out, index, tainted, base)
+            if base is not None:
+                tracked.view = (func, args, kwargs)
+            made.append(tracked.value)
+        path, module, call = self._location()
+        self.nodes[index] = Node(
+            index,
+            func,
+            args,
+            kwargs,
+            tuple(made),
+            tuple(dict.fromkeys(t.value for t in reads)),
+            path,
+            module,
+            call,
+        )
+        if not str(func._schema.name).endswith(_POINTWISE_ENDINGS):
+            for tensor in written:
+                self._write_back(self._tracked[id(tensor)])
+
+    def _track(
+        self, tensor: torch.Tensor, producer: int | None, tainted: bool, base: Tracked | None = None
+    ) -> Tracked:
+        storage = self.values[base.value].storage if base is not None else None
+        tracked = Tracked(tensor, self._new_value(tensor, producer, tainted, storage), tainted)
+        tracked.root = tracked
+        if base is not None:
+            tracked.base, tracked.base_value, tracked.root = base, base.value, base.root
+        self._tracked[id(tensor)] = tracked
+        return tracked
+
+    def _new_value(
+        self, tensor: torch.Tensor, producer: int | None, tainted: bool, storage: int | None
+    ) -> int:
+        index = len(self.values)
+        name = self._model_tensors.get(id(tensor)) if producer is None else None
+        keep = not tainted and not tensor.is_meta and (name is not None or tensor.numel() <= _SMALL)
+        self.values.append(
+            Value(
+                index,
+                tuple(tensor.shape),
+                tensor.dtype,
+                producer,
+                name,
+                tensor if keep else None,
+                index if storage is None else storage,
+            )
+        )
+        return index
+
+    def _find(self, tensor: torch.Tensor) -> Tracked:
+        tracked = self._tracked.get(id(tensor))
+        if tracked is None:
+            # A parameter, a buffer, or a tensor that was made before the run.
+            tracked = self._track(tensor, None, tainted=False)
+            tracked.is_model = True
+        return tracked
+
+    # Views and in-place ops ---------------------------------------------------------------------------------------
+
+    def _current(self, tracked: Tracked) -> Tracked:
+        """Bring a view up to date after its base, or another view of it, was changed in place."""
+        if tracked.base is None or tracked.root is None or tracked.root.writes == 0:
+            return tracked
+        base = self._current(tracked.base)
+        if base.value != tracked.base_value and tracked.view is not None:
+            func, args, kwargs = tracked.view
+            old = tracked.base_value
+            args = _replace(args, old, base.value)
+            tracked.tainted |= base.tainted
+            tracked.value = self._synthetic(func, args, kwargs, (base.value,), tracked.tensor, tracked)
+            tracked.base_value = base.value
+            tracked.view = (func, args, kwargs)
+        return tracked
+
+    def _write_back(self, tracked: Tracked) -> None:
+        """Put a changed view into the tensors that it is a view of."""
+        if tracked.root is not None:
+            tracked.root.writes += 1
+        while tracked.base is not None and tracked.view is not None:
+            base = tracked.base
+            base.tainted |= tracked.tainted
+            args = (Ref(base.value), Ref(tracked.value), tracked.view)
+            base.value = self._synthetic(write_view, args, {}, (base.value, tracked.value), base.tensor, base)
+            tracked.base_value = base.value
+            tracked = base
+
+    def _synthetic(
+        self,
+        op: Any,
+        args: Any,
+        kwargs: dict[str, Any],
+        reads: tuple[int, ...],
+        tensor: torch.Tensor,
+        of: Tracked,
+    ) -> int:
+        index = len(self.nodes)
+        value = self._new_value(tensor, index, of.tainted, self.values[of.value].storage)
+        self.nodes.append(Node(index, op, args, kwargs, (value,), reads, *self._location()))
+        return value
+
+
+def _replace(tree: Any, old: int, new: int) -> Any:
+    if isinstance(tree, Ref):
+        return Ref(new) if tree.value == old else tree
+    if isinstance(tree, list | tuple):
+        return type(tree)(_replace(t, old, new) for t in tree)
+    return tree
+
+
+def _on_cpu(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Make integer tensors with their content, though the forward asks for the input's (meta) device."""
+    device = kwargs.get("device")
+    if device is None or torch.device(device).type != "meta":
+        return kwargs
+    dtype = kwargs.get("dtype")
+    counts = func._schema.name == "aten::arange" and all(isinstance(a, int) for a in args)
+    if (dtype is None and counts) or (dtype is not None and not dtype.is_floating_point):
+        return {**kwargs, "device": torch.device("cpu")}
+    return kwargs
