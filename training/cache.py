@@ -14,6 +14,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,6 @@ class Facts:
     """Per channel of the training images, 0-255, population (not sample) deviation."""
     checksums: dict[str, int]
     """crc32 of each file's bytes."""
-    format: int = FORMAT
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _write(folder: Path, content: Content) -> None:
     mean, std = statistics
     facts = Facts(content.classes, mean, std, checksums)
     path = folder / "facts.json"
-    path.write_text(json.dumps(asdict(facts), indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({"facts": asdict(facts), "crc32": _seal(asdict(facts))}), encoding="utf-8")
     _sync(path)
 
 
@@ -191,9 +191,12 @@ def _open(folder: Path) -> Cached | None:
     if not folder.exists():
         return None
     try:
-        raw = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        sealed = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        raw = sealed["facts"]
+        if _seal(raw) != sealed["crc32"]:
+            raise _DamagedError("facts.json has changed")
         mean, std = _rgb(raw["mean"]), _rgb(raw["std"])
-        facts = Facts(tuple(map(str, raw["classes"])), mean, std, dict(raw["checksums"]), raw["format"])
+        facts = Facts(tuple(map(str, raw["classes"])), mean, std, dict(raw["checksums"]))
         arrays = {}
         for name in _ARRAYS:
             path = folder / f"{name}.npy"
@@ -208,6 +211,10 @@ def _open(folder: Path) -> Cached | None:
 def _rgb(values: Iterable[float]) -> Rgb:
     red, green, blue = map(float, values)
     return red, green, blue
+
+
+def _seal(facts: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
 
 
 def _checksum(path: Path) -> int:
@@ -226,5 +233,6 @@ def _sync(path: Path) -> None:
 def _sweep(cache: Path) -> None:
     """Remove what killed processes left behind."""
     for left in cache.glob(".*.tmp"):
-        if time.time() - left.stat().st_mtime > _ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process sweeps too
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)

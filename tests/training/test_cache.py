@@ -1,0 +1,230 @@
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import stat
+import time
+import zlib
+from collections.abc import Callable
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from training.cache import Content, Part, load_or_build
+from training.errors import DataError
+
+NAMES = ["facts.json", "test_images.npy", "test_labels.npy", "train_images.npy", "train_labels.npy"]
+
+
+def content(seed: int = 0) -> Content:
+    draw = np.random.default_rng(seed)
+    train = Part(draw.integers(0, 256, (5000, 6, 4, 3), dtype=np.uint8), np.arange(5000) % 2)
+    test = Part(draw.integers(0, 256, (10, 6, 4, 3), dtype=np.uint8), np.arange(10) % 2)
+    return Content(("cat", "dog"), train, test)
+
+
+def never(scratch: Path) -> Content:
+    raise AssertionError("built again")
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def said(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_what_was_built_is_read_back_without_building(tmp_path: Path) -> None:
+    given = content()
+    first = load_or_build(tmp_path, "key", lambda _: given, quiet())
+    second = load_or_build(tmp_path, "key", never, quiet())
+
+    for cached in (first, second):
+        assert cached.facts.classes == ("cat", "dog")
+        assert np.array_equal(cached.arrays["train_images"], given.train.images)
+        assert np.array_equal(cached.arrays["test_images"], given.test.images)
+        assert cached.arrays["train_labels"].tolist() == given.train.labels.tolist()
+        assert cached.arrays["train_labels"].dtype == np.int64
+    assert sorted(path.name for path in (tmp_path / "key").iterdir()) == NAMES
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_images_are_mapped_and_read_only(tmp_path: Path) -> None:
+    images = load_or_build(tmp_path, "key", lambda _: content(), quiet()).arrays["train_images"]
+
+    assert isinstance(images, np.memmap)
+    assert not images.flags.writeable
+
+
+def test_mean_and_deviation_are_those_of_the_training_images(tmp_path: Path) -> None:
+    given = content()
+    facts = load_or_build(tmp_path, "key", lambda _: given, quiet()).facts
+
+    pixels = given.train.images.reshape(-1, 3).astype(np.float64)
+    assert facts.mean == pytest.approx(pixels.mean(axis=0))
+    assert facts.std == pytest.approx(pixels.std(axis=0))
+
+
+def test_an_order_is_applied_to_images_and_labels(tmp_path: Path) -> None:
+    given = content()
+    order = np.random.default_rng(1).permutation(5000)
+    part = Part(given.train.images, np.arange(5000), order)
+    arrays = load_or_build(tmp_path, "key", lambda _: Content(("a", "b"), part, given.test), quiet()).arrays
+
+    assert arrays["train_labels"].tolist() == order.tolist()
+    assert np.array_equal(arrays["train_images"], given.train.images[order])
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [cut, flip, empty, Path.unlink])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_cache_is_built_again_with_a_notice(
+    tmp_path: Path, name: str, harm: Callable[[Path], None]
+) -> None:
+    load_or_build(tmp_path, "key", lambda _: content(), quiet())
+    harm(tmp_path / "key" / name)
+    console = quiet()
+
+    again = load_or_build(tmp_path, "key", lambda _: content(), console)
+
+    assert "key is damaged (" in said(console)
+    assert "building it again" in said(console)
+    assert np.array_equal(again.arrays["train_images"], content().train.images)
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    load_or_build(tmp_path, "key", never, quiet())
+
+
+def test_a_cache_that_never_pickles_refuses_an_array_of_objects(tmp_path: Path) -> None:
+    load_or_build(tmp_path, "key", lambda _: content(), quiet())
+    path = tmp_path / "key" / "train_labels.npy"
+    facts = tmp_path / "key" / "facts.json"
+    np.save(path, np.array([{}, {}], dtype=object), allow_pickle=True)
+    honest = json.loads(facts.read_text())["facts"]
+    honest["checksums"]["train_labels"] = zlib.crc32(path.read_bytes())
+    seal = zlib.crc32(json.dumps(honest, sort_keys=True).encode())
+    facts.write_text(json.dumps({"facts": honest, "crc32": seal}))
+    console = quiet()
+
+    load_or_build(tmp_path, "key", lambda _: content(), console)
+
+    assert "allow_pickle=False" in said(console)
+
+
+def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fails(scratch: Path) -> Content:
+        (scratch / "large").write_bytes(bytes(1000))
+        raise DataError("no images")
+
+    with pytest.raises(DataError, match="no images"):
+        load_or_build(tmp_path, "key", fails, quiet())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    old, young = tmp_path / ".key.abc.tmp", tmp_path / ".key.def.tmp"
+    for folder in (old, young):
+        folder.mkdir()
+    os.utime(old, (0, time.time() - 25 * 3600))
+
+    load_or_build(tmp_path, "key", lambda _: content(), quiet())
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, "key"]
+
+
+def test_the_loser_of_a_race_uses_the_winners_folder(tmp_path: Path) -> None:
+    def overtaken(scratch: Path) -> Content:
+        load_or_build(tmp_path, "key", lambda _: content(1), quiet())
+        return content(2)
+
+    cached = load_or_build(tmp_path, "key", overtaken, quiet())
+
+    assert np.array_equal(cached.arrays["train_images"], content(1).train.images)
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_the_loser_of_a_race_replaces_a_damaged_winner(tmp_path: Path) -> None:
+    def overtaken(scratch: Path) -> Content:
+        load_or_build(tmp_path, "key", lambda _: content(1), quiet())
+        cut(tmp_path / "key" / "test_images.npy")
+        return content(2)
+
+    cached = load_or_build(tmp_path, "key", overtaken, quiet())
+
+    assert np.array_equal(cached.arrays["train_images"], content(2).train.images)
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def build_in_a_process(folder: Path, start: Event) -> None:
+    start.wait(20)
+    for _ in range(5):
+        cached = load_or_build(folder, "key", lambda _: content(), quiet())
+        assert np.array_equal(cached.arrays["train_images"], content().train.images)
+        facts = folder / "key" / "facts.json"
+        if os.getpid() % 2:
+            facts.unlink(missing_ok=True)
+
+
+def test_processes_that_build_and_damage_at_once_do_not_corrupt_each_other(tmp_path: Path) -> None:
+    # Not fork: a child of a process with threads (torch's, of other tests) may find a lock taken for ever.
+    context = multiprocessing.get_context("forkserver")
+    start = context.Event()
+    processes = [context.Process(target=build_in_a_process, args=(tmp_path, start)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    start.set()
+    for process in processes:
+        process.join(30)
+
+    assert [process.exitcode for process in processes] == [0] * 4
+    cached = load_or_build(tmp_path, "key", lambda _: content(), quiet())
+    assert np.array_equal(cached.arrays["train_images"], content().train.images)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_is_an_error(tmp_path: Path) -> None:
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        with pytest.raises(DataError, match=r"cannot write the cache .*; choose another with --cache"):
+            load_or_build(tmp_path / "cache", "key", lambda _: content(), quiet())
+    finally:
+        tmp_path.chmod(stat.S_IRWXU)
+
+
+def test_a_file_where_the_cache_should_be_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+
+    with pytest.raises(
+        DataError, match=r"cannot write the cache .*cache: File exists; choose another with --cache"
+    ):
+        load_or_build(tmp_path / "cache", "key", never, quiet())
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(DataError, match="No space left on device; choose another with --cache"):
+        load_or_build(tmp_path, "key", lambda _: content(), quiet())
+    assert list(tmp_path.iterdir()) == []
+    shutil.rmtree(tmp_path)
