@@ -62,8 +62,8 @@ def _markdown(report: Report, lines: Sequence[Line], columns: Sequence[Column]) 
     parts.append("\n".join(f"- {label}: {_escaped(sentence)}" for label, sentence in facts(report)))
     if report.verdict and report.verdict.limits:
         judged = [list(limit_texts(limit)) for limit in report.verdict.limits]
-        header = ["", "limit", "value", "margin", "where"]
-        parts.append(_grid(header, judged, [False, False, False, True, False]))
+        header = ["", "limit", "value", "must be", "margin", "where"]
+        parts.append(_grid(header, judged, [False, False, True, True, True, False]))
     parts += [_escaped(verdict_sentence(report)), CONVENTION]
     return "\n\n".join(parts) + "\n"
 

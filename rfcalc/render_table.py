@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,7 @@ from rfcalc.columns import Column, default_columns
 from rfcalc.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
 from rfcalc.view import Line
 
-_GAP = 2  # characters between two columns
+_GAP = 2  # characters between two columns: one of padding, one where a box would have its line
 _NAME_AT_LEAST = 16
 
 
@@ -93,7 +92,9 @@ def _parts(
     mode = "training" if report.train else "eval"
     parts: list[RenderableType] = [
         Text.assemble((report.model, "bold"), f"  input {size}  {mode} mode"),
+        "",
         _rows(lines, shown, width),
+        "",
     ]
     if left_out:
         names = ", ".join(column.name for column in left_out)
@@ -103,7 +104,7 @@ def _parts(
         ]
     parts += [_facts(report), ""]
     if report.verdict and report.verdict.limits:
-        parts.append(_limits(report))
+        parts += [_limits(report), ""]
     style = (
         "bold red" if not report.ok else "bold green" if report.verdict and report.verdict.margins else "bold"
     )
@@ -111,7 +112,7 @@ def _parts(
 
 
 def _rows(lines: Sequence[Line], columns: Sequence[Column], width: int) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    table = _plain_table()
     others = sum(_natural(column, lines) + _GAP for column in columns if column.name != "layer")
     for column in columns:
         justify = "right" if column.number else "left"
@@ -149,13 +150,20 @@ def _facts(report: Report) -> Table:
     return table
 
 
-def _limits(report: Report) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for name in ("", "limit", "value", "margin", "where"):
-        table.add_column(name, justify=("right" if name == "margin" else "left"), overflow="fold")
-    assert report.verdict is not None
-    for limit in report.verdict.limits:
+def _limits(report: Report) -> Table:
+    table = _plain_table()
+    for name in ("", "limit", "value", "must be", "margin"):
+        table.add_column(name, justify="left" if name in ("", "limit") else "right", no_wrap=True)
+    table.add_column("where", overflow="fold")
+    for limit in report.verdict.limits if report.verdict else ():
         state, *texts = limit_texts(limit)
         style = {True: "green", False: "bold red", None: "dim"}[limit.held]
         table.add_row(Text(state, style), *texts)
-    return Padding(table, 0)
+    return table
+
+
+def _plain_table() -> Table:
+    """A table with a rule below its header and nothing else, so that it can be copied as text."""
+    return Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
+    )

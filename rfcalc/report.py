@@ -63,16 +63,18 @@ def facts(report: Report) -> list[tuple[str, str]]:
     return found
 
 
-def limit_texts(limit: Limit) -> tuple[str, str, str, str, str]:
-    """One judged limit as texts: state, name, value against bound, margin, note."""
+def limit_texts(limit: Limit) -> tuple[str, str, str, str, str, str]:
+    """One judged limit as texts: state, name, value, what it must be, margin, where."""
     state = {True: "held", False: "BROKEN", None: "not judged"}[limit.held]
-    name, margin = key_of(limit.name), "" if limit.margin is None else f"{limit.margin:+,}"
-    if limit.value is None:
-        return state, name, f"bound {limit.bound:,}", margin, limit.note
+    margin = "" if limit.margin is None else f"{limit.margin:,}"
+    kind = limit.name.partition("_")[0]
     if isinstance(limit.bound, bool):
-        return state, name, "yes" if limit.value else "no", margin, limit.note
-    sign = {"min": ">=", "max": "<="}.get(limit.name.partition("_")[0], "=")
-    return state, name, f"{limit.value:,} (must be {sign} {limit.bound:,})", margin, limit.note
+        bound = "no" if kind == "forbid" else "yes"
+        value = "yes" if limit.value else "no"
+    else:
+        bound = f"{ {'min': '>=', 'max': '<='}.get(kind, '=') } {limit.bound:,}"
+        value = "-" if limit.value is None else f"{limit.value:,}"
+    return state, key_of(limit.name), value, bound, margin, limit.note
 
 
 def verdict_sentence(report: Report) -> str:

@@ -65,10 +65,11 @@ def _message(name: str, analysis: Analysis, verdict: Verdict) -> str:
 
     size = "x".join(map(str, analysis.input_size))
     rows = [limit_texts(limit) for limit in verdict.limits]
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
     table = [
-        "  " + "  ".join(text.ljust(width) for text, width in zip(row, (*widths, 0), strict=True)).rstrip()
-        for row in rows
+        f"  {state:{widths[0]}}  {key:{widths[1]}}  {value:>{widths[2]}}, must be {bound:{widths[3]}}"
+        f"  margin {margin:>{widths[4]}}  {note}".rstrip()
+        for state, key, value, bound, margin, note in rows
     ]
     count = f"{len(verdict.broken)} of {len(verdict.margins)} limits"
     return "\n".join([f"{name} at {size} breaks {count} (a margin <= 0 holds):", *table])
