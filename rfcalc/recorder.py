@@ -124,6 +124,7 @@ class Recorder(TorchDispatchMode):
 
         node_args = map_tensors(ref, args)
         node_kwargs = map_tensors(ref, kwargs)
+        numbers = tuple(dict.fromkeys(t.value for t in reads))
         tainted = any(t.tainted for t in reads)
         is_view, write_positions, write_names = _aliasing(func)
         written = [args[i] for i in write_positions if i < len(args) and isinstance(args[i], torch.Tensor)]
@@ -133,7 +134,7 @@ class Recorder(TorchDispatchMode):
         except Exception:
             self.failed_shapes = [self.values[t.value].shape for t in reads]
             raise
-        self._record(func, node_args, node_kwargs, reads, result, tainted, is_view, written)
+        self._record(func, node_args, node_kwargs, reads, numbers, result, tainted, is_view, written)
         return result
 
     # Running ------------------------------------------------------------------------------------------------------
@@ -191,6 +192,7 @@ class Recorder(TorchDispatchMode):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         reads: list[Tracked],
+        numbers: tuple[int, ...],
         result: Any,
         tainted: bool,
         is_view: bool,
@@ -223,7 +225,7 @@ class Recorder(TorchDispatchMode):
             args,
             kwargs,
             tuple(made),
-            tuple(dict.fromkeys(t.value for t in reads)),
+            numbers,
             path,
             module,
             call,
