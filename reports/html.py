@@ -58,19 +58,23 @@ def join(children: Iterable[Child]) -> Markup:
     return Markup("".join(parts))
 
 
-def table(data: Table, name: str, copy: bool = True) -> Markup:
+def table(data: Table, name: str, copy: bool = True, bars: int | None = None) -> Markup:
     """Return a `Table` as HTML that scrolls sideways where it is too wide, with a button to copy it as CSV.
 
     Args:
         data: Caption, columns and rows.
         name: The element's id, unique on the page.
         copy: Whether to offer the button.
+        bars: Number of a column whose shares are also drawn, as a bar in each row: the picture is the table.
     """
     kinds = ["num" if column.number else None for column in data.columns]
     head = [
         element("th", column.title, scope="col", class_=kind)
         for column, kind in zip(data.columns, kinds, strict=True)
     ]
+    if bars is not None:
+        head.insert(bars + 1, element("td", class_="bars"))
+    longest = max((float(row[bars] or 0) for row in data.rows), default=0) if bars is not None else 0
     body = []
     for row, shown in zip(data.rows, data.shown(), strict=True):
         cells = []
@@ -82,6 +86,8 @@ def table(data: Table, name: str, copy: bool = True) -> Markup:
             mark = column.mark(value) if (column := data.columns[index]).mark else None
             kind = " ".join(filter(None, (kinds[index], empty, mark))) or None
             cells.append(element(tag, text, scope=scope, class_=kind, data_value=stored))
+        if bars is not None:
+            cells.insert(bars + 1, _bar(float(row[bars] or 0), longest))
         body.append(element("tr", cells))
     grid = element("table", element("thead", element("tr", head)), element("tbody", body), id=name)
     button = element("button", "Copy as CSV", type="button", class_="copy", data_csv=name) if copy else None
@@ -90,6 +96,14 @@ def table(data: Table, name: str, copy: bool = True) -> Markup:
     label = data.caption
     scroller = element("div", grid, class_="scroll", tabindex=0, role="region", aria_label=label)
     return element("div", caption, scroller, class_="tabled")
+
+
+def _bar(value: float, longest: float) -> Markup:
+    """A bar as long as the value's share of the longest one; the number stands in the cell before."""
+    share = value / longest if longest > 0 else 0.0
+    size = 'viewBox="0 0 1000 10" preserveAspectRatio="none"'
+    drawn = f'<svg {size}><rect class="bar" width="{1000 * share:.0f}" height="10"/></svg>'
+    return element("td", Markup(drawn), class_="bars", aria_hidden="true")
 
 
 def code(text: str, label: str) -> Markup:

@@ -25,8 +25,8 @@ class Stage:
 
     name: str
     rows: tuple["Row", ...]
-    judged: bool
-    """Whether the receptive field that the budget judges is that of this stage's output."""
+    judged: "Row | None"
+    """The row whose receptive field the budget judges, where it is one of these."""
 
     @property
     def last(self) -> "Row":
@@ -77,10 +77,19 @@ def analyse(model: Path, image_size: tuple[int, int]) -> "Analysis":
     Raises:
         rfcalc.errors.RfcalcError: It cannot be loaded or analysed.
     """
+    return measure(str(model), (3, *image_size))
+
+
+def measure(target: str, input_size: tuple[int, ...]) -> "Analysis":
+    """Load an rfcalc target and analyse it.
+
+    Raises:
+        rfcalc.errors.RfcalcError: It cannot be loaded or analysed.
+    """
     import rfcalc  # brings torch along: only where a network is measured
 
     with contextlib.redirect_stdout(sys.stderr):  # what the loaded file prints is not ours
-        return rfcalc.analyze(rfcalc.load_model(str(model)), input_size=(3, *image_size))
+        return rfcalc.analyze(rfcalc.load_model(target), input_size=input_size)
 
 
 def stages(analysis: "Analysis") -> tuple[Stage, ...]:
@@ -88,13 +97,13 @@ def stages(analysis: "Analysis") -> tuple[Stage, ...]:
     found = []
     for name, rows in groupby(analysis.rows, key=lambda row: row.name.split(".")[0].split("#")[0]):
         group = tuple(rows)
-        judged = analysis.field_row is not None and any(row.index == analysis.field_row for row in group)
+        judged = next((row for row in group if row.index == analysis.field_row), None)
         found.append(Stage(name, group, judged))
     return tuple(found)
 
 
 def sides(field: "Field") -> str:
-    """Show a receptive field: "61", "61 x 53" where height and width differ, "whole image" where it is global."""
+    """Show a receptive field: "61", "61x53", or "whole image" where it is global."""
     if field.is_global:
         return "whole image"
     return _sides(field.size)
@@ -114,7 +123,7 @@ def layers(rows: Sequence["Row"], caption: str) -> Table:
     )
     cells = tuple(
         (
-            *(row.name, row.op, _shape(row.output_shape), sides(row.field), _jump(row.field)),
+            *(row.name, row.op, _shape(row.output_shape), sides(row.field), jump(row.field)),
             *(row.params, row.macs, ", ".join(sorted(row.field.flags))),
         )
         for row in rows
@@ -148,7 +157,10 @@ def _card(stage: Stage, image_size: tuple[int, int], widest: int) -> Markup:
         ("MACs", millions(stage.macs)),
     )
     listed = [[element("dt", name), element("dd", value)] for name, value in facts]
-    remark = element("small", "the budget judges the receptive field here") if stage.judged else None
+    remark = None
+    if stage.judged is not None:
+        at = stage.judged.name.removeprefix(f"{stage.name}.")
+        remark = element("small", f"the budget judges the RF at {at}: {sides(stage.judged.field)} pixels")
     picture = element(
         "svg",
         _prism(row.output_shape, image_size),
@@ -157,7 +169,7 @@ def _card(stage: Stage, image_size: tuple[int, int], widest: int) -> Markup:
         role="img",
         aria_label=f"{stage.name}: output {_shape(row.output_shape)}, receptive field {sides(row.field)}",
     )
-    kind = "judged" if stage.judged else None
+    kind = "judged" if stage.judged is not None else None
     return element("li", element("h3", stage.name), picture, element("dl", listed), remark, class_=kind)
 
 
@@ -165,11 +177,11 @@ def _prism(shape: tuple[int, ...], image_size: tuple[int, int]) -> Markup:
     """A box at the left: its front is the map, its depth the channels."""
     channels, *rest = shape
     height, width = (*rest, 1, 1)[:2]
-    side = 40 / max(image_size)
-    tall, wide = max(3.0, height * side), max(3.0, width * side)
-    deep = 1.6 * math.sqrt(channels)
+    side = 46 / max(image_size)
+    tall, wide = max(4.0, height * side), max(4.0, width * side)
+    deep = min(16.0, 1.3 * math.sqrt(channels))
     rise = deep / 2
-    left, bottom = 4.0, 50 + tall / 2
+    left, bottom = 1.0, 50 + tall / 2
     right, top = left + wide, bottom - tall
     front = f"M{left:.1f},{bottom:.1f}h{wide:.1f}v{-tall:.1f}h{-wide:.1f}z"
     roof = f"M{left:.1f},{top:.1f}l{deep:.1f},{-rise:.1f}h{wide:.1f}l{-deep:.1f},{rise:.1f}z"
@@ -180,23 +192,24 @@ def _prism(shape: tuple[int, ...], image_size: tuple[int, int]) -> Markup:
 
 def _sight(field: "Field", image_size: tuple[int, int], widest: int) -> Markup:
     """The image as a grey square at the right and the receptive field as a frame around the same centre."""
-    scale = 50 / widest
+    scale = 54 / widest
     size = image_size if field.is_global else field.size
     boxes = []
     for kind, (height, width) in (("image", image_size), ("field", (size[0], size[-1]))):
         tall, wide = height * scale, width * scale
         boxes.append(
-            f'<rect class="{kind}" x="{92 - wide / 2:.1f}" y="{46 - tall / 2:.1f}" width="{wide:.1f}"'
+            f'<rect class="{kind}" x="{91 - wide / 2:.1f}" y="{46 - tall / 2:.1f}" width="{wide:.1f}"'
             f' height="{tall:.1f}"/>'
         )
     return Markup("".join(boxes))
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+    return "x".join(map(str, shape))
 
 
-def _jump(field: "Field") -> str | None:
+def jump(field: "Field") -> str | None:
+    """Show the input pixels between neighbouring units: "4", "2x4", "1/2"; None where they vary."""
     if any(step is None for step in field.jump):
         return None
     return _sides(field.jump)
@@ -204,7 +217,7 @@ def _jump(field: "Field") -> str | None:
 
 def _sides(values: Sequence[object]) -> str:
     """One number where height and width agree."""
-    return str(values[0]) if len(set(values)) == 1 else " x ".join(map(str, values))
+    return str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values))
 
 
 def overview(found: Sequence[Stage]) -> Table:
@@ -221,7 +234,7 @@ def overview(found: Sequence[Stage]) -> Table:
     rows = tuple(
         (
             *(stage.name, len(stage.rows), _shape(stage.last.output_shape), sides(stage.last.field)),
-            *(_jump(stage.last.field), stage.params, stage.macs),
+            *(jump(stage.last.field), stage.params, stage.macs),
         )
         for stage in found
     )

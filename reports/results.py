@@ -65,12 +65,12 @@ def classes(run: RunRecord, name: str) -> Markup | None:
     seen = "test" if run.test_accuracy is not None else "validation"
     parts: list[Markup] = []
     if run.per_class:
-        listed = table(tables.per_class(run), f"{name}-classes")
-        parts.append(element("div", _bars(run.per_class, seen), listed, class_="beside"))
+        parts.append(table(tables.per_class(run), f"{name}-classes", bars=1))
     if run.confusion:
         matrix = table(tables.confusion(run), f"{name}-confusion-table")
         parts.append(element("h3", "Confusion matrix"))
-        parts.append(_matrix(run.confusion, run.dataset.classes))
+        drawn = _matrix(run.confusion, run.dataset.classes)
+        parts.append(element("div", drawn, class_="scroll", tabindex=0, role="region", aria_label="Matrix"))
         parts.append(element("details", element("summary", "The matrix as a table"), matrix))
     why = f"Measured on the {seen} images, one run. A row of the matrix is a true class, a column an answer."
     return section(f"{name}-by-class", "Class by class", why, parts)
@@ -131,26 +131,6 @@ def took(run: RunRecord) -> str:
     """Wall time of a run and how long an epoch took."""
     each = f"{duration(run.seconds / len(run.epochs))} an epoch" if run.epochs else "no epoch"
     return f"{duration(run.seconds)} ({each})"
-
-
-def _bars(shares: dict[str, float], seen: str) -> Markup:
-    names = [_short(name) for name in shares]
-    left = min(160, 16 + 7 * max(map(len, names), default=0))
-    wide = 640 - left - 70
-    rows = []
-    for index, (name, share) in enumerate(zip(names, shares.values(), strict=True)):
-        y = 22 * index
-        rows += [
-            element("text", name, x=left - 8, y=y + 14, text_anchor="end"),
-            Markup(f'<rect class="bar rest" x="{left}" y="{y + 4}" width="{wide}" height="13" rx="2"/>'),
-            Markup(
-                f'<rect class="bar" x="{left}" y="{y + 4}" width="{wide * share:.1f}" height="13" rx="2"/>'
-            ),
-            element("text", percent(share), x=left + wide + 8, y=y + 14, class_="value"),
-        ]
-    label = f"Accuracy of each class on the {seen} images; the numbers are in the table below."
-    size = f"0 0 640 {22 * len(names)}"
-    return element("svg", rows, viewBox=size, class_="bars", role="img", aria_label=label)
 
 
 def _matrix(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:

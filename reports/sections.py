@@ -155,21 +155,8 @@ def importance(run: SearchRun) -> Markup:
         "Share of the accuracy's spread over the completed trials that each dimension explains, as the search"
         " recorded it. With few trials it is a hint, not a measurement."
     )
-    data = tables.importances(run.record)
-    largest = max((float(row[1] or 0) for row in data.rows), default=1.0) or 1.0
-    bars = []
-    for index, (name, share) in enumerate(data.rows):
-        y, wide = 22 * index, 380 * float(share or 0) / largest
-        bars.append(element("text", str(name), x=152, y=y + 14, text_anchor="end"))
-        bars.append(Markup(f'<rect class="bar" x="160" y="{y + 4}" width="{wide:.1f}" height="13" rx="2"/>'))
-        bars.append(
-            element("text", f"{float(share or 0):.3f}", x=f"{168 + wide:.1f}", y=y + 14, class_="value")
-        )
-    size = f"0 0 640 {22 * len(data.rows)}"
-    label = "Importance of each dimension; the numbers are in the table below."
-    picture = element("svg", bars, viewBox=size, class_="bars", role="img", aria_label=label)
-    both = element("div", picture, table(data, "importances"), class_="beside")
-    return section("importance", "What matters", why, both)
+    listed = table(tables.importances(run.record), "importances", bars=1)
+    return section("importance", "What matters", why, listed)
 
 
 def dimensions() -> Markup:

@@ -21,7 +21,7 @@ function csvOf(rows) {
 
 function csvOfTable(table) {
   const stored = (cell) => cell.classList.contains('none') ? '' : cell.dataset.value ?? cell.textContent;
-  return csvOf([...table.rows].map((row) => [...row.cells].map(stored)));
+  return csvOf([...table.rows].map((row) => [...row.cells].filter((cell) => !cell.classList.contains('bars')).map(stored)));
 }
 
 // Where the page may not use the clipboard (a file opened from disk in some browsers), a selection does.

@@ -1,0 +1,143 @@
+"""Run folders and networks side by side, and two of them layer by layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from records.run import RunRecord
+from reports import network
+from reports.errors import ReportError
+from reports.runs import SearchRun, open_run
+from reports.table import Cell, Column, Table, count, duration, millions, percent
+
+if TYPE_CHECKING:
+    from rfcalc.analysis import Analysis, Row
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the things compared: what was measured of its network, and of its training where it had one."""
+
+    name: str
+    analysis: "Analysis | None"
+    """None where the run folder holds no model.py."""
+    record: RunRecord | None
+    """None for a network that was named by itself."""
+
+
+def look(given: str, input_size: tuple[int, ...]) -> Side:
+    """Read a run folder, or load an rfcalc target and analyse it.
+
+    Args:
+        given: A folder, or `model.py`, `model.py:Name`, `package.module:name`.
+        input_size: (C, H, W) for a target; a run folder brings its own.
+
+    Raises:
+        ReportError: The folder is no finished run.
+        rfcalc.errors.RfcalcError: The target cannot be loaded or analysed.
+    """
+    folder = Path(given)
+    if not folder.is_dir():
+        return Side(given, network.measure(given, input_size), None)
+    run = open_run(folder)
+    if isinstance(run, SearchRun):
+        if run.best is None:
+            raise ReportError(f"{folder} has no winner yet: compare its trials in its own report")
+        run = run.best
+    model = run.folder / "model.py"
+    analysis = network.analyse(model, run.record.dataset.image_size) if model.is_file() else None
+    return Side(given.rstrip("/"), analysis, run.record)
+
+
+def overview(sides: Sequence[Side]) -> Table:
+    """One row a fact, one column a side: a table that stays readable however long the names are."""
+    facts: dict[str, list[Cell]] = {}
+    for side in sides:
+        for name, value in _facts(side).items():
+            facts.setdefault(name, []).append(value)
+    columns = (Column(""), *(Column(side.name, number=True) for side in sides))
+    return Table("Side by side", columns, tuple((name, *values) for name, values in facts.items()))
+
+
+def layers(left: Side, right: Side) -> Table:
+    """The layers of two networks, matched in order by what they are; what only one has stands alone.
+
+    Raises:
+        ReportError: A side has no model.py to analyse.
+    """
+    if left.analysis is None or right.analysis is None:
+        missing = left if left.analysis is None else right
+        raise ReportError(f"{missing.name} has no model.py: its layers are not known")
+    one, other = left.analysis.rows, right.analysis.rows
+    matcher = SequenceMatcher(
+        None, [_kind(row) for row in one], [_kind(row) for row in other], autojunk=False
+    )
+    lines: list[tuple[Row | None, Row | None]] = []
+    for _, i1, i2, j1, j2 in matcher.get_opcodes():
+        # What was replaced stands side by side as far as both reach; what one side lacks stands alone.
+        lines += zip_longest(one[i1:i2], other[j1:j2])
+    titles = ("layer", "op", "output", "RF", "params", "MACs")
+    columns = [Column("")]
+    for letter in "AB":
+        columns += [Column(f"{letter} {title}", number=title in titles[3:]) for title in titles]
+    rows = tuple((_sign(a, b), *_cells(a), *_cells(b)) for a, b in lines)
+    caption = (
+        f"Layer by layer: A is {left.name}, B is {right.name} (= the same, ~ changed, - only A, + only B)"
+    )
+    return Table(caption, tuple(columns), rows)
+
+
+def _facts(side: Side) -> dict[str, Cell]:
+    """Every fact as it is shown; a missing one is None, so that all sides have the same rows."""
+    record, found = side.record, side.analysis
+    field = found.field if found else None
+    size = "x".join(map(str, found.input_size)) if found else None
+    accuracy, kind, epochs, time, data = None, None, None, None, None
+    if record is not None:
+        share = record.test_accuracy if record.test_accuracy is not None else record.val_accuracy
+        accuracy = percent(share) if share is not None else None
+        kind = (
+            None
+            if share is None
+            else "test, n = 1"
+            if record.test_accuracy is not None
+            else "validation, n = 1"
+        )
+        epochs, time, data = str(len(record.epochs)), duration(record.seconds), record.dataset.title
+    fallback = "x".join(map(str, record.receptive_field)) if record else None
+    return {
+        "input": size,
+        "receptive field": network.sides(field) if field else fallback,
+        "jump": network.jump(field) if field else None,
+        "holes": ("yes" if "holes" in field.flags else "no") if field else None,
+        "params": count(found.params if found else record.params if record else 0),
+        "MACs": millions(found.macs if found else record.macs if record else 0),
+        "peak activations": f"{found.peak_activation_bytes / 1000:,.0f} kB" if found else None,
+        "layers": str(len(found.rows)) if found else None,
+        "accuracy": accuracy,
+        "measured on": kind,
+        "data set": data,
+        "epochs": epochs,
+        "wall time": time,
+    }
+
+
+def _kind(row: "Row") -> tuple[str, tuple[int, ...], int]:
+    return row.op, row.output_shape, row.params
+
+
+def _cells(row: "Row | None") -> tuple[Cell, ...]:
+    if row is None:
+        return (None,) * 6
+    shape = " x ".join(map(str, row.output_shape))
+    return row.name, row.op, shape, network.sides(row.field), count(row.params), millions(row.macs)
+
+
+def _sign(left: "Row | None", right: "Row | None") -> str:
+    if left is None or right is None:
+        return "+" if left is None else "-"
+    same = _kind(left) == _kind(right) and left.field.size == right.field.size
+    return "=" if same else "~"
