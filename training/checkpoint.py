@@ -117,13 +117,13 @@ def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> N
         metadata: What a reader needs to use them (spec, classes, normalisation); each value is stored as
             JSON.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialise
 
     # Copies, contiguous: safetensors refuses tensors that share memory, and tied weights do.
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     texts = {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()}
     with whole(path) as temporary:
-        save_file(tensors, temporary, metadata=texts)
+        temporary.write_bytes(serialise(tensors, metadata=texts))
 
 
 def load_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -1,0 +1,75 @@
+"""What a person sees while a network trains: a bar and a growing table, or plain lines."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from records.run import EpochRecord
+from training.loop import Progress
+
+_HEADER = f"{'epoch':>9}  {'loss':>7}  {'train':>7}  {'val loss':>8}  {'val':>7}  {'rate':>8}  {'seconds':>7}"
+
+
+class Display:
+    """Progress of one training; a context manager."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self._console, self._epochs, self._headed = console, epochs, False
+        self._bar = Bar(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None, epoch="", note="", visible=False)
+        self._begun = 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def step(self, progress: Progress) -> None:
+        """Move the bar, which stands for the whole run; called several times a second."""
+        if not self._bar.disable:
+            self._bar.update(
+                self._task,
+                visible=True,
+                total=progress.epochs * progress.steps,
+                completed=(progress.epoch - 1) * progress.steps + progress.step,
+                epoch=f"{progress.epoch}/{progress.epochs}",
+                note=f"loss {progress.loss:.3f}  train {progress.accuracy:.1%}  "
+                f"{progress.images_per_second:,.0f} images/s",
+            )
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Print an epoch's line."""
+        if not self._headed:
+            self._console.print(_HEADER, style="dim")
+            self._headed = True
+        self._console.print(epoch_line(record, self._epochs))
+
+
+def epoch_line(record: EpochRecord, epochs: int) -> str:
+    """Return one row of the table of epochs."""
+    loss = "-" if record.val_loss is None else f"{record.val_loss:.4f}"
+    accuracy = "-" if record.val_accuracy is None else f"{record.val_accuracy:.2%}"
+    return (
+        f"{record.epoch:>4}/{epochs:<4}  {record.train_loss:>7.4f}  {record.train_accuracy:>7.2%}  "
+        f"{loss:>8}  {accuracy:>7}  {record.learning_rate:>8.2g}  {record.seconds:>7.1f}"
+    )
