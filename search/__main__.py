@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from records.run import RunRecord
     from records.search import SearchRecord
     from search.prepare import Plan
 
@@ -99,6 +100,7 @@ def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
 
     trials = plan.folder.trials()
     winner = RunRecord.read(plan.folder.best / "run.json")
+    _draw(plan, winner)
     report = write_search_report(plan.folder.path)
     console.print(trials_table(trials))
     console.print(finalists_table(record.finalists, record.winner))
@@ -116,6 +118,24 @@ def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
     if winner.dataset.notice:
         console.print(winner.dataset.notice, style="bold yellow", markup=False)
     console.print(f"wrote {plan.folder.best / 'model.py'}, best.safetensors and {report}", markup=False)
+
+
+def _draw(plan: "Plan", winner: "RunRecord") -> None:
+    """Draw the winner's curves, confusion and mistakes."""
+    import numpy as np
+
+    from reports.figures import save_confusion, save_curves, save_mistakes
+    from training.runfolder import PREDICTIONS
+
+    best, dataset = plan.folder.best, plan.dataset
+    save_curves(best / "curves.png", winner.epochs)
+    if winner.confusion is not None:
+        save_confusion(best / "confusion.png", winner.confusion, dataset.classes)
+    with np.load(best / PREDICTIONS, allow_pickle=False) as said:
+        labels, predictions, confidence = said["labels"], said["predictions"], said["confidence"]
+    save_mistakes(
+        best / "mistakes.png", dataset.test.images, labels, predictions, confidence, dataset.classes
+    )
 
 
 def _resume_command(plan: "Plan") -> str:

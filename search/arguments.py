@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 EPILOG = """\
 Every proposal is checked against the budget ([tool.rfcalc] in pyproject.toml) before any training. All
@@ -12,7 +13,7 @@ Ctrl-C stops; the same command with --resume continues."""
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the arguments; a mistake prints one line to stderr and exits with 2."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m search",
         description="Find, train and explain the best small network that fits the budget.",
         epilog=EPILOG,
@@ -62,6 +63,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--resume", action="store_true", help="continue a search; --trials may be raised")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(arguments)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line; the usage would bury it."""
+        self.exit(2, f"search: error: {message}; see python -m search --help\n")
 
 
 def _positive(text: str) -> int:

@@ -1,5 +1,6 @@
 """What a search writes beside its trials: search.json, and the winner under best/."""
 
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from records.search import STATES, Finalist, LimitRecord, SearchRecord, TrialRec
 from search.gate import Gate
 from search.prepare import Plan
 from training.datasets import holdout
+from training.runfolder import RUN, dataset_facts
 
 
 @dataclass
@@ -73,24 +75,27 @@ class Chronicle:
         self.plan.folder.keep_search(self.record(records, state, reason), records)
 
 
-def dataset_facts(plan: Plan) -> DatasetFacts:
+def trial_facts(plan: Plan) -> DatasetFacts:
     """Return what search.json says of the images; the training images are those of a trial."""
-    dataset, settings = plan.dataset, plan.settings
-    train, validation = holdout(dataset.train.labels)
-    return DatasetFacts(
-        name=dataset.name,
-        kind=dataset.kind,
-        title=dataset.title,
-        fingerprint=dataset.fingerprint,
-        classes=dataset.classes,
-        image_size=dataset.image_size,
-        train_images=min(len(train), settings.subset or len(train)),
-        validation_images=len(validation),
-        test_images=len(dataset.test),
-        mean=dataset.mean,
-        std=dataset.std,
-        notice=dataset.notice,
-    )
+    train, validation = holdout(plan.dataset.train.labels)
+    images = min(len(train), plan.settings.subset or len(train))
+    return dataset_facts(plan.dataset, images, len(validation))
+
+
+def clear_for(folder: Path, spec: NetSpec) -> bool:
+    """Make room for the winner; return False where it has been trained and has met the test images already.
+
+    A search whose trials were raised can find another winner; what the former one left goes.
+    """
+    try:
+        former = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        former = None
+    if former == spec.to_json():
+        return not (folder / RUN).exists()
+    for path in folder.glob("*"):
+        path.unlink()
+    return True
 
 
 def write_network(folder: Path, spec: NetSpec) -> None:

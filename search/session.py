@@ -36,7 +36,7 @@ def run(plan: Plan, display: Display) -> SearchRecord:
     height, width = plan.dataset.image_size
     gate = Gate(budget, (3, height, width))
     space = WidthSpace(plan.base)
-    chronicle = export.Chronicle(plan, export.dataset_facts(plan), gate, _command())
+    chronicle = export.Chronicle(plan, export.trial_facts(plan), gate, _command())
     with folder.locked(plan.folder), _stoppable():
         try:
             return _stages(plan, display, gate, space, chronicle)
@@ -81,8 +81,9 @@ def _stages(
     records = plan.folder.trials()
     chronicle.keep(records)
     spec = NetSpec.from_json(next(record.spec for record in records if record.number == chronicle.winner))
-    export.write_network(plan.folder.best, spec)
-    train_winner(plan, spec, display)
+    if export.clear_for(plan.folder.best, spec):
+        export.write_network(plan.folder.best, spec)
+        train_winner(plan, spec, display, chronicle.command)
     chronicle.verdict = export.judge(plan.folder.best / "model.py", gate.budget, gate.input_size)
     chronicle.stage = "done"
     chronicle.keep(records, "exhausted" if exhausted else "finished")

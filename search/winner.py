@@ -1,17 +1,71 @@
 """The last stage: the winner, trained on train and validation, meets the test images once."""
 
+import time
+
+import torch
+
+import rfcalc
+from models.net import build
 from models.spec import NetSpec
+from records.environment import describe
+from records.run import RunRecord
 from search.display import Display
 from search.prepare import Plan
+from training import runfolder
+from training.evaluate import evaluate
+from training.loop import fit
+from training.samples import Samples
 
 
-def train_winner(plan: Plan, spec: NetSpec, display: Display) -> None:
-    """Train the winner with the recipe fixed and write best/; nothing is selected any more.
+def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str) -> None:
+    """Train the winner with its recipe fixed, evaluate it on the test images, and fill best/.
 
-    A session that broke off here goes on at the last whole epoch.
+    Nothing is selected any more: all training images are learnt from, and the last averaged weights are those
+    that count. A session that broke off here goes on after the last whole epoch.
 
     Raises:
         TrainingError: The training failed; the text says what to try.
     """
-    settings, dataset = plan.settings, plan.dataset
+    settings, dataset, folder = plan.settings, plan.dataset, plan.folder.best
     recipe = settings.winner_recipe
+    train = Samples.of(dataset.train, None, dataset)
+    torch.manual_seed(settings.seed)
+    model = build(spec)
+    analysis = rfcalc.analyze(model, input_size=spec.input_size)
+    checkpoint = folder / runfolder.CHECKPOINT
+    display.stage("winner", recipe.epochs)
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    history = fit(
+        model,
+        train,
+        None,
+        recipe,
+        seed=settings.seed,
+        device=settings.device,
+        on_epoch=lambda epoch: display.epoch(epoch, recipe.epochs),
+        checkpoint=checkpoint,
+        resume=True,
+    )
+    if history.notice:
+        display.say(history.notice, style="yellow")
+    clock = time.perf_counter()
+    test = evaluate(model, Samples.of(dataset.test, None, dataset), device=settings.device)
+    evaluated = time.perf_counter() - clock
+    record = RunRecord(
+        name=plan.folder.path.name,
+        network=spec.name,
+        recipe=history.recipe.to_json(),
+        seed=settings.seed,
+        dataset=runfolder.dataset_facts(dataset, len(train), 0),
+        environment=describe(settings.device),
+        params=analysis.params,
+        macs=analysis.macs,
+        receptive_field=(analysis.field.size[0], analysis.field.size[1]),
+        # Of all its epochs, those of an earlier session included, and of the evaluation.
+        seconds=round(sum(epoch.seconds for epoch in history.epochs) + evaluated, 1),
+        started=started,
+        spec=spec.to_json(),
+        command=command,
+        epochs=history.epochs,
+    )
+    runfolder.write_run(folder, runfolder.judged(record, test=test), model, test, "test")
