@@ -43,10 +43,21 @@ class Readout:
         """The products, over position dimensions alone."""
         return self._unioned[1]
 
+    @property
+    def dims(self) -> tuple[tuple[Atom, ...], ...]:
+        """The atoms of each position dimension."""
+        return self._unioned[0]
+
     @cached_property
     def positions(self) -> tuple[int, ...]:
         """The shape of the unit grid."""
         return tuple(prod(a.size for a in dim) for dim in self._unioned[0])
+
+    @property
+    def position_dims(self) -> tuple[int, ...]:
+        """Numbers of the tensor's dimensions that make up the unit grid."""
+        dims = [id(dim) for dim in self._unioned[0]]
+        return tuple(d for d, dim in enumerate(self.state.dims) if id(dim) in dims)
 
     def products(self, index: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Return the unit's pixels as a union of products of bitmasks."""
