@@ -83,7 +83,7 @@ def draw(labels: npt.NDArray[np.int64], draws: Draws) -> npt.NDArray[np.uint8]:
     distance = np.empty_like(x)  # in pixels, negative inside
     for label, name in enumerate(CLASSES):
         mine = labels == label
-        distance[mine] = _SHAPES[name](x[mine], y[mine])
+        distance[mine] = DISTANCES[name](x[mine], y[mine])
     distance *= radius[:, None, None]
 
     fill = _textured(shape_colour, draws)
@@ -239,7 +239,7 @@ def _mirrored(*right: tuple[float, float]) -> list[tuple[float, float]]:
     return [*right, *((-x, y) for x, y in reversed(right) if x)]
 
 
-_SHAPES: dict[str, Callable[[Plane, Plane], Plane]] = {
+DISTANCES: dict[str, Callable[[Plane, Plane], Plane]] = {
     "arrow": _polygon(*_mirrored((0, -1), (0.8, -0.1), (0.3, -0.1), (0.3, 0.95))),
     "cross": _polygon(
         *_mirrored((0.28, -0.95), (0.28, -0.28), (0.95, -0.28), (0.95, 0.28), (0.28, 0.28), (0.28, 0.95))

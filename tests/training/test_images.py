@@ -1,0 +1,274 @@
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.archives import Member
+from training.cache import Content
+from training.errors import DataError
+from training.images import content, decode, listing
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def png(colour: tuple[int, int, int] = (200, 30, 60), size: tuple[int, int] = (6, 4)) -> bytes:
+    return encoded(Image.new("RGB", size, colour))
+
+
+GOOD = {
+    f"{split}/{label}/{i}.png": png((i, n, 0))
+    for split in ("train", "test")
+    for n, label in enumerate(("cat", "dog"))
+    for i in range(3)
+}
+
+
+def gather(
+    files: dict[str, bytes], tmp_path: Path, resize: int | None = None, note: Callable[[str], None] = print
+) -> Content:
+    """Decode members of these names; a name that ends in "/" is a folder."""
+
+    def members() -> Iterator[Member]:
+        for name, data in files.items():
+            yield Member(tuple(name.strip("/").split("/")), data, 0, is_folder=name.endswith("/"))
+
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return content(Path("set.zip"), members(), resize=resize, scratch=scratch, at=lambda _: None, note=note)
+
+
+def stored(found: Content, split: str = "train") -> tuple[list[list[int]], list[int]]:
+    """Return the first pixel of each image and the labels, in the order that the cache stores."""
+    part = getattr(found, split)
+    return part.images[part.order][:, 0, 0].tolist(), part.labels[part.order].tolist()
+
+
+@pytest.mark.parametrize("lead", ["", "cifar10-jpeg/"], ids=["none", "one"])
+def test_class_folders_become_labels_in_order_of_class_and_name(tmp_path: Path, lead: str) -> None:
+    shuffled = dict(sorted(GOOD.items(), key=lambda item: hash(item[1]) % 7))
+    found = gather({lead + name: data for name, data in shuffled.items()}, tmp_path)
+
+    assert found.classes == ("cat", "dog")
+    for split in ("train", "test"):
+        pixels, labels = stored(found, split)
+        assert labels == [0, 0, 0, 1, 1, 1]
+        assert pixels == [[i, n, 0] for n in range(2) for i in range(3)]
+    assert found.train.images.shape == (6, 4, 6, 3)
+
+
+def test_an_image_keeps_its_pixels() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+    assert np.array_equal(decode(encoded(Image.fromarray(pixels))), pixels)
+    assert np.array_equal(decode(encoded(Image.fromarray(pixels), "BMP")), pixels)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.new("L", (2, 2), 90), [90, 90, 90]),
+        (Image.new("1", (2, 2), 1), [255, 255, 255]),
+        (Image.new("LA", (2, 2), (90, 10)), [90, 90, 90]),
+        (Image.new("RGBA", (2, 2), (1, 2, 3, 4)), [1, 2, 3]),
+        (Image.new("RGB", (2, 2), (1, 2, 3)).convert("P", palette=Image.Palette.ADAPTIVE), [1, 2, 3]),
+        (Image.fromarray(np.full((2, 2), 0x8070, dtype=np.uint16)), [0x80, 0x80, 0x80]),
+    ],
+    ids=["grey", "black and white", "grey with alpha", "RGBA", "palette", "16 bits"],
+)
+def test_other_kinds_of_pixels_become_rgb(image: Image.Image, expected: list[int]) -> None:
+    pixels = decode(encoded(image))
+
+    assert pixels.shape == (2, 2, 3)
+    assert pixels.dtype == np.uint8
+    assert pixels[0, 0].tolist() == expected
+
+
+def test_a_palette_with_transparency_warns_nobody() -> None:
+    image = Image.new("RGB", (2, 2), (1, 2, 3)).convert("P", palette=Image.Palette.ADAPTIVE)
+
+    assert decode(encoded(image, transparency=b"\0\1\2"))[0, 0].tolist() == [1, 2, 3]
+
+
+def test_cmyk_becomes_rgb() -> None:
+    red = decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100))
+
+    assert np.abs(red[0, 0].astype(int) - [255, 0, 0]).max() < 8
+
+
+def test_a_cameras_turn_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by a quarter
+    image = Image.new("RGB", (8, 16))
+
+    assert decode(encoded(image, "JPEG", exif=exif)).shape == (8, 16, 3)
+
+
+def test_resize_keeps_the_aspect_and_cuts_the_longer_side_evenly() -> None:
+    pixels = np.zeros((4, 12, 3), dtype=np.uint8)
+    pixels[:, 4:8] = 255  # the middle third
+
+    assert (decode(encoded(Image.fromarray(pixels)), resize=4) == 255).all()
+    assert decode(png(size=(50, 40)), resize=8).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not an image"),
+        (b"hello", "not an image"),
+        (png()[:40], "."),
+        (encoded(Image.effect_noise((64, 64), 50), "JPEG")[:800], "truncated"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (encoded(Image.new("F", (2, 2)), "TIFF"), "more than 16 bits"),
+    ],
+    ids=["empty", "text", "cut png", "cut jpeg", "postscript", "floats"],
+)
+def test_an_unreadable_image_is_named_with_the_reason(tmp_path: Path, data: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        decode(data)
+    with pytest.raises(
+        DataError, match=r"set\.zip: cannot read the image train/dog/1\.png \(.+\); repair or"
+    ):
+        gather(GOOD | {"train/dog/1.png": data}, tmp_path)
+
+
+def test_broken_images_end_in_no_other_error() -> None:
+    draw = np.random.default_rng(0)
+    noise = Image.fromarray(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+    whole = [encoded(noise, kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")]
+    refused = 0
+    for data in whole * 40:
+        broken = np.frombuffer(data, dtype=np.uint8).copy()
+        broken[draw.integers(0, len(broken), 3)] = draw.integers(0, 256, 3)
+        try:
+            decode(broken.tobytes())
+        except ValueError:
+            refused += 1
+    assert refused > 20
+
+
+def test_a_bomb_of_pixels_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+
+    with pytest.raises(
+        DataError, match=r"cannot read the image train/cat/0\.png \(Image size \(1600 pixels\)"
+    ):
+        gather(GOOD | {"train/cat/0.png": png(size=(40, 40))}, tmp_path)
+
+
+def test_mixed_sizes_name_two_images_and_the_way_out(tmp_path: Path) -> None:
+    files = GOOD | {"test/dog/1.png": png(size=(9, 8))}
+
+    with pytest.raises(
+        DataError,
+        match=r"mixed sizes: train/cat/0\.png is 6x4, test/dog/1\.png is 9x8 .*; add --resize N to bring all",
+    ):
+        gather(files, tmp_path)
+
+
+def test_mixed_sizes_are_fine_with_resize(tmp_path: Path) -> None:
+    found = gather(GOOD | {"test/dog/1.png": png(size=(9, 8))}, tmp_path, resize=5)
+
+    assert found.train.images.shape[1:] == found.test.images.shape[1:] == (5, 5, 3)
+
+
+def without(start: str) -> dict[str, bytes]:
+    return {name: data for name, data in GOOD.items() if not name.startswith(start)}
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, r"no class folders under train/; expected train/<class>/<image>"),
+        ({"a.png": b"", "x/y.txt": b""}, r"no class folders under train/, but for example a\.png; expected"),
+        (without("train"), r"no class folders under train/; expected"),
+        (without("test"), r"no class folders under test/; expected"),
+        (without("test/dog"), r"class dog is in train and missing from test; add test/dog/"),
+        (without("train/cat"), r"class cat is in test and missing from train; add train/cat/"),
+        (without("test/dog") | {"test/dog/": b""}, r"no images in test/dog/; known are \.bmp"),
+        (without("train/cat") | {"train/cat/a.avif": b""}, r"no images in train/cat/; known are \.bmp"),
+        (without("train/dog") | {"train/dog/": b""}, r"no images in train/dog/"),
+        ({k: v for k, v in GOOD.items() if "cat" in k}, r"only one class, cat; a classifier needs two"),
+        (
+            GOOD | {"train/cat/deep/1.png": png()},
+            r"train/cat/deep/1\.png lies deeper than train/<class>/<image>",
+        ),
+        (
+            GOOD | {"again/train/cat/1.png": png()},
+            r"train and test folders in two places, \. and again; keep one of them",
+        ),
+        (
+            {f"a/{k}": v for k, v in GOOD.items()} | {"b/train/cat/1.png": png()},
+            r"train and test folders in two places, a and b; keep one",
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value[:40],
+)
+def test_a_wrong_layout_says_what_is_missing(tmp_path: Path, files: dict[str, bytes], reason: str) -> None:
+    with pytest.raises(DataError, match=r"^set\.zip: .*" + reason):
+        gather(files, tmp_path)
+
+
+def test_files_that_are_no_images_are_left_out_and_told(tmp_path: Path) -> None:
+    notes: list[str] = []
+    files = GOOD | {
+        "train/cat/notes.txt": b"x",
+        "train/dog/labels.csv": b"y",
+        "README.md": b"",
+        "val/cat/1.png": b"",
+    }
+
+    found = gather(files, tmp_path, note=notes.append)
+
+    assert len(found.train.labels) == 6
+    assert notes == ["set.zip: left out 2 files under train that are no images, such as train/cat/notes.txt"]
+
+
+def write(root: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            path.write_bytes(data)
+    return root
+
+
+@pytest.mark.parametrize("lead", ["", "inner/"])
+def test_a_folder_is_read_like_an_archive(tmp_path: Path, lead: str) -> None:
+    folder = write(tmp_path / "set", {lead + name: data for name, data in GOOD.items()} | {".DS_Store": b""})
+    found = listing(folder)
+
+    assert sorted(("/".join(m.path), m.data) for m in found.members() if not m.is_folder) == sorted(
+        (lead + name, data) for name, data in GOOD.items()
+    )
+    assert found.total_bytes == sum(map(len, GOOD.values()))
+
+
+def test_a_fingerprint_changes_with_any_name_size_or_time(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", GOOD)
+    seen = [listing(folder).fingerprint]
+    assert listing(folder).fingerprint == seen[0]
+
+    path = folder / "train" / "cat" / "1.png"
+    path.write_bytes(png((9, 9, 9)))
+    seen.append(listing(folder).fingerprint)
+    path.rename(path.with_name("9.png"))
+    seen.append(listing(folder).fingerprint)
+    path.with_name("9.png").unlink()
+    seen.append(listing(folder).fingerprint)
+    (folder / "train" / "bird").mkdir()
+    seen.append(listing(folder).fingerprint)
+
+    assert len(set(seen)) == 5
+
+
+def test_a_folder_without_train_and_test_lists_nothing(tmp_path: Path) -> None:
+    assert listing(write(tmp_path, {"cat/1.png": png(), "a.txt": b""})).files == ()
