@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor
 from typing import TYPE_CHECKING
 
 from rfcalc.budget import nearest
@@ -78,6 +79,23 @@ def _holes(line: Line) -> str:
     return per_axis(texts)
 
 
+def _worst_share(line: Line) -> float:
+    from rfcalc.coverage import worst_share  # imports torch, which --columns must not
+
+    return worst_share(line.row.field)
+
+
+def _share(line: Line) -> str:
+    percent = 100 * _worst_share(line)
+    if percent == 0:
+        return "none"
+    return f"{percent:.2g} %" if percent < 9.5 else f"{floor(percent)} %"
+
+
+def _exact_share(line: Line) -> str:
+    return f"{_worst_share(line):.6g}"
+
+
 def _missing(line: Line) -> str:
     field = line.row.field
     return per_axis([size - seen for size, seen in zip(field.size, field.pixels, strict=True)])
@@ -100,7 +118,7 @@ def _table() -> tuple[Column, ...]:
     return (
         Column("layer", "module path; #2: its second call", lambda line: line.row.name, number=False, rank=0),
         Column("op", "what it does", lambda line: line.row.op, number=False, rank=4),
-        Column("output", "shape, without the batch", lambda line: shape(line.row.output_shape), rank=5),
+        Column("output", "shape, without the batch", lambda line: shape(line.row.output_shape), rank=7),
         Column(
             "rf",
             "receptive field in input pixels, h x w; a..b over phases",
@@ -108,16 +126,19 @@ def _table() -> tuple[Column, ...]:
             lambda line: per_axis(line.row.field.size),
             rank=1,
         ),
-        Column("jump", "input pixels per output step", lambda line: per_axis(line.row.field.jump), rank=6),
+        Column("jump", "input pixels per output step", lambda line: per_axis(line.row.field.jump), rank=5),
         Column(
-            "start", "first pixel that output 0 sees", lambda line: per_axis(line.row.field.start), rank=9
+            "start", "first pixel that output 0 sees", lambda line: per_axis(line.row.field.start), rank=10
         ),
         Column(
             "centre",
             "middle of what output 0 sees; pixel i has its centre at i",
             lambda line: per_axis([decimal(value) for value in line.row.field.centre]),
         ),
-        Column("holes", "pixels in the field that are never seen, of its extent", _holes, _missing, rank=7),
+        Column("holes", "pixels in the field that are never seen, of its extent", _holes, _missing, rank=6),
+        Column(
+            "share", "share of the image that the unit sees which sees least", _share, _exact_share, rank=9
+        ),
         Column(
             "params",
             "parameters, those of folded norms too",

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rfcalc._version import __version__
+from rfcalc.coverage import worst_share
 
 if TYPE_CHECKING:
     from rfcalc.analysis import Row
@@ -59,6 +60,7 @@ def row_object(row: Row) -> dict[str, Any]:
         "macs": row.macs,
         "activation_bytes": row.activation_bytes,
         "sources": list(row.sources),
+        "image_share": worst_share(row.field),
         "field": field_object(row.field),
     }
 

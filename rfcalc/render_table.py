@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +17,9 @@ from rfcalc.view import Line
 
 _GAP = 2  # characters between two columns: one of padding, one where a box would have its line
 _NAME_AT_LEAST = 16
+
+Filled = tuple[Column, list[str]]
+"""A column and its cells."""
 
 
 def to_table(
@@ -50,54 +53,65 @@ def to_table(
         emoji=False,
         legacy_windows=False,
     )
-    shown, left_out = (list(columns), []) if columns else fit(lines, width)
+    left_out: list[str] = []
+    if columns:
+        shown = [(column, _cells(column, lines)) for column in columns]
+    else:
+        shown, left_out = fit(lines, width)
     with console.capture() as capture:
-        for part in _parts(report, lines, shown, left_out, width):
+        for part in _parts(report, shown, left_out, width):
             console.print(part)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
-def fit(lines: Sequence[Line], width: int) -> tuple[list[Column], list[Column]]:
+def fit(lines: Sequence[Line], width: int) -> tuple[list[Filled], list[str]]:
     """Choose among the default columns those that fit, the lowest ranks first.
 
     A column without any cell is never shown. The layer's path gives way before a column goes: it is folded.
 
     Returns:
-        The columns to show, in their order, and those for which there was no room.
+        The columns to show with their cells, in their order, and the names of those that found no room.
     """
-    filled = [column for column in default_columns() if any(column.cell(line) for line in lines)]
-    room = width
-    kept: list[Column] = []
-    for column in sorted(filled, key=lambda column: column.rank or 0):
-        need = _natural(column, lines)
-        if column.rank == 0:
+    columns = default_columns()
+    room = width + _GAP
+    kept: dict[str, Filled] = {}
+    left_out: list[str] = []
+    for column in sorted(columns, key=lambda column: column.rank or 0):
+        cells = _cells(column, lines)
+        need = _natural(column, cells) + _GAP
+        if column.name == "layer":
             need = min(need, max(_NAME_AT_LEAST, width // 4))
-        if need > room and kept:
-            break
-        room -= need + _GAP
-        kept.append(column)
-    return [column for column in filled if column in kept], [
-        column for column in filled if column not in kept
-    ]
+        if not any(cells):
+            continue
+        if need > room or left_out:
+            left_out.append(column.name)
+            continue
+        room -= need
+        kept[column.name] = column, cells
+    return [kept[column.name] for column in columns if column.name in kept], left_out
 
 
-def _natural(column: Column, lines: Sequence[Line]) -> int:
-    return max(len(column.name), *(len(column.cell(line)) for line in lines)) if lines else len(column.name)
+def _cells(column: Column, lines: Sequence[Line]) -> list[str]:
+    return [column.cell(line) for line in lines]
+
+
+def _natural(column: Column, cells: Sequence[str]) -> int:
+    return max([len(column.name), *map(len, cells)])
 
 
 def _parts(
-    report: Report, lines: Sequence[Line], shown: Sequence[Column], left_out: Sequence[Column], width: int
+    report: Report, shown: Sequence[Filled], left_out: Sequence[str], width: int
 ) -> list[RenderableType]:
     size = "x".join(map(str, report.analysis.input_size))
     mode = "training" if report.train else "eval"
     parts: list[RenderableType] = [
         Text.assemble((report.model, "bold"), f"  input {size}  {mode} mode"),
         "",
-        _rows(lines, shown, width),
+        _rows(shown, width),
         "",
     ]
     if left_out:
-        names = ", ".join(column.name for column in left_out)
+        names = ", ".join(left_out)
         parts += [
             Text(f"no room for: {names} (a wider terminal, --width or --columns shows them)", "dim"),
             "",
@@ -111,33 +125,30 @@ def _parts(
     return [*parts, Text(verdict_sentence(report), style), Text(CONVENTION, "dim")]
 
 
-def _rows(lines: Sequence[Line], columns: Sequence[Column], width: int) -> Table:
+def _rows(shown: Sequence[Filled], width: int) -> Table:
     table = _plain_table()
-    others = sum(_natural(column, lines) + _GAP for column in columns if column.name != "layer")
-    for column in columns:
-        justify = "right" if column.number else "left"
-        at_most = max(_NAME_AT_LEAST, width - others) if column.name == "layer" else None
-        table.add_column(column.name, justify=justify, overflow="fold", max_width=at_most)
-    for line in lines:
-        cells = [
-            folded(column.cell(line), width - others) if column.name == "layer" else column.cell(line)
-            for column in columns
-        ]
-        table.add_row(*cells)
+    others = sum(_natural(column, cells) + _GAP for column, cells in shown if column.name != "layer")
+    room = max(_NAME_AT_LEAST, width - others)
+    texts = []
+    for column, cells in shown:
+        is_path = column.name == "layer"
+        justify: JustifyMethod = "right" if column.number else "left"
+        table.add_column(column.name, justify=justify, overflow="fold", max_width=room if is_path else None)
+        texts.append([folded(cell, room) for cell in cells] if is_path else cells)
+    for row in zip(*texts, strict=True):
+        table.add_row(*row)
     return table
 
 
 def folded(path: str, room: int) -> str:
-    """Break a module path after its dots so that no line is longer than `room`, where a dot allows."""
-    room = max(room, _NAME_AT_LEAST)
-    parts = path.split(".")
-    done, current = [], parts[0]
-    for part in parts[1:]:
-        if len(current) + len(part) + 2 > room:
+    """Break a module path after its dots so that no line is longer than `room`, where a dot allows it."""
+    done, current = [], ""
+    for part in path.split("."):
+        joined = f"{current}.{part}" if current else part
+        if current and len(joined) + 1 > room:
             done.append(current + ".")
-            current = "  " + part
-        else:
-            current += "." + part
+            joined = "  " + part
+        current = joined
     return "\n".join([*done, current])
 
 
