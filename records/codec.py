@@ -92,13 +92,13 @@ def _decode(kind: Any, value: Any, where: str, field: str) -> Any:
 
 
 def _decode_union(kind: Any, value: Any, where: str, field: str) -> Any:
-    for option in typing.get_args(kind):
-        if option is type(None):
-            if value is None:
-                return None
-            continue
-        if value is not None:
-            return _decode(option, value, where, field)
+    options = [option for option in typing.get_args(kind) if option is not type(None)]
+    if value is None and len(options) < len(typing.get_args(kind)):
+        return None
+    if len(options) == 1:
+        return _decode(options[0], value, where, field)
+    if type(value) in options:
+        return value
     raise _wrong(where, field, str(kind), value)
 
 
