@@ -60,6 +60,15 @@ class Reads:
         """Whether each output index reads anything inside the map."""
         return tuple(bool(s) for s in self.sources)
 
+    def tap_by_tap(self) -> list[Reads]:
+        """Return pure data movements whose union this is."""
+        taps = max(len(s) for s in self.sources)
+        out = []
+        for t in range(taps):
+            sources = tuple(s[t : t + 1] for s in self.sources)
+            out.append(Reads(self.n_in, sources, flags=self.flags))
+        return out
+
     @classmethod
     def gather(cls, n_in: int, indices: Sequence[int], flags: frozenset[str] = frozenset()) -> Reads:
         """Return pure data movement: output o is input indices[o]; an index outside of the map reads nothing."""
@@ -187,7 +196,8 @@ def covers(plane: Plane, other: Plane) -> bool:
             or plane.is_global != other.is_global
         ):
             return False
-        return plane.size >= other.size and plane.size_min <= other.size_min and plane.pixels >= other.pixels
+        wider = plane.size >= other.size and plane.pixels >= other.pixels
+        return wider and (plane.is_global or plane.size_min <= other.size_min)
     if plane.shift * len(other.phases) != other.shift * len(plane.phases):
         return False
     for o in range(lcm(len(plane.phases), len(other.phases))):

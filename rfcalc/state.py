@@ -94,6 +94,10 @@ class Path:
         """Return every atom that it depends on."""
         return {atom for part in self.parts for atom in part.atoms}
 
+    def through(self, old: Atom, new: Atom, reads: Reads) -> Path:
+        """Return the path after an op along one of its atoms."""
+        return Path(tuple(p.through(old, new, reads) if old in p.atoms else p for p in self.parts))
+
     def kept(self, atoms: tuple[Atom, ...], keep: tuple[bool, ...]) -> Path:
         """Return the path with nothing seen where `keep`, over the row-major index of `atoms`, is false."""
         if all(keep):
@@ -168,15 +172,25 @@ class State:
         state = self.merged(dim)
         new = state.new_atom(dim, reads.n_out)
         old = state.dims[dim][0] if state.dims[dim] else None
-        paths = []
+        paths: list[Path] = []
+        exact = True
         for path in state.paths:
-            if old is not None and old in path.atoms():
-                parts = tuple(p.through(old, new, reads) if old in p.atoms else p for p in path.parts)
-                paths.append(Path(parts))
-            else:
+            users = 0 if old is None else sum(old in part.atoms for part in path.parts)
+            if old is None or users == 0:
                 paths.append(path.kept((new,), reads.present))
+            elif users == 1 or reads.is_gather:
+                paths.append(path.through(old, new, reads))
+            else:
+                # Two axes depend on this dimension: only one tap at a time keeps what belongs together.
+                taps = reads.tap_by_tap()
+                exact &= len(taps) <= MAX_PATHS
+                paths += [path.through(old, new, tap) for tap in (taps if len(taps) <= MAX_PATHS else [reads])]
         dims = (*state.dims[:dim], (new,), *state.dims[dim + 1 :])
-        return State(dims, tuple(p for p in paths if not p.is_empty), state.flags | reads.flags, state.mixed)
+        flags = state.flags | reads.flags | (frozenset() if exact else {"bounding box"})
+        out = State(dims, (), flags, state.mixed)
+        if len(paths) == len(state.paths):
+            return replace(out, paths=tuple(p for p in paths if not p.is_empty))
+        return out.with_paths(paths)
 
     def merged(self, dim: int) -> State:
         """Return the state with one dimension as a single atom (or none, where it has none)."""
