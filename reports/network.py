@@ -159,8 +159,8 @@ def _card(stage: Stage, image_size: tuple[int, int], widest: int) -> Markup:
     listed = [[element("dt", name), element("dd", value)] for name, value in facts]
     remark = None
     if stage.judged is not None:
-        at = stage.judged.name.removeprefix(f"{stage.name}.")
-        remark = element("small", f"the budget judges the RF at {at}: {sides(stage.judged.field)} pixels")
+        at = f"the budget judges the RF at {stage.judged.name}: {sides(stage.judged.field)} pixels"
+        remark = element("small", at)
     picture = element(
         "svg",
         _prism(row.output_shape, image_size),

@@ -111,7 +111,7 @@ def search_data(run: SearchRun) -> dict[str, Any]:
         "names": names,
         "number": [trial.number for trial in ranked],
         "state": [states.index(trial.state) for trial in ranked],
-        "score": [_digits(trial.score) for trial in ranked],
+        "score": [_digits(trial.score, 7) for trial in ranked],
         "params": [trial.params for trial in ranked],
         "macs": [trial.macs for trial in ranked],
         "rf": [trial.receptive_field for trial in ranked],

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import math
 import random
 from collections.abc import Callable
@@ -192,8 +193,11 @@ def write_run(folder: Path, record: RunRecord) -> Path:
 
 def write_search(folder: Path, trials: int = 50, best: bool = True, **changes: Any) -> Path:
     records = [trial_record(number) for number in range(trials)]
-    for record in records:
-        write_json(folder / "trials" / f"{record.number}-{record.attempt}.json", record.to_json())
+    (folder / "trials").mkdir(parents=True)
+    for record in records:  # written plainly: thousands of fsyncs would take minutes
+        (folder / "trials" / f"{record.number}-{record.attempt}.json").write_text(
+            json.dumps(record.to_json())
+        )
     write_trials_csv(folder / "trials.csv", records)
     search = search_record(records, **changes)
     write_json(folder / "search.json", search.to_json())

@@ -45,6 +45,7 @@ class Browser:
             os.close(each)
         self._buffer, self._last, self._session = b"", 0, None
         self.problems: list[str] = []
+        self.blocked: list[str] = []  # why requests never left the page
         targets = self.call("Target.getTargets")["targetInfos"]
         page = next(each["targetId"] for each in targets if each["type"] == "page")
         self._session = self.call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
@@ -157,6 +158,8 @@ class Browser:
             self.problems.append(event["entry"]["text"])
         elif method == "Runtime.consoleAPICalled" and event["type"] in ("error", "warning", "assert"):
             self.problems.append(f"console.{event['type']}: {event['args']}")
+        elif method == "Network.loadingFailed":
+            self.blocked.append(event.get("blockedReason", event["errorText"]))
         elif method == "Network.requestWillBeSent":
             url = event["request"]["url"]
             if not url.startswith(("file:", "data:", "about:")):

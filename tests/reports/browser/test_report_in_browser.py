@@ -1,0 +1,214 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.page import write_report, write_search_report
+from reports.runs import open_run, open_search
+
+Show = Callable[..., Any]
+ROWS = "[...document.querySelectorAll('#trials-table tbody tr')]"
+
+
+@pytest.fixture
+def report(make_search: Callable[..., Path]) -> Path:
+    return write_search_report(make_search())
+
+
+def place(browser: Any, number: int) -> tuple[float, float]:
+    """Where the trial's point is in the first scatter, by the numbers in the page's own data."""
+    return browser.run(f"""(() => {{
+        const at = data.number.indexOf({number});
+        const svg = document.querySelector('#by-params svg');
+        svg.scrollIntoView({{block: 'center'}});
+        const box = svg.getBoundingClientRect();
+        const known = data.score.map((score, index) => index).filter((index) => data.score[index] !== null);
+        const xs = known.map((index) => data.params[index]), ys = known.map((index) => data.score[index]);
+        const pad = ([low, high], share) => [low - (high - low) * share, high + (high - low) * share];
+        const [x0, x1] = pad([Math.min(...xs), Math.max(...xs)], 0.04);
+        const [y0, y1] = pad([Math.min(...ys), Math.max(...ys)], 0.06);
+        const x = 58 + (box.width - 18 - 58) * (data.params[at] - x0) / (x1 - x0);
+        const y = 276 + (30 - 276) * (data.score[at] - y0) / (y1 - y0);
+        return [box.left + x, box.top + y];
+    }})()""")
+
+
+def test_every_chart_is_drawn(report: Path, page: Show) -> None:
+    browser = page(report)
+    for chart in ("by-params", "by-macs", "learning", "parallel"):
+        assert browser.run(f"document.querySelectorAll('#{chart} svg path').length") >= 4
+    assert browser.run("document.getElementById('shown').textContent") == "48 shown"
+
+
+def test_the_table_of_trials_holds_the_numbers_of_the_json(report: Path, page: Show) -> None:
+    browser = page(report)
+    rows = browser.run(f"{ROWS}.map((row) => [...row.cells].map((cell) => cell.textContent))")
+    trials = {trial.number: trial for trial in open_search(report.parent).trials}
+    assert len(rows) == len(trials)
+    for number, state, accuracy, params, _, field, *_ in rows:
+        trial = trials[int(number)]
+        assert state == trial.state
+        assert accuracy == ("-" if trial.score is None else f"{100 * trial.score:.2f} %")
+        assert params == f"{trial.params:,}"
+        assert field == str(trial.receptive_field)
+
+
+def test_hovering_a_point_reads_the_trial(report: Path, page: Show) -> None:
+    browser = page(report)
+    trial = open_search(report.parent).scored[20]
+    browser.mouse("mouseMoved", *place(browser, trial.number))
+    tip = browser.run("document.querySelector('.tip').textContent")
+    assert tip.startswith(f"trial {trial.number}, {trial.state}")
+    assert f"accuracy {100 * trial.score:.2f} %" in tip
+    assert f"params {trial.params:,}" in tip
+
+
+def test_a_click_marks_the_trial_everywhere(report: Path, page: Show) -> None:
+    browser = page(report)
+    trial = open_search(report.parent).scored[3]
+    browser.click(*place(browser, trial.number))
+    browser.mouse("mouseMoved", 5, 5)
+    marked = browser.run("[...document.querySelectorAll('tr.pinned')].map((row) => row.cells[0].textContent)")
+    assert marked == [str(trial.number)]
+    for chart in ("learning", "parallel"):
+        assert browser.run(f"document.querySelectorAll('#{chart} .line.on').length") == 1
+    assert browser.run("document.querySelectorAll('#by-macs .ring').length") == 1
+
+
+def test_top_n_limits_what_is_shown(report: Path, page: Show) -> None:
+    browser = page(report)
+    browser.run(
+        "(() => { const top = byId('top'); top.value = 5; top.dispatchEvent(new Event('input')); })()"
+    )
+    shown = browser.run(f"{ROWS}.map((row) => +row.cells[0].textContent)")
+    assert shown == [trial.number for trial in open_search(report.parent).scored[:5]]
+
+
+def test_a_brush_on_an_axis_filters_every_chart_and_a_click_frees_it(report: Path, page: Show) -> None:
+    browser = page(report)
+    x, top, bottom = browser.run("""(() => {
+        const band = document.querySelector('[data-axis="params"]');
+        band.scrollIntoView({block: 'center'});
+        const box = band.getBoundingClientRect();
+        return [box.left + box.width / 2, box.top, box.bottom];
+    })()""")
+    middle = (top + bottom) / 2
+    browser.mouse("mouseMoved", x, top + 2)
+    browser.mouse("mousePressed", x, top + 2)
+    browser.mouse("mouseMoved", x, middle)
+    browser.mouse("mouseReleased", x, middle)
+    shown = browser.run(f"{ROWS}.map((row) => +row.cells[0].textContent)")
+    run = open_search(report.parent)
+    params = [trial.params for trial in run.scored]
+    half = (min(params) + max(params)) / 2
+    slack = (max(params) - min(params)) / 100  # a pixel or two of the axis
+    sure = {trial.number for trial in run.scored if trial.params > half + slack}
+    possible = {trial.number for trial in run.scored if trial.params > half - slack}
+    assert sure <= set(shown) <= possible
+    assert browser.run("document.getElementById('shown').textContent") == f"{len(shown)} shown"
+    browser.click(x, bottom - 20)
+    assert browser.run("document.getElementById('shown').textContent") == "48 shown"
+
+
+def test_limits_can_be_typed_instead_of_brushed(report: Path, page: Show) -> None:
+    browser = page(report)
+    browser.run("""(() => {
+        const field = document.querySelector('[aria-label="RF from"]');
+        field.value = 61;
+        field.dispatchEvent(new Event('change'));
+    })()""")
+    expected = sum(trial.receptive_field >= 61 for trial in open_search(report.parent).scored)
+    assert browser.run("document.getElementById('shown').textContent") == f"{expected} shown"
+
+
+def test_the_keyboard_alone_reads_and_marks_a_trial(report: Path, page: Show) -> None:
+    browser = page(report)
+    browser.run("document.querySelector('#by-params svg').focus()")
+    cheapest = min(open_search(report.parent).scored, key=lambda trial: trial.params)
+    browser.key("ArrowRight")
+    assert browser.run("document.querySelector('.tip').textContent").startswith(f"trial {cheapest.number}")
+    browser.key("Enter", "\r")
+    assert browser.run("document.querySelector('tr.pinned').cells[0].textContent") == str(cheapest.number)
+    browser.key("Escape")
+    assert browser.run("document.querySelector('.tip').hidden")
+
+
+def test_the_trials_can_be_sorted_and_copied_as_csv(report: Path, page: Show) -> None:
+    browser = page(report)
+    browser.run("document.querySelector('#trials-table thead th:nth-child(4)').click()")
+    csv = browser.run("csvMakers['trials-table']()").splitlines()
+    assert csv[0].startswith("trial,state,validation accuracy,params,MACs,RF,c1_width")
+    params = [int(line.split(",")[3]) for line in csv[1:]]
+    assert params == sorted(params)
+    assert len(params) == 50
+    verdict = browser.run("csvOfTable(document.getElementById('verdict'))").splitlines()
+    assert verdict[1] == "min_receptive_field,>= 53,61,-8.0,holds"
+    importances = browser.run("csvOfTable(document.getElementById('importances'))").splitlines()
+    assert importances[:2] == ["dimension,importance", "c4_width,0.51"]
+
+
+def test_the_theme_follows_the_system_and_can_be_switched(report: Path, page: Show) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    browser = page(report, dark=True)
+    dark = browser.run(ground)
+    browser.run("theme.click()")  # system -> light
+    light = browser.run(ground)
+    assert light == "rgb(255, 255, 255)"
+    assert dark != light
+    browser.run("theme.click()")  # light -> dark
+    assert browser.run(ground) == dark
+
+
+def test_a_phone_needs_no_sideways_scrolling_of_the_page(report: Path, page: Show) -> None:
+    browser = page(report, width=390, height=844)
+    assert browser.run("document.documentElement.scrollWidth") == 390
+
+
+def test_hostile_names_do_not_run(make_search: Callable[..., Path], page: Show) -> None:
+    bad = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+    folder = make_search(trials=5, name=bad, command=bad)
+    path = folder / "trials" / "0-1.json"
+    trial = json.loads(path.read_text())
+    trial["values"] = {bad: bad}
+    path.write_text(json.dumps(trial))
+    browser = page(write_search_report(folder))
+    assert browser.run("window.hacked") is None
+    assert bad in browser.run("document.querySelector('h1').textContent")
+
+
+def test_the_policy_stops_what_is_not_the_pages_own(report: Path, browser: Any) -> None:
+    browser.open(report)
+    browser.blocked.clear()
+    browser.run(
+        "(() => { const s = document.createElement('script'); s.textContent = 'window.foreign = 1';"
+        " document.body.append(s); })()"
+    )
+    assert browser.run("window.foreign") is None
+    browser.run(
+        "new Promise((done) => { const i = new Image(); i.onerror = i.onload = () => done(1);"
+        " i.src = 'http://127.0.0.1:9/x.png'; })"
+    )
+    assert browser.blocked == ["csp"]
+
+
+def test_a_training_runs_page_draws_its_curves(make_run: Callable[..., Path], page: Show) -> None:
+    browser = page(write_report(open_run(make_run())))
+    assert browser.run("document.querySelectorAll('#accuracy svg path.line').length") >= 1
+    assert browser.run("document.querySelectorAll('#loss svg path.line').length") >= 1
+
+
+@pytest.mark.slow
+def test_thousands_of_trials_still_brush_smoothly(make_search: Callable[..., Path], page: Show) -> None:
+    browser = page(write_search_report(make_search(trials=5000)))
+    times = browser.run("""(() => {
+        const field = document.querySelector('[aria-label="RF from"]');
+        return [53, 61, 69, 53, 61].map((value) => {
+            const start = performance.now();
+            field.value = value;
+            field.dispatchEvent(new Event('change'));
+            return performance.now() - start;
+        });
+    })()""")
+    assert sorted(times)[len(times) // 2] < 400  # milliseconds, on a machine that runs other tests as well
