@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 from rfcalc.columns import Column, default_columns
@@ -57,8 +58,10 @@ def _csv(lines: Sequence[Line], columns: Sequence[Column]) -> str:
 
 def _markdown(report: Report, lines: Sequence[Line], columns: Sequence[Column]) -> str:
     title = f"# {report.model} at {'x'.join(map(str, report.analysis.input_size))}"
-    rows = [[column.cell(line) for column in columns] for line in lines]
-    parts = [title, _grid([column.name for column in columns], rows, [column.number for column in columns])]
+    cells = {column: [column.cell(line) for line in lines] for column in columns}
+    shown = [column for column in columns if any(cells[column])]
+    rows = list(zip(*(cells[column] for column in shown), strict=True))
+    parts = [title, _grid([column.name for column in shown], rows, [column.number for column in shown])]
     parts.append("\n".join(f"- {label}: {_escaped(sentence)}" for label, sentence in facts(report)))
     if report.verdict and report.verdict.limits:
         judged = [list(limit_texts(limit)) for limit in report.verdict.limits]
@@ -86,10 +89,5 @@ def _grid(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequenc
 
 
 def _escaped(text: str) -> str:
-    return (
-        text.replace("\\", "\\\\")
-        .replace("|", "\\|")
-        .replace("_", "\\_")
-        .replace("*", "\\*")
-        .replace("<", "&lt;")
-    )
+    """Keep what Markdown would take for a table, emphasis or a tag from being taken for it."""
+    return re.sub(r"([\\|_*`]|<(?=[A-Za-z/!]))", r"\\\1", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from rfcalc._version import __version__
@@ -20,7 +21,13 @@ SCHEMA = 1
 
 def to_json(report: Report) -> str:
     """The report as one JSON object, every row in it, with its last newline."""
-    return json.dumps(report_object(report), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(report_object(report), indent=2, ensure_ascii=False)
+    # A list of numbers or names reads better on one line; no line break stands inside of a JSON text.
+    return re.sub(r"\[\n[^][{}]*\n *\]", _on_one_line, text) + "\n"
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return "[" + ", ".join(line.strip(" ,") for line in found[0].splitlines()[1:-1]) + "]"
 
 
 def report_object(report: Report) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def to_table(
 
 
 def fit(lines: Sequence[Line], width: int) -> tuple[list[Filled], list[str]]:
-    """Choose among the default columns those that fit, the lowest ranks first.
+    """Choose among the default columns those that fit; where room is short, the lowest ranks come first.
 
     A column without any cell is never shown. The layer's path gives way before a column goes: it is folded.
 
@@ -83,7 +83,7 @@ def fit(lines: Sequence[Line], width: int) -> tuple[list[Filled], list[str]]:
             need = min(need, max(_NAME_AT_LEAST, width // 4))
         if not any(cells):
             continue
-        if need > room or left_out:
+        if need > room:
             left_out.append(column.name)
             continue
         room -= need
