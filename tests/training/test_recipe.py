@@ -1,0 +1,69 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from training.recipe import RECIPES, Recipe, RecipeError
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_json(name):
+    recipe = RECIPES[name]
+    assert recipe.name == name
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("epochs", [1, 2, 500])
+def test_every_length_of_a_recipe_is_a_recipe(name, epochs):
+    assert replace(RECIPES[name], epochs=epochs).epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("epochs", 0, "epochs >= 1"),
+        ("epochs", 2.5, "epochs >= 1"),
+        ("epochs", True, "epochs >= 1"),
+        ("batch_size", 1, "batch_size >= 2"),
+        ("learning_rate", -0.1, "0 < learning_rate"),
+        ("learning_rate", float("nan"), "0 < learning_rate"),
+        ("learning_rate", "fast", "0 < learning_rate"),
+        ("weight_decay", -1e-4, "0 <= weight_decay < 1"),
+        ("momentum", 1, "0 <= momentum < 1"),
+        ("warmup", 1.5, "0 <= warmup < 1"),
+        ("label_smoothing", 1.0, "0 <= label_smoothing < 1"),
+        ("ema", 0.999 + 1, "0 <= ema < 1"),
+        ("mixup", 0.6, "0 <= mixup <= 0.5"),
+        ("clip", float("inf"), "0 <= clip < infinity"),
+        ("optimizer", "lion", "optimizer in {"),
+        ("schedule", "step", "schedule in {one-cycle, cosine}"),
+        ("policy", "wild", "policy in {none, mild, assignment, strong}"),
+        ("precision", "float16", "precision in {auto, float32, bfloat16}"),
+        ("layout", "nhwc", "layout in {auto, channels_last, contiguous}"),
+        ("name", "", 'name != ""'),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_rule(key, value, rule):
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_json({**RECIPES["fast"].to_json(), key: value})
+    assert rule in str(caught.value)
+    assert f"{key}={value!r}" in str(caught.value)
+
+
+def test_an_unknown_key_is_named():
+    with pytest.raises(RecipeError, match="recipe 'fast': unknown key 'lr'; known are name, epochs"):
+        Recipe.from_json({**RECIPES["fast"].to_json(), "lr": 1})
+
+
+def test_a_missing_key_is_named():
+    value = RECIPES["fast"].to_json()
+    del value["learning_rate"]
+    with pytest.raises(RecipeError, match="recipe 'fast': the key 'learning_rate' is missing"):
+        Recipe.from_json(value)
+
+
+@pytest.mark.parametrize("value", [None, 3, "fast", [1]])
+def test_something_else_than_an_object_is_refused(value):
+    with pytest.raises(RecipeError, match="must be a JSON object"):
+        Recipe.from_json(value)
