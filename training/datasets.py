@@ -88,7 +88,7 @@ def load(
     if data == "shapes":
         return _shapes(cache, console)
     if data is not None and data != "cifar10":
-        return _images(data, Path(data).expanduser(), resize, cache, console)
+        return _images(data, Path(data), resize, cache, console)
     try:
         return _cifar10(cache, root, console)
     except DownloadError as error:
@@ -109,7 +109,7 @@ def _images(data: str, path: Path, resize: int | None, cache: Path, console: Con
     if resize is not None and resize < 1:
         raise DataError(f"--resize {resize}: must be 1 or more")
     form = f"{store.FORMAT}" if resize is None else f"{store.FORMAT}.{resize}x{resize}"
-    if path.is_dir():
+    if data and path.is_dir():
         kind, name = "folder", path.resolve().name
         listing = images.listing(path)
         total, fingerprint = listing.total_bytes, listing.fingerprint

@@ -1,0 +1,331 @@
+import dataclasses
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from training import cifar10, datasets, download, images, shapes
+from training.cache import Content, Part, Pixels
+from training.datasets import Dataset
+from training.errors import DataError, TrainingError
+
+ROOT = Path(__file__).resolve().parents[2]
+JPEG_COPY = ROOT.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
+
+
+def colours(number: int) -> Pixels:
+    return np.random.default_rng(number).integers(0, 256, (6, 4, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """`pets/{train,test}/{cat,dog}/N.png`, images numbered through."""
+    number = 0
+    for split, n in (("train", 5), ("test", 2)):
+        for label in ("cat", "dog"):
+            inside = tmp_path / "pets" / split / label
+            inside.mkdir(parents=True)
+            for i in range(n):
+                Image.fromarray(colours(number)).save(inside / f"{i}.png")
+                number += 1
+    return tmp_path / "pets"
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch) -> Console:
+    monkeypatch.setenv("no_proxy", "*")
+    return Console(file=io.StringIO(), width=300)
+
+
+def said(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def load(tmp_path: Path, console: Console) -> Callable[..., Dataset]:
+    """`datasets.load` with everything below `tmp_path`."""
+
+    def loaded(data: str | Path | None, resize: int | None = None) -> Dataset:
+        cache, root = tmp_path / "cache", tmp_path / "data"
+        name = None if data is None else str(data)
+        return datasets.load(name, cache=cache, resize=resize, root=root, console=console)
+
+    return loaded
+
+
+def tar(folder: Path, name: str, mode: str) -> Path:
+    path = folder.parent / name
+    with tarfile.open(path, mode) as packed:  # type: ignore[call-overload]
+        packed.add(folder, arcname=folder.name)
+    return path
+
+
+def without_what_names_it(dataset: Dataset) -> dict[str, object]:
+    left_out = {"name", "kind", "title", "fingerprint", "train", "test"}
+    return {f.name: getattr(dataset, f.name) for f in dataclasses.fields(dataset) if f.name not in left_out}
+
+
+def test_a_folder_is_a_data_set(folder: Path, load: Callable[..., Dataset]) -> None:
+    found = load(folder)
+
+    assert (found.name, found.kind, found.title) == ("pets", "folder", "pets (folder of images)")
+    assert found.classes == ("cat", "dog")
+    assert found.image_size == (6, 4)
+    assert (len(found.train), len(found.test)) == (10, 4)
+    assert found.train.labels.tolist() == [0] * 5 + [1] * 5
+    assert np.array_equal(found.train.images, np.stack([colours(n) for n in range(10)]))
+    assert np.array_equal(found.test.images, np.stack([colours(n) for n in range(10, 14)]))
+    assert found.mean == pytest.approx(found.train.images.mean(axis=(0, 1, 2)))
+    assert found.std == pytest.approx(found.train.images.std(axis=(0, 1, 2)))
+    assert found.notice is None
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("s.tar", "w:"), ("s.tar.xz", "w:xz"), ("s.tar.gz", "w:gz"), ("s.tgz", "w:gz"), ("s.zip", "")],
+)
+def test_an_archive_is_the_same_data_set(
+    folder: Path, load: Callable[..., Dataset], name: str, mode: str
+) -> None:
+    if mode:
+        archive = tar(folder, name, mode)
+    else:
+        archive = Path(shutil.make_archive(str(folder.parent / "s"), "zip", folder.parent, "pets"))
+    from_folder, found = load(folder), load(archive)
+
+    assert (found.name, found.kind, found.title) == ("s", "archive", "s (archive of images)")
+    assert without_what_names_it(found) == without_what_names_it(from_folder)
+    for split in ("train", "test"):
+        assert np.array_equal(getattr(found, split).images, getattr(from_folder, split).images)
+        assert np.array_equal(getattr(found, split).labels, getattr(from_folder, split).labels)
+
+
+def test_a_second_start_decodes_nothing(
+    folder: Path, load: Callable[..., Dataset], console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tar(folder, "s.tar", "w:")
+    first = load(archive), load(folder)
+    assert said(console).splitlines() == [
+        f"decoding the images of {archive}",
+        f"decoding 14 images of {folder}",
+    ]
+    monkeypatch.setattr(images, "content", lambda *_, **__: pytest.fail("decoded again"))
+
+    second = load(archive), load(folder)
+
+    assert [d.fingerprint for d in first] == [d.fingerprint for d in second]
+    assert isinstance(second[0].train.images, np.memmap)
+    renamed = archive.rename(archive.with_name("other.tar"))
+    assert load(renamed).fingerprint == first[0].fingerprint  # the content counts, not the name
+
+
+def test_other_content_and_another_size_are_other_data_sets(
+    folder: Path, load: Callable[..., Dataset]
+) -> None:
+    plain, small, smaller = load(folder), load(folder, resize=4), load(folder, resize=3)
+    assert small.image_size == (4, 4)
+    Image.fromarray(colours(99)).save(folder / "train" / "cat" / "0.png")
+    changed = load(folder)
+
+    assert len({d.fingerprint for d in (plain, small, smaller, changed)}) == 4
+    assert np.array_equal(changed.train.images[0], colours(99))
+
+
+def test_a_damaged_cache_is_decoded_again_with_a_notice(
+    folder: Path, load: Callable[..., Dataset], console: Console, tmp_path: Path
+) -> None:
+    fingerprint = load(folder).fingerprint
+    (tmp_path / "cache" / fingerprint / "train_images.npy").write_bytes(b"")
+
+    assert np.array_equal(load(folder).train.images[0], colours(0))
+    assert f"{fingerprint} is damaged" in said(console)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (Path.unlink, r"--data .*s\.tar\.xz: no such folder or archive"),
+        (empty, r"s\.tar\.xz: the archive is empty \(0 bytes\); get it again"),
+        (cut, r"s\.tar\.xz: truncated or damaged"),
+    ],
+)
+def test_a_missing_empty_or_truncated_archive_leaves_nothing(
+    folder: Path, load: Callable[..., Dataset], tmp_path: Path, harm: Callable[[Path], None], reason: str
+) -> None:
+    archive = tar(folder, "s.tar.xz", "w:xz")
+    harm(archive)
+
+    with pytest.raises(DataError, match=reason) as caught:
+        load(archive)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "cache").exists() or list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_empty_zip_says_what_was_expected(load: Callable[..., Dataset], tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "s.zip", "w"):
+        pass
+
+    with pytest.raises(
+        DataError, match=r"s\.zip: no class folders under train/; expected train/<class>/<image>"
+    ):
+        load(tmp_path / "s.zip")
+
+
+def test_an_empty_folder_says_what_was_expected(load: Callable[..., Dataset], tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+
+    with pytest.raises(DataError, match=r"none: no class folders under train/; expected"):
+        load(tmp_path / "none")
+
+
+def test_an_archive_of_unknown_kind_names_the_known(load: Callable[..., Dataset], tmp_path: Path) -> None:
+    (tmp_path / "s.rar").write_bytes(b"x")
+
+    with pytest.raises(
+        DataError, match=r"not an archive by its name; known are \.tar \.tar\.xz \.tar\.gz \.tgz \.zip"
+    ):
+        load(tmp_path / "s.rar")
+
+
+@pytest.mark.parametrize("word", ["imagenet", "CIFAR", "", "no/such/folder"])
+def test_an_unknown_word_is_an_error(load: Callable[..., Dataset], word: str) -> None:
+    with pytest.raises(DataError, match=r"no such folder or archive \(and neither cifar10 nor shapes\)"):
+        load(word)
+
+
+@pytest.mark.parametrize("resize", [0, -3])
+def test_a_resize_below_one_is_an_error(folder: Path, load: Callable[..., Dataset], resize: int) -> None:
+    with pytest.raises(DataError, match=rf"--resize {resize}: must be"):
+        load(folder, resize=resize)
+
+
+@pytest.mark.parametrize("data", ["cifar10", "shapes", None])
+def test_resize_is_for_folders_and_archives(load: Callable[..., Dataset], data: str | None) -> None:
+    with pytest.raises(DataError, match=r"--resize 64: only for a folder or an archive; \w+ is 32x32"):
+        load(data, resize=64)
+
+
+def test_the_errors_are_training_errors() -> None:
+    assert issubclass(DataError, TrainingError)
+    assert issubclass(download.DownloadError, DataError)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = dataclasses.replace(cifar10.SOURCE, url="http://127.0.0.1:9/cifar-10-python.tar.gz")
+    here = cifar10.content
+    monkeypatch.setattr(cifar10, "content", lambda root, console: here(root, console, nobody))
+
+
+@pytest.fixture
+def few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "TRAIN", 40)
+    monkeypatch.setattr(shapes, "TEST", 20)
+
+
+@pytest.mark.usefixtures("offline", "few_shapes")
+def test_without_data_and_network_the_shapes_are_used_loudly(
+    load: Callable[..., Dataset], console: Console, tmp_path: Path
+) -> None:
+    start = time.monotonic()
+    found = load(None)
+
+    assert time.monotonic() - start < 8
+    assert (found.name, found.kind, found.title) == ("shapes", "shapes", "shapes (drawn, NOT CIFAR-10)")
+    assert found.notice is not None
+    assert found.notice.startswith("NOT CIFAR-10: 127.0.0.1:9 cannot be reached")
+    lines = said(console).splitlines()
+    assert lines[0].startswith("downloading CIFAR-10 (170 MB) from 127.0.0.1:9 to ")
+    assert found.notice in lines
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.usefixtures("offline")
+def test_cifar10_that_was_asked_for_is_never_replaced(load: Callable[..., Dataset], tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError,
+        match=r"--data cifar10: 127.0.0.1:9 cannot be reached.*; put cifar-10-python\.tar\.gz into .*data",
+    ):
+        load("cifar10")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.usefixtures("few_shapes")
+def test_shapes_that_were_asked_for_carry_no_notice(load: Callable[..., Dataset], console: Console) -> None:
+    found = load("shapes")
+
+    assert found.notice is None
+    assert found.classes == shapes.CLASSES
+    assert said(console) == "drawing 60 shapes\n"
+    assert load("shapes").fingerprint == found.fingerprint
+
+
+def test_cifar10_is_read_once_and_needs_its_archive_no_more(
+    load: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Part(np.zeros((20, 32, 32, 3), dtype=np.uint8), np.arange(20) % 10)
+    made = Content(cifar10.CLASSES, part, part)
+    calls = []
+
+    def content(root: Path, console: Console) -> Content:
+        calls.append(root)
+        return made
+
+    monkeypatch.setattr(cifar10, "content", content)
+
+    first, second, default = load("cifar10"), load("cifar10"), load(None)
+
+    assert len(calls) == 1
+    assert (default.name, default.kind, default.title, default.notice) == (
+        "cifar10",
+        "cifar10",
+        "CIFAR-10",
+        None,
+    )
+    assert first.fingerprint == second.fingerprint == default.fingerprint
+
+
+def test_importing_the_data_module_stays_light() -> None:
+    # Two seconds to the first image would be gone with torchvision alone.
+    code = "import sys, training.datasets; print(sorted({'torch', 'torchvision'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not JPEG_COPY.is_file(), reason="the JPEG copy of CIFAR-10 is not beside the checkout")
+def test_the_jpeg_copy_of_cifar10_is_ready_within_two_seconds_the_second_time(
+    load: Callable[..., Dataset],
+) -> None:
+    first = load(JPEG_COPY)
+    start = time.monotonic()
+    second = load(JPEG_COPY)
+    seconds = time.monotonic() - start
+
+    assert seconds < 2
+    assert second.classes == cifar10.CLASSES
+    assert np.bincount(second.train.labels).tolist() == [5000] * 10
+    assert np.bincount(second.test.labels).tolist() == [1000] * 10
+    # The published channel means of CIFAR-10's training set; JPEG moves them by a few hundredths.
+    assert first.mean == pytest.approx([125.307, 122.961, 113.8575], abs=0.1)
+    assert first.std == pytest.approx([62.9932, 62.0887, 66.7049], abs=0.6)
