@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 
 from records.files import write_with
 from records.run import EpochRecord
+from reports.mistakes import most_confident_mistakes
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 INK, MUTED, RULE = "#1f2328", "#5b636d", "#d5d9de"
-MOST_MISTAKES = 24
 LABELLED_CELLS = 30
 """With more classes than this the counts no longer fit into the cells of a confusion matrix."""
 
@@ -144,8 +144,7 @@ def save_mistakes(
     """
     true, predicted = numpy.asarray(labels, dtype=int), numpy.asarray(predictions, dtype=int)
     sure = numpy.asarray(confidence, dtype=float)
-    wrong = numpy.flatnonzero(true != predicted)
-    chosen = wrong[numpy.argsort(-sure[wrong], kind="stable")][:MOST_MISTAKES]
+    chosen = most_confident_mistakes(true, predicted, sure)
     columns = 8
     rows = max(1, -(-len(chosen) // columns))
     with _figure(path, (1.25 * columns, 1.62 * rows)) as figure:

@@ -49,8 +49,11 @@ def told(run: TrainRun) -> Markup:
     parts: list[Markup] = []
     size = run.record.dataset.image_size
     model = run.folder / "model.py"
-    trouble = None if model.is_file() else f"{model.name} is missing in {run.folder.name}/."
-    if trouble is None:
+    trouble = None
+    if not model.is_file():
+        words = "The network is not drawn: the run folder holds no model.py."
+        parts.append(element("p", words, class_="why"))
+    else:
         from rfcalc import RfcalcError
 
         try:

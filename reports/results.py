@@ -81,11 +81,15 @@ def mistakes(run: TrainRun) -> Markup | None:
     if run.mistakes is None:
         return None
     words = (
-        "Most confident mistakes; above each image what the network said, how surely, and what the image is."
+        "Above each image: what the network says, how surely, and what it is. The surest mistakes come first."
     )
-    image = picture(_small(run.mistakes), words)
+    image = picture(_small(run.mistakes), f"The most confident mistakes. {words}")
     shown = Markup(image.replace("<img ", '<img class="mistakes" ', 1))
-    return section("mistakes", "Most confident mistakes", words, shown)
+    listed = None
+    if run.wrong:
+        rows = table(tables.mistakes(run.wrong), "mistakes-table")
+        listed = element("details", element("summary", "The mistakes as a table"), rows)
+    return section("mistakes", "Most confident mistakes", words, shown, listed)
 
 
 def environment_table(dataset: DatasetFacts, environment: Environment, seed: int, started: str) -> Table:

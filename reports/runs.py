@@ -1,14 +1,18 @@
 """A run folder as facts in memory: what is there, read through the records, and what is missing, said."""
 
 import re
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy
 
 from records.codec import RecordError
 from records.run import RunRecord
 from records.search import SearchRecord, TrialRecord
 from reports.errors import ReportError
+from reports.mistakes import most_confident_mistakes
 
 _TRIAL_FILE = re.compile(r"(\d+)-(\d+)\.json")
 _UNFINISHED = {
@@ -17,6 +21,18 @@ _UNFINISHED = {
     "stopped": 'The search stopped early, at stage "{stage}": {reason}. This page shows what is there;'
     " --resume continues it.",
 }
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that the network was sure about and wrong."""
+
+    image: int
+    """Its number in the images that the run was judged on, from 0."""
+    true: str
+    said: str
+    confidence: float
+    """Probability of the class that was said, 0-1."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,8 @@ class TrainRun:
     """Text of the standalone model.py, where there is one."""
     mistakes: bytes | None
     """The picture mistakes.png as it is on disk."""
+    wrong: tuple[Mistake, ...] = ()
+    """What that picture shows, from predictions.npz, in its order."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -115,7 +133,22 @@ def _open_training(folder: Path) -> TrainRun:
     record = RunRecord.read(folder / "run.json")
     source = _bytes(folder / "model.py")
     text = source.decode("utf-8", errors="replace") if source is not None else record.source
-    return TrainRun(folder, record, text, _bytes(folder / "mistakes.png"))
+    wrong = _wrong(folder / "predictions.npz", record.dataset.classes)
+    return TrainRun(folder, record, text, _bytes(folder / "mistakes.png"), wrong)
+
+
+def _wrong(path: Path, classes: Sequence[str]) -> tuple[Mistake, ...]:
+    if not path.is_file():
+        return ()
+    try:
+        with numpy.load(path, allow_pickle=False) as said:
+            labels, predictions, confidence = said["labels"], said["predictions"], said["confidence"]
+        return tuple(
+            Mistake(index, classes[labels[index]], classes[predictions[index]], float(confidence[index]))
+            for index in map(int, most_confident_mistakes(labels, predictions, confidence))
+        )
+    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        raise ReportError(f"{path} cannot be read ({error})") from error
 
 
 def _trial_files(folder: Path) -> list[Path]:

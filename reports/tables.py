@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from records.run import EpochRecord, RunRecord
 from records.search import SearchRecord, TrialRecord
+from reports.runs import Mistake
 from reports.table import Cell, Column, Table, counts, millions, percents, times
 
 
@@ -129,9 +130,10 @@ def per_class(run: RunRecord) -> Table:
     """Accuracy of each class, in the data set's order, with the class it is most often taken for."""
     matrix, names = run.confusion, run.dataset.classes
     rows: list[tuple[Cell, ...]] = []
-    for index, (name, share) in enumerate((run.per_class or {}).items()):
+    for name, share in (run.per_class or {}).items():
         images, taken = None, None
-        if matrix is not None and index < len(matrix):
+        if matrix is not None and name in names[: len(matrix)]:
+            index = names.index(name)
             row = matrix[index]
             images = sum(row)
             wrong = [(-number, other) for other, number in enumerate(row) if other != index and number]
@@ -197,3 +199,11 @@ def given_up(attempts: Sequence[TrialRecord]) -> Table:
 def _listed(numbers: Sequence[int], longest: int = 12) -> str:
     more = len(numbers) - longest
     return ", ".join(map(str, numbers[:longest])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def mistakes(found: Sequence[Mistake]) -> Table:
+    """One row a mistake, in the order of the picture."""
+    columns = (Column("image", number=True), Column("it is"), Column("network says"), percents("how surely"))
+    return Table(
+        "The same as a table", columns, tuple((m.image, m.true, m.said, m.confidence) for m in found)
+    )

@@ -48,6 +48,24 @@ def test_a_training_run_is_read(make_run: Callable[..., Path]) -> None:
     assert run.notes == ()
 
 
+def test_the_surest_mistakes_are_read_with_their_names(make_run: Callable[..., Path]) -> None:
+    wrong = open_run(make_run()).wrong
+    assert len(wrong) == 24
+    assert (wrong[0].image, wrong[0].true, wrong[0].said) == (
+        195,
+        "dog",
+        "frog",
+    )  # 195 % 5 == 0, the last of 200
+    assert [each.confidence for each in wrong] == sorted((each.confidence for each in wrong), reverse=True)
+
+
+def test_predictions_that_cannot_be_read_are_named(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    (folder / "predictions.npz").write_bytes(b"PK no archive")
+    with pytest.raises(ReportError, match=r"predictions\.npz cannot be read"):
+        open_run(folder)
+
+
 def test_a_run_that_goes_on_is_reported_as_such(make_run: Callable[..., Path]) -> None:
     assert "still going or broke off" in open_run(make_run(finished=False)).notes[0]
 

@@ -75,4 +75,6 @@ def test_a_class_is_shown_with_what_it_is_most_often_taken_for(make_run: Callabl
         run.record, dataset=dataclasses.replace(run.record.dataset, classes=("a", "b", "c"))
     )
     rows = tables.per_class(record).rows
+    without_b = dataclasses.replace(record, per_class={"a": 0.5, "c": 0.7})  # no image of class b was seen
+    assert tables.per_class(without_b).rows == (rows[0], rows[2])
     assert rows == (("a", 0.5, 10, "c (4)"), ("b", 1.0, 10, None), ("c", 0.7, 10, "a (3)"))
