@@ -18,9 +18,10 @@ from .costs import (
     output_params,
 )
 from .errors import SpecError
-from .fields import PIXELS, through_layer, union
+from .fields import features_field
+from .layers import LayerSpec, OutputSpec, StageSpec
 from .rules import Shape, stage_shapes
-from .spec import LayerSpec, NetSpec, OutputSpec, StageSpec
+from .spec import NetSpec
 
 FLOAT32_BYTES = 4
 
@@ -62,14 +63,11 @@ def figures(spec: NetSpec, input_size: Shape | None = None) -> Figures:
     Raises:
         SpecError: A stage shrinks an image of this size to nothing, or its channels are not the spec's.
     """
-    shape = _checked(spec, input_size)
-    field = PIXELS
+    shapes_of = spec.shapes if input_size is None else _shapes_at(spec, input_size)
     params = macs = elements = pairs = dilated = 0
     pending = False  # the current features are a normed, activated copy of a depthwise convolution's result
-    for name, stage in spec.parts():
-        shapes = stage_shapes(name, stage, shape)
+    for (_, stage), shapes in zip(spec.parts(), shapes_of, strict=True):
         held = _held(stage)
-        fields = [field]
         for index, layer in enumerate(stage.layers):
             channels, inputs, outputs = (
                 shapes[index][0],
@@ -82,16 +80,13 @@ def figures(spec: NetSpec, input_size: Shape | None = None) -> Figures:
             outside = sum(shapes[start][0] * _positions(shapes[start]) for start in kept if start != index)
             alive = outside + layer_elements(layer, channels, inputs, outputs, index in kept)
             elements = max(elements, alive)
-            field = through_layer(field, layer)
-            if layer.residual:
-                field = union(field, fields[index + 1 - layer.residual])
-            fields.append(field)
             found, pending = _pairs(layer, channels, pending)
             pairs += found
             dilated += _dilated(layer)
-        shape = shapes[-1]
+    shape = shapes_of[-1][-1]
     last = (spec.output, shape[0], _positions(shape), spec.classes)
     pairs += pending and spec.output.kind == "conv-gap"
+    field = features_field(spec)
     size, jump, start = field.size, field.jump, field.lows[0]
     return Figures(
         params=params + output_params(spec.output, shape[0], spec.classes),
@@ -118,14 +113,17 @@ def count_params(parts: Iterable[StageSpec], output: OutputSpec, channels: int, 
     return params + output_params(output, channels, classes)
 
 
-def _checked(spec: NetSpec, input_size: Shape | None) -> Shape:
-    if input_size is None:
-        return spec.input_size
+def _shapes_at(spec: NetSpec, input_size: Shape) -> list[list[Shape]]:
+    """Return the shapes of every part for images of another size."""
     if input_size[0] != spec.input_size[0]:
         raise SpecError(
             f"input_size: {spec.name} reads {spec.input_size[0]} channels, but got {input_size!r}"
         )
-    return input_size
+    found, shape = [], input_size
+    for name, stage in spec.parts():
+        found.append(stage_shapes(name, stage, shape))
+        shape = found[-1][-1]
+    return found
 
 
 def _held(stage: StageSpec) -> list[frozenset[int]]:

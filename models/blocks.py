@@ -27,7 +27,7 @@ class Layer(nn.Sequential):
         self.act = act
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        """Map features (N, C, H, W) to features; `shortcut` has the shape of the result."""
+        """Map features (N, C, H, W) to features; a shortcut has the result's shape."""
         for name, step in self._modules.items():
             if name != "act" and step is not None:
                 x = step(x)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .costs import divide, squeeze_width
-from .rules import stage_shapes
-from .spec import LayerSpec, NetSpec, OutputSpec, StageSpec
+from .layers import LayerSpec, OutputSpec, StageSpec
+from .spec import NetSpec
 
 _ACTIVATIONS = {"relu": "nn.ReLU", "silu": "nn.SiLU", "gelu": "nn.GELU", "hardswish": "nn.Hardswish"}
 _NORMS = {"batch": "nn.BatchNorm2d", "layer": "ChannelNorm"}
@@ -28,12 +28,9 @@ class Call:
 def net_calls(spec: NetSpec) -> dict[str, Call]:
     """Return the call that constructs each child of the network: stem, c1 to c4, output."""
     calls = {}
-    shape = spec.input_size
-    for name, stage in spec.parts():
-        shapes = stage_shapes(name, stage, shape)
+    for (name, stage), shapes in zip(spec.parts(), spec.shapes, strict=True):
         calls[name] = _stage_call(stage, [channels for channels, _, _ in shapes])
-        shape = shapes[-1]
-    calls["output"] = _output_call(spec.output, shape[0], spec.classes)
+    calls["output"] = _output_call(spec.output, spec.shapes[-1][-1][0], spec.classes)
     return calls
 
 

@@ -8,10 +8,13 @@ a fresh tensor works in place and every other step writes a new tensor.
 
 from __future__ import annotations
 
-from .spec import LayerSpec, OutputSpec
+from .layers import LayerSpec, OutputSpec
 
 MIXING = ("depthwise_separable", "split")
 """Kinds whose first convolution is depthwise, so that a pointwise layer mixes the channels."""
+
+STATISTICS = {"batch": 0, "layer": 2, "none": 0}
+"""Elements that a norm writes beside its result for each position: a layer norm its mean and deviation."""
 
 
 def divide(channels: int, branches: int) -> list[int]:
@@ -94,12 +97,13 @@ def layer_elements(layer: LayerSpec, channels: int, inputs: int, outputs: int, k
     base = source if kept else 0
     norm, act, first = layer.norm != "none", layer.activation != "none", layer.order == "norm-act-conv"
     copies = act and not (layer.activation == "relu" and layer.norm != "layer")  # else it works in place
-    peak = 0
-    if layer.residual or (not first and (norm or copies)):
-        peak = 2 * out + base
+    statistics = STATISTICS[layer.norm]
+    peak = 2 * out + base if layer.residual or (copies and not first) else 0
+    if norm and not first:
+        peak = max(peak, 2 * out + statistics * outputs + base)
     beside = 0  # what is alive beside the tensor that the first convolution reads
     if first and (norm or act):
-        peak = max(peak, 2 * source + (base if norm and copies else 0))
+        peak = max(peak, 2 * source + statistics * inputs, 2 * source + (base if norm and copies else 0))
         beside = base
     if layer.kind == "split":
         passed = passed_channels(layer, channels) * outputs
@@ -109,7 +113,7 @@ def layer_elements(layer: LayerSpec, channels: int, inputs: int, outputs: int, k
         peak = max(peak, source + middle + beside)
     if layer.kind in MIXING or layer.gated:
         if norm or (copies and not layer.gated):
-            peak = max(peak, 2 * middle + base)
+            peak = max(peak, 2 * middle + statistics * outputs + base)
         if layer.gated:
             peak = max(peak, middle + 2 * out + base, (4 if act else 3) * out + base)
         else:
@@ -133,6 +137,7 @@ def output_elements(output: OutputSpec, channels: int, positions: int, classes: 
     """Return the most activation elements alive at once while an output runs."""
     source = channels * positions
     copies = 2 * source if output.norm != "none" or output.activation != "none" else 0
+    copies += STATISTICS[output.norm] * positions
     if output.kind == "conv-gap":
         return max(copies, source + classes * positions, classes * (positions + 1))
     return max(copies, source + channels, channels + classes)

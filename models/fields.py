@@ -13,7 +13,8 @@ from fractions import Fraction
 from math import gcd, lcm
 from typing import NamedTuple
 
-from .spec import LayerSpec
+from .layers import LayerSpec
+from .spec import NetSpec
 
 
 class Hulls(NamedTuple):
@@ -36,6 +37,19 @@ class Hulls(NamedTuple):
 
 PIXELS = Hulls(1, (0,), (0,))
 """The input image: pixel i sees itself."""
+
+
+def features_field(spec: NetSpec) -> Hulls:
+    """Return what the last features before the output see, squeeze-excite gates left out."""
+    field = PIXELS
+    for _, stage in spec.parts():
+        inputs = []
+        for layer in stage.layers:
+            inputs.append(field)
+            field = through_layer(field, layer)
+            if layer.residual:
+                field = union(field, inputs[-layer.residual])
+    return field
 
 
 def through_layer(field: Hulls, layer: LayerSpec) -> Hulls:

@@ -1,4 +1,4 @@
-"""`NetSpec` to JSON values and back.
+"""The parts of a spec as JSON values and back.
 
 Layers are dictionaries; a key that has its default is left out, so that files stay short and readable. The
 defaults belong to the schema version: changing one means a new version.
@@ -11,32 +11,28 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from .errors import SpecError
-from .spec import STAGES, BranchSpec, LayerSpec, NetSpec, OutputSpec, StageSpec
+from .layers import STAGES, BranchSpec, LayerSpec, OutputSpec, StageSpec
 
 SCHEMA = 1
 _PARTS = ("stem", *STAGES)
 _KEYS = ("schema", "name", "input_size", "classes", *_PARTS, "output")
 
 
-def net_to_json(net: NetSpec) -> dict[str, Any]:
-    """Return `net` as dictionaries, lists, texts and numbers."""
-    data: dict[str, Any] = {
-        "schema": SCHEMA,
-        "name": net.name,
-        "input_size": list(net.input_size),
-        "classes": net.classes,
-    }
-    for name, stage in net.parts():
-        data[name] = [_layer_to_json(layer) for layer in stage.layers]
-    data["output"] = {"kind": net.output.kind} | _changed(net.output)
-    return data
+def stage_to_json(stage: StageSpec) -> list[dict[str, Any]]:
+    """Return a stage as a list of layers."""
+    return [_layer_to_json(layer) for layer in stage.layers]
 
 
-def net_from_json(data: Any) -> NetSpec:
-    """Read `net_to_json` back.
+def output_to_json(output: OutputSpec) -> dict[str, Any]:
+    """Return an output as a dictionary."""
+    return {"kind": output.kind} | _changed(output)
+
+
+def net_values(data: Any) -> dict[str, Any]:
+    """Return the arguments of `NetSpec` that a JSON object holds.
 
     Raises:
-        SpecError: Not a spec of schema 1, or a rule of the grammar is broken.
+        SpecError: Not a spec of schema 1, or it has unknown keys or lacks some.
     """
     if not isinstance(data, Mapping):
         raise SpecError(f"spec: must be a JSON object, but got {_short(data)}")
@@ -53,13 +49,13 @@ def net_from_json(data: Any) -> NetSpec:
         raise SpecError(f"output: must be a JSON object, but got {_short(output)}")
     _check_keys("output", output, [entry.name for entry in fields(OutputSpec)])
     size = data.get("input_size", [3, 32, 32])
-    return NetSpec(
-        name=data["name"],
+    return {
+        "name": data["name"],
         **parts,
-        output=OutputSpec(**output),
-        input_size=tuple(size) if isinstance(size, list) else size,
-        classes=data.get("classes", 10),
-    )
+        "output": OutputSpec(**output),
+        "input_size": tuple(size) if isinstance(size, list) else size,
+        "classes": data.get("classes", 10),
+    }
 
 
 def _layer_to_json(layer: LayerSpec) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .spec import LayerSpec, NetSpec, OutputSpec, StageSpec
+from .layers import LayerSpec, OutputSpec, StageSpec
+from .spec import NetSpec
 
 
 def _stage(*layers: LayerSpec) -> StageSpec:

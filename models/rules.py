@@ -12,42 +12,52 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .errors import SpecError
+from .layers import (
+    ACTIVATIONS,
+    KINDS,
+    NORMS,
+    ORDERS,
+    OUTPUTS,
+    BranchSpec,
+    LayerSpec,
+    OutputSpec,
+    StageSpec,
+)
 
 if TYPE_CHECKING:
-    from .spec import LayerSpec, NetSpec, OutputSpec, StageSpec
+    from .spec import NetSpec
 
 Shape = tuple[int, int, int]  # channels, height, width
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ +-]{0,99}")  # it becomes part of file names and of source text
 
 
-def check_net(net: NetSpec) -> None:
+def check_net(net: NetSpec) -> tuple[list[Shape], ...]:
     """Check every rule of the grammar.
+
+    Returns:
+        For the stem and C1 to C4 the input shape of every layer, then the output shape of the last.
 
     Raises:
         SpecError: With the place, the value and the rule.
     """
-    from .spec import OutputSpec, StageSpec
-
     label: Any = net.name
     if not isinstance(label, str) or not _NAME.fullmatch(label):
         raise SpecError(f"name: must be up to 100 letters, digits, spaces and . _ + -, but got {label!r}")
     _check_input(net)
-    shape = net.input_size
+    shape, found = net.input_size, []
     for name, stage in net.parts():
         if type(stage) is not StageSpec or type(stage.layers) is not tuple:
             raise SpecError(f"{name}: must be a StageSpec with a tuple of layers, but got {stage!r}")
         if not stage.layers and name != "stem":
             raise SpecError(f"{name}: a stage needs at least one layer, but got none")
-        shape = stage_shapes(name, stage, shape)[-1]
+        found.append(stage_shapes(name, stage, shape))
+        shape = found[-1][-1]
     if type(net.output) is not OutputSpec:
         raise SpecError(f"output: must be an OutputSpec, but got {net.output!r}")
-    try:
-        problem = _output_problem(net.output)
-    except TypeError:  # not hashable
-        problem = f"every value must be plain, but got {net.output!r}"
-    if problem:
+    if problem := _output_problem(net.output):
         raise SpecError(f"output: {problem}")
+    return tuple(found)
 
 
 def stage_shapes(name: str, stage: StageSpec, shape: Shape) -> list[Shape]:
@@ -58,10 +68,8 @@ def stage_shapes(name: str, stage: StageSpec, shape: Shape) -> list[Shape]:
     """
     shapes = [shape]
     for index, layer in enumerate(stage.layers):
-        try:
-            problem = layer_problem(layer)
-        except TypeError:  # a list or a dict where a plain value belongs: not hashable
-            problem = f"every value must be plain, branches a tuple of BranchSpec, but got {layer!r}"
+        # Equal is not enough to remember a verdict: 8 == 8.0 and 1 == True, so types are looked at each time.
+        problem = _known_problem(layer) if _has_types(layer) else _layer_problem(layer)
         problem = problem or _channel_problem(layer, shape[0])
         if problem:
             raise SpecError(f"{place(name, index, layer)}: {problem}")
@@ -96,11 +104,30 @@ def _check_input(net: NetSpec) -> None:
         raise SpecError(f"classes: must be a whole number >= 1, but got {net.classes!r}")
 
 
-@lru_cache(maxsize=1 << 16)
-def layer_problem(layer: LayerSpec) -> str | None:
-    """Return the rule that a layer breaks by itself, with the value, or None."""
-    from .spec import ACTIVATIONS, KINDS, NORMS, ORDERS, LayerSpec
+def _has_types(candidate: object) -> bool:
+    """Tell whether this is a layer whose every value has the type that its key asks for."""
+    layer: Any = candidate
+    return (
+        type(candidate) is LayerSpec
+        and type(layer.kind) is type(layer.norm) is type(layer.activation) is type(layer.order) is str
+        and type(layer.width) is type(layer.kernel) is type(layer.stride) is type(layer.dilation) is int
+        and type(layer.squeeze_excite) is int
+        and type(layer.residual) in (int, bool)
+        and type(layer.padding) in (int, type(None))
+        and type(layer.groups) in (int, str)
+        and type(layer.gated) is bool
+        and type(layer.dropout) in (int, float)
+        and type(layer.branches) is tuple
+        and all(map(_branch_has_types, layer.branches))
+    )
 
+
+def _branch_has_types(branch: Any) -> bool:
+    return isinstance(branch, BranchSpec) and type(branch.kernel) is type(branch.dilation) is int
+
+
+def _layer_problem(layer: LayerSpec) -> str | None:
+    """Return the rule that a layer breaks by itself, with the value, or None."""
     if type(layer) is not LayerSpec:
         return f"must be a LayerSpec, but got {layer!r}"
     for key, allowed in (("kind", KINDS), ("norm", NORMS), ("activation", ACTIVATIONS), ("order", ORDERS)):
@@ -120,6 +147,9 @@ def layer_problem(layer: LayerSpec) -> str | None:
     if type(gated) is not bool:
         return f"gated must be true or false, but got {gated!r}"
     return _dropout_problem(layer.dropout) or _padding_problem(layer) or _kind_problem(layer)
+
+
+_known_problem = lru_cache(maxsize=1 << 16)(_layer_problem)
 
 
 def _whole_problem(key: str, value: Any, low: float, high: float) -> str | None:
@@ -154,8 +184,8 @@ def _kind_problem(layer: LayerSpec) -> str | None:
         return f"groups belong to conv, dilated and transposed layers, but got groups={layer.groups!r}"
     if kind == "split":
         return _split_problem(layer)
-    if layer.branches:
-        return f"branches belong to split layers, but got {len(layer.branches)}"
+    if layer.branches != ():
+        return f"branches belong to split layers, but got {layer.branches!r}"
     if kind == "conv" and dilation != 1:
         return f"a conv has dilation 1 (kind 'dilated' has others), but got dilation={dilation}"
     if kind == "depthwise_separable" and kernel < 2:
@@ -174,15 +204,13 @@ def _kind_problem(layer: LayerSpec) -> str | None:
 
 
 def _split_problem(layer: LayerSpec) -> str | None:
-    from .spec import BranchSpec
-
     if (layer.kernel, layer.dilation, layer.padding) != (3, 1, None):
         return (
             "kernel and dilation of a split belong to its branches and its padding keeps the map, "
             f"but got kernel={layer.kernel}, dilation={layer.dilation}, padding={layer.padding}"
         )
     if type(layer.branches) is not tuple or len(layer.branches) < 2:
-        return f"a split needs at least two branches, but got {layer.branches!r}"
+        return f"a split needs a tuple of at least two branches, but got {layer.branches!r}"
     for number, branch in enumerate(layer.branches):
         if type(branch) is not BranchSpec:
             return f"branch {number} must be a BranchSpec, but got {branch!r}"
@@ -197,10 +225,7 @@ def _split_problem(layer: LayerSpec) -> str | None:
     return None
 
 
-@lru_cache(maxsize=1 << 10)
 def _output_problem(output: OutputSpec) -> str | None:
-    from .spec import ACTIVATIONS, NORMS, OUTPUTS
-
     for key, allowed in (("kind", OUTPUTS), ("norm", NORMS), ("activation", ACTIVATIONS)):
         if getattr(output, key) not in allowed:
             return f"{key} must be one of {', '.join(allowed)}, but got {getattr(output, key)!r}"
