@@ -245,13 +245,14 @@ class IndexMap:
         plane: The same on the unbounded plane, over the row-major index.
     """
 
-    __slots__ = ("_after", "plane", "seen", "shape")
+    __slots__ = ("_after", "_covered", "plane", "seen", "shape")
 
     def __init__(self, seen: tuple[int, ...], shape: tuple[int, ...], plane: Plane) -> None:
         self.seen = seen
         self.shape = shape
         self.plane = plane
         self._after: dict[object, IndexMap] = {}
+        self._covered: dict[IndexMap, bool] = {}
 
     @classmethod
     def identity(cls, size: int) -> IndexMap:
@@ -327,7 +328,7 @@ class IndexMap:
 
     def spread(self, shape: tuple[int, ...], dims: tuple[int, ...]) -> IndexMap:
         """Return the same map over more dimensions: its own become `dims` of `shape`; it is constant along the rest."""
-        if shape == self.shape:
+        if dims == tuple(range(len(shape))):
             return self
         key = ("spread", shape, dims)
         if key not in self._after:
@@ -358,12 +359,11 @@ class IndexMap:
         """Return whether every index sees at least what it sees in `other`, clipped and unbounded."""
         if self is other:
             return True
-        key = ("covers", id(other))
-        if key not in self._after:
+        known = self._covered.get(other)
+        if known is None:
             inside = all(not theirs & ~ours for ours, theirs in zip(self.seen, other.seen, strict=True))
-            # The entry keeps `other` alive, so that its id stays its own.
-            self._after[key] = other if inside and covers(self.plane, other.plane) else self
-        return self._after[key] is other
+            known = self._covered[other] = inside and covers(self.plane, other.plane)
+        return known
 
     def union(self, other: IndexMap) -> IndexMap | None:
         """Return the union index by index; None when the two drift apart on the unbounded plane."""
