@@ -1,0 +1,283 @@
+"""The command: exit codes, clean streams, one clear line for everything that a user can get wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rfcalc.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+NET = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c1 = nn.Conv2d(3, 4, 3)
+    def forward(self, x):
+        return self.c1(x)
+"""
+
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_file(text: str = NET, name: str = "model.py") -> str:
+        (tmp_path / name).write_text(textwrap.dedent(text))
+        return str(tmp_path / name)
+
+    return write_file
+
+
+def command(
+    *arguments: str, cwd: Path = ROOT, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(env or {})}
+    return subprocess.run(
+        [sys.executable, "-m", "rfcalc", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class TestExitCodes:
+    def test_without_a_budget_the_code_is_zero(
+        self, write: Write, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([write(), "--no-budget"]) == 0
+        assert "receptive field   3 px at c1" in capsys.readouterr().out
+
+    def test_a_held_limit_gives_zero_and_a_broken_one_gives_one(
+        self, write: Write, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([write(), "--max-params", "112"]) == 0
+        assert "Within budget: 1 limit held (command line)." in capsys.readouterr().out
+        assert main([write(), "--max-params", "111"]) == 1
+        assert "Over budget: 1 of 1 limit broken (command line)." in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("def f(:\n", "syntax error"),
+            ("x = 1\n", "holds no model"),
+            (
+                NET + "class Tiny(nn.Module): pass\n",
+                "defines 2 models (Net, Tiny); choose one: python -m rfcalc",
+            ),
+            ("from torch import nn\nclass Net(nn.Module):\n    def __init__(self, n): pass\n", "--arg n=..."),
+            ("import sys; sys.exit(0)\n", "exits while it loads (sys.exit(0) at"),
+            ("raise RuntimeError('broken')\n", "raises while it loads at"),
+        ],
+        ids=["syntax", "none", "several", "arguments", "exit", "raises"],
+    )
+    def test_a_file_that_is_no_model_is_one_line_and_the_code_two(
+        self, text: str, message: str, write: Write, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([write(text)]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("rfcalc: error: ")
+        assert message in said.err
+        assert said.err.count("\n") == 1
+
+    def test_a_wrong_input_names_the_layer_the_shapes_and_the_flag(
+        self, write: Write, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([write(), "--input", "1x8x8"]) == 2
+        error = capsys.readouterr().err
+        for part in ("'c1'", "(1, 1, 8, 8)", "--input"):
+            assert part in error
+
+    @pytest.mark.parametrize("size", ["3x0x8", "3", "axbxc", "", "3x-1x4", "3x8x8x8x8"])
+    def test_an_impossible_input_size_is_refused(
+        self, size: str, write: Write, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) if size not in ("3", "3x8x8x8x8") else _nothing() as caught:
+            assert main([write(), "--input", size]) == 2
+        if caught is not None:
+            assert caught.value.code == 2
+        assert "rfcalc: error: " in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("flags", "message"),
+        [
+            (["--max-params", "many"], "argument --max-params: 'many' is not a whole number"),
+            (["--max-params", "-3"], "max-params must be a whole number >= 0, but got -3"),
+            (["--format", "xml"], "argument --format: invalid choice: 'xml'"),
+            (["--no-budget", "--stages", "4"], "--no-budget goes with no limit"),
+            (["--width", "3"], "argument --width: at least 40, but got 3"),
+            (["--unheard-of"], "unrecognized arguments: --unheard-of"),
+        ],
+        ids=lambda value: value[0] if isinstance(value, list) else "",
+    )
+    def test_wrong_usage_is_one_line_and_the_code_two(
+        self, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as caught:
+            main(["model.py", *flags])
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("flags", "message"),
+        [
+            (["--columns", "parms"], "--columns: no column 'parms'; did you mean 'params'?"),
+            (["--arg", "weights"], "--arg weights: write name=value"),
+            (["--output", "no/such/folder/rf.json"], "there is no folder no/such/folder; make it first"),
+            (["--budget", "no.toml"], "cannot read the budget no.toml: No such file or directory"),
+        ],
+        ids=lambda value: value[0] if isinstance(value, list) else "",
+    )
+    def test_what_is_found_out_later_is_one_line_too(
+        self, flags: list[str], message: str, write: Write, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([write(), *flags]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+    def test_debug_shows_the_traceback(self, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main([write("raise RuntimeError('broken')\n"), "--debug"]) == 2
+        assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+class _nothing:  # noqa: N801 - reads as a context manager
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *caught: object) -> None:
+        return None
+
+
+class TestBudgetChoice:
+    def test_the_nearest_pyproject_above_the_file_judges(
+        self, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "pyproject.toml").write_text("[tool.rfcalc]\nmin-receptive-field = 5\n")
+        assert main([write()]) == 1
+        assert f"({tmp_path / 'pyproject.toml'})" in capsys.readouterr().out.replace("\n", "")
+
+    def test_flags_alone_judge_where_there_are_flags(self, write: Write, tmp_path: Path) -> None:
+        (tmp_path / "pyproject.toml").write_text("[tool.rfcalc]\nmin-receptive-field = 5\n")
+        assert main([write(), "--max-params", "112"]) == 0
+
+    def test_flags_go_before_a_named_file(self, write: Write, tmp_path: Path) -> None:
+        budget = tmp_path / "budget.toml"
+        budget.write_text("min-receptive-field = 5\nrequire-gap = true\n")
+        assert main([write(), "--budget", str(budget)]) == 1
+        flags = ["--budget", str(budget), "--min-receptive-field", "3"]
+        assert main([write(), *flags]) == 1
+        assert main([write(), *flags, "--no-require-gap"]) == 0
+
+    def test_an_unknown_key_is_an_error_that_names_it(
+        self, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "pyproject.toml").write_text("[tool.rfcalc]\nmax-parms = 5\n")
+        assert main([write()]) == 2
+        assert "unknown key 'max-parms'; did you mean 'max-params'?" in capsys.readouterr().err
+
+
+class TestStreams:
+    def test_what_the_file_prints_goes_to_stderr_so_that_json_stays_clean(self, write: Write) -> None:
+        path = write("import os\nprint('hello from print')\nos.system('echo hello from a child')\n" + NET)
+        ran = command(path, "--format", "json", "--no-budget")
+        assert ran.returncode == 0
+        assert json.loads(ran.stdout)["schema"] == 1
+        assert "hello from print" in ran.stderr
+        assert "hello from a child" in ran.stderr
+
+    def test_a_reader_that_has_had_enough_ends_it_quietly(self, write: Write) -> None:
+        run = f"{sys.executable} -m rfcalc {write()} --format json --no-budget"
+        shell = f"{run} | head -c 1; echo ${{PIPESTATUS[0]}}"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ran = subprocess.run(
+            ["bash", "-c", shell], env=environment, capture_output=True, text=True, check=False
+        )
+        assert ran.stderr == ""
+        assert ran.stdout.strip() in ("{0", "{\n0")
+
+    def test_help_and_version_do_not_import_torch(self) -> None:
+        code = "import sys\nfrom rfcalc.cli import main\n"
+        code += "try: main([sys.argv[1]])\nfinally: print('torch' in sys.modules)"
+        for flag in ("--help", "--version"):
+            ran = subprocess.run(
+                [sys.executable, "-c", code, flag], cwd=ROOT, capture_output=True, text=True, check=False
+            )
+            assert ran.returncode == 0
+            assert ran.stdout.rstrip().endswith("False")
+
+    def test_a_terminal_without_the_characters_gets_question_marks_and_no_crash(
+        self, write: Write, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ascii_out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", ascii_out)
+        assert main([write(), "--no-budget"]) == 0
+        ascii_out.seek(0)
+        assert "????" in ascii_out.read()
+
+    def test_help_says_that_loading_runs_the_file(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        assert "Loading runs the file" in capsys.readouterr().out
+
+
+class TestOutput:
+    def test_the_suffix_chooses_the_format(self, write: Write, tmp_path: Path) -> None:
+        assert main([write(), "--no-budget", "--output", str(tmp_path / "rf.json")]) == 0
+        assert json.loads((tmp_path / "rf.json").read_text())["model"] == "Net"
+        main([write(), "--no-budget", "--output", str(tmp_path / "rf.csv")])
+        assert (tmp_path / "rf.csv").read_text().startswith("layer,op,output,rf")
+
+    def test_a_failed_run_leaves_the_old_file_and_nothing_else(self, write: Write, tmp_path: Path) -> None:
+        (tmp_path / "rf.json").write_text("old")
+        path = write()
+        before = sorted(tmp_path.iterdir())
+        assert main([path, "--input", "1x8x8", "--output", str(tmp_path / "rf.json")]) == 2
+        assert (tmp_path / "rf.json").read_text() == "old"
+        assert sorted(tmp_path.iterdir()) == before
+
+    def test_the_new_file_has_ordinary_rights(self, write: Write, tmp_path: Path) -> None:
+        main([write(), "--no-budget", "--output", str(tmp_path / "rf.txt")])
+        (tmp_path / "plain").touch()
+        assert (tmp_path / "rf.txt").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+class TestTargets:
+    def test_this_projects_example_is_within_this_projects_budget(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([str(ROOT / "examples" / "c1c2c3c4.py")]) == 0
+        assert "Within budget: 7 limits held" in capsys.readouterr().out
+
+    def test_a_module_target_with_arguments(self, capsys: pytest.CaptureFixture[str]) -> None:
+        flags = ["--arg", "weights=None", "--input", "3x64x64", "--no-budget", "--format", "json"]
+        assert main(["torchvision.models:resnet18", *flags]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["field"]["size"] == [435, 435]
+        assert found["params"] == 11_689_512
+
+    def test_a_forward_may_import_a_neighbour(self, write: Write) -> None:
+        write("def double(x):\n    return x * 2\n", "rfcalc_test_helpers.py")
+        text = NET.replace("        return", "        from rfcalc_test_helpers import double\n        return")
+        assert main([write(text), "--no-budget"]) == 0
+
+    def test_train_mode_is_passed_on(self, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+        path = write("from torch import nn\nmodel = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))\n")
+        assert main([path, "--no-budget", "--train", "--format", "json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["mode"] == "train"
+        assert found["rows"][-1]["field"]["is_global"]
