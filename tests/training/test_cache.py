@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from rich.console import Console
 from training.cache import Content, Part, load_or_build
 from training.errors import DataError
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["facts.json", "test_images.npy", "test_labels.npy", "train_images.npy", "train_labels.npy"]
 
 
@@ -187,16 +190,54 @@ def test_processes_that_build_and_damage_at_once_do_not_corrupt_each_other(tmp_p
     # Not fork: a child of a process with threads (torch's, of other tests) may find a lock taken for ever.
     context = multiprocessing.get_context("forkserver")
     start = context.Event()
-    processes = [context.Process(target=build_in_a_process, args=(tmp_path, start)) for _ in range(4)]
+    processes = [context.Process(target=build_in_a_process, args=(tmp_path, start)) for _ in range(3)]
     for process in processes:
         process.start()
     start.set()
     for process in processes:
         process.join(30)
 
-    assert [process.exitcode for process in processes] == [0] * 4
+    assert [process.exitcode for process in processes] == [0] * 3
     cached = load_or_build(tmp_path, "key", lambda _: content(), quiet())
     assert np.array_equal(cached.arrays["train_images"], content().train.images)
+
+
+KILLED = """
+import io, os, signal, sys
+from pathlib import Path
+import numpy as np
+from rich.console import Console
+from training.cache import Content, Part, load_or_build
+
+name, count = sys.argv[2], int(sys.argv[3])
+owner = Path if name == "rename" else os
+whole = getattr(owner, name)
+
+def deadly(*args):
+    global count
+    count -= 1
+    if count == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(*args)
+
+setattr(owner, name, deadly)
+part = Part(np.ones((9, 2, 2, 3), dtype=np.uint8), np.zeros(9, dtype=np.int64))
+content = Content(("a", "b"), part, part)
+load_or_build(Path(sys.argv[1]), "key", lambda _: content, Console(file=io.StringIO()))
+"""
+
+
+@pytest.mark.parametrize(("name", "count"), [("fsync", 1), ("fsync", 4), ("fsync", 5), ("rename", 1)])
+def test_a_writer_that_is_killed_leaves_no_cache_behind(tmp_path: Path, name: str, count: int) -> None:
+    arguments = [sys.executable, "-c", KILLED, str(tmp_path), name, str(count)]
+    killed = subprocess.run(arguments, cwd=ROOT, check=False)
+
+    assert killed.returncode == -9
+    assert not (tmp_path / "key").exists()
+    console = quiet()
+    cached = load_or_build(tmp_path, "key", lambda _: content(), console)
+    assert np.array_equal(cached.arrays["train_images"], content().train.images)
+    assert said(console) == ""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
