@@ -93,6 +93,9 @@ def _read(path: Path) -> dict[str, Any]:
     if not zipfile.is_zipfile(path):  # torch.save writes a zip archive, whose directory stands at the end
         raise _DamagedError("is truncated or not a checkpoint")
     try:
+        with zipfile.ZipFile(path) as archive:
+            if (member := archive.testzip()) is not None:  # torch itself does not look at the checksums
+                raise _DamagedError(f"is damaged (checksum of {member})")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(

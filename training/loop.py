@@ -221,8 +221,6 @@ class _Run:
         """Return the loss and how many answers were right, both left on the device."""
         images = self._normalise(batch.images, self._format)  # (B, 3, H, W)
         labels = batch.labels.to(self._device, non_blocking=True)  # (B,)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
         if share:
             # The batch is shuffled already: its mirror order pairs images at random.
             images = images.lerp(images.flip(0), share)
@@ -233,11 +231,11 @@ class _Run:
         if share:
             other = F.cross_entropy(logits, labels.flip(0), label_smoothing=smoothing)
             loss = loss.lerp(other, share)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self._model.parameters(), self.recipe.clip)
-        self._optimizer.step()
+        self._optimizer.step(rate)
         if self._ema is not None:
             self._ema.update()
         return loss.detach(), (logits.argmax(1) == labels).sum()

@@ -5,18 +5,57 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
 from training.errors import TrainingError
+from training.muon import Muon
 from training.recipe import Recipe
 
 FIRST_RATE = 1 / 25
 """Of the highest learning rate: where the warm-up begins."""
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+class Optimizers:
+    """One optimiser, or several that share the parameters of a network between them.
+
+    Args:
+        members: Each group of them may hold "share": its learning rate as a multiple of the recipe's.
+    """
+
+    def __init__(self, members: list[torch.optim.Optimizer]) -> None:
+        self._members = members
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Of all members, one after the other."""
+        return [group for member in self._members for group in member.param_groups]
+
+    def step(self, rate: float) -> None:
+        """Update every parameter; `rate` is the recipe's learning rate of this moment."""
+        for group in self.param_groups:
+            group["lr"] = rate * group.get("share", 1.0)
+        for member in self._members:
+            member.step()
+
+    def zero_grad(self) -> None:
+        """Drop the gradients."""
+        for member in self._members:
+            member.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs to go on."""
+        return {"members": [member.state_dict() for member in self._members]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the state of the same optimisers of the same network."""
+        for member, saved in zip(self._members, state["members"], strict=True):
+            member.load_state_dict(saved)
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizers:
     """Build the recipe's optimiser; weight decay is for kernels and matrices, not for norms and biases.
 
     Raises:
@@ -25,19 +64,50 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise TrainingError("the network has no parameter to train")
-    groups = [
-        {"params": [each for each in trained if each.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    # One fused kernel instead of several for each of a hundred small tensors.
-    fused = all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in trained)
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), fused=fused)
+        betas = (recipe.momentum, 0.999)
+        groups = _groups(trained, recipe.weight_decay)
+        return Optimizers(
+            [torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=betas, fused=_fused(trained))]
+        )
+    if recipe.optimizer == "sgd":
+        return Optimizers([_sgd(_groups(trained, recipe.weight_decay), recipe, _fused(trained))])
+    dense = [each for each in trained if _is_dense(each)]
+    rest = [each for each in trained if not _is_dense(each)]
+    members: list[torch.optim.Optimizer] = []
+    if dense:
+        members.append(Muon(dense, recipe.learning_rate, recipe.momentum, recipe.weight_decay))
+    if rest:
+        groups = _groups(rest, recipe.weight_decay)
+        for group in groups:
+            group["share"] = recipe.vector_rate / recipe.learning_rate
+        members.append(_sgd(groups, recipe, _fused(rest)))
+    return Optimizers(members)
+
+
+def _is_dense(parameter: torch.Tensor) -> bool:
+    """Tell whether a kernel mixes channels: a matrix or a convolution that is not depthwise."""
+    return parameter.ndim > 1 and parameter.shape[1] > 1
+
+
+def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    groups = [
+        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": weight_decay},
+        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _sgd(groups: list[dict[str, Any]], recipe: Recipe, fused: bool) -> torch.optim.SGD:
     nesterov = recipe.momentum > 0
     return torch.optim.SGD(
         groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov, fused=fused
     )
+
+
+def _fused(parameters: list[nn.Parameter]) -> bool:
+    """Tell whether one kernel can update them all, instead of several for each of a hundred small tensors."""
+    return all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in parameters)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from training.errors import TrainingError
 
-OPTIMIZERS = ("sgd", "adamw")
+OPTIMIZERS = ("sgd", "adamw", "muon")
 SCHEDULES = ("one-cycle", "cosine")
 POLICIES = ("none", "mild", "assignment", "strong")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -37,13 +37,15 @@ class Recipe:
     batch_size: int
     """Images a step; the last, smaller batch of an epoch is left out (another shuffle comes)."""
     optimizer: str = "sgd"
-    """"sgd" (Nesterov) or "adamw"."""
+    """"sgd" (Nesterov), "adamw", or "muon" for dense kernels with SGD for all else."""
     learning_rate: float
     """The highest."""
+    vector_rate: float = 0.1
+    """Beside "muon": the highest rate of SGD for depthwise kernels, norms and biases."""
     weight_decay: float = 0.0
     """On kernels and matrices alone, never on norms and biases."""
     momentum: float = 0.9
-    """Of SGD; the first beta of AdamW."""
+    """Of SGD and Muon; the first beta of AdamW."""
     schedule: str = "one-cycle"
     """Down to zero by the last step: "one-cycle" in a straight line, "cosine" along half a cosine."""
     warmup: float = 0.2
@@ -110,6 +112,7 @@ _RULES: dict[str, tuple[typing.Callable[[Any], bool], str]] = {
     "batch_size": (lambda value: value >= 2, "batch_size >= 2"),
     "optimizer": _one_of("optimizer", OPTIMIZERS),
     "learning_rate": (lambda value: 0 < value <= 1000, "0 < learning_rate <= 1000"),
+    "vector_rate": (lambda value: 0 < value <= 1000, "0 < vector_rate <= 1000"),
     "weight_decay": (lambda value: 0 <= value < 1, "0 <= weight_decay < 1"),
     "momentum": (lambda value: 0 <= value < 1, "0 <= momentum < 1"),
     "schedule": _one_of("schedule", SCHEDULES),

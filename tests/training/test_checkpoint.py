@@ -1,0 +1,140 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from training import checkpoint
+from training.checkpoint import CheckpointError
+
+
+class Malicious:
+    """Unpickling it would create a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_what_was_saved_is_loaded(tmp_path):
+    path = tmp_path / "last.pt"
+    checkpoint.save(path, {"weights": torch.arange(5), "epoch": 3, "name": "x", "history": [{"loss": 0.5}]})
+    state, notice = checkpoint.load(path)
+    assert notice is None
+    assert torch.equal(state["weights"], torch.arange(5))
+    assert (state["epoch"], state["name"], state["history"]) == (3, "x", [{"loss": 0.5}])
+
+
+def test_the_checkpoint_before_is_kept(tmp_path):
+    path = tmp_path / "last.pt"
+    for epoch in range(4):
+        checkpoint.save(path, {"epoch": epoch})
+    assert checkpoint.load(path)[0]["epoch"] == 3
+    assert checkpoint.load(checkpoint.previous(path))[0]["epoch"] == 2
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["last.previous.pt", "last.pt"]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99], ids=["empty", "byte", "head", "half", "almost"])
+def test_a_truncated_checkpoint_gives_way_to_the_one_before(tmp_path, kept):
+    path = tmp_path / "last.pt"
+    for epoch in range(2):
+        checkpoint.save(path, {"epoch": epoch, "weights": torch.zeros(1000)})
+    whole = path.read_bytes()
+    path.unlink()  # the one before is another name of another file, not of this one
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    state, notice = checkpoint.load(path)
+    assert state["epoch"] == 0
+    assert notice is not None
+    assert "going on from the checkpoint before it" in notice
+
+
+def test_a_flipped_bit_in_the_weights_is_noticed(tmp_path):
+    path = tmp_path / "last.pt"
+    for epoch in range(2):
+        checkpoint.save(path, {"epoch": epoch, "weights": torch.full((1000,), 7.0)})
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.index(torch.full((4,), 7.0).numpy().tobytes()) + 100] ^= 1
+    path.unlink()
+    path.write_bytes(damaged)
+    state, notice = checkpoint.load(path)
+    assert state["epoch"] == 0
+    assert notice is not None
+
+
+def test_without_an_earlier_one_a_damaged_checkpoint_is_an_error(tmp_path):
+    path = tmp_path / "last.pt"
+    path.write_bytes(b"PK nonsense")
+    with pytest.raises(
+        CheckpointError, match=r"last\.pt is truncated or not a checkpoint, and no earlier one"
+    ):
+        checkpoint.load(path)
+    with pytest.raises(CheckpointError, match="is missing"):
+        checkpoint.load(tmp_path / "none.pt")
+
+
+def test_a_pickled_object_is_refused_and_not_executed(tmp_path):
+    path, witness = tmp_path / "last.pt", tmp_path / "executed"
+    torch.save({"schema": 1, "state_dict": Malicious(witness)}, path)
+    with pytest.raises(CheckpointError, match="holds more than weights and plain values"):
+        checkpoint.load(path)
+    assert not witness.exists()
+
+
+def test_another_version_is_named(tmp_path):
+    path = tmp_path / "last.pt"
+    torch.save({"schema": 99}, path)
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of this version \(schema 99, wanted 1\)"):
+        checkpoint.load(path)
+
+
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "last.pt"
+    for epoch in range(2):
+        checkpoint.save(path, {"epoch": epoch})
+
+    def full(state: object, target: Path) -> None:
+        target.write_bytes(b"the beginning")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(path, {"epoch": 2})
+    monkeypatch.undo()
+    assert checkpoint.load(path)[0]["epoch"] == 1
+    assert checkpoint.load(checkpoint.previous(path))[0]["epoch"] == 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["last.previous.pt", "last.pt"]
+
+
+def test_weights_and_metadata_come_back_from_safetensors(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
+    path = tmp_path / "best.safetensors"
+    checkpoint.save_weights(
+        path, model, {"classes": ["été", "b"], "normalisation": {"mean": [1.5]}, "spec": None}
+    )
+    tensors, metadata = checkpoint.load_weights(path)
+    assert metadata == {"classes": ["été", "b"], "normalisation": {"mean": [1.5]}, "spec": None}
+    fresh = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    fresh.load_state_dict(tensors)
+    for name, value in model.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], value)
+
+
+def test_tied_weights_are_saved(tmp_path):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].weight = model[0].weight
+    checkpoint.save_weights(tmp_path / "tied.safetensors", model, {})
+    tensors, _ = checkpoint.load_weights(tmp_path / "tied.safetensors")
+    assert torch.equal(tensors["0.weight"], tensors["1.weight"])
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors at all", b"\xff" * 64])
+def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
+    path = tmp_path / "best.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"best\.safetensors cannot be read as safetensors"):
+        checkpoint.load_weights(path)

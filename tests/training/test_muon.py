@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torch import nn
+
+from training.muon import Muon, orthogonalise
+from training.optim import build_optimizer
+from training.recipe import RECIPES, Recipe
+
+RECIPE = Recipe(name="m", epochs=1, batch_size=2, optimizer="muon", learning_rate=0.1, vector_rate=0.2)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 5, 20), (4, 30, 6)])
+def test_singular_values_come_near_one_and_vectors_stay(shape):
+    torch.manual_seed(0)
+    matrices = torch.randn(shape)
+    result = orthogonalise(matrices)
+    left, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    nearest = left @ right  # the orthogonal matrix that the iteration aims at
+    reached = torch.linalg.svdvals(result)
+    visible = values > 0.1 * values[:, :1]  # five steps do not lift the smallest all the way
+    assert (reached[visible] > 0.5).all()
+    assert (reached < 1.3).all()
+    cosine = (result * nearest).sum((1, 2)) / (result.norm(dim=(1, 2)) * nearest.norm(dim=(1, 2)))
+    assert (cosine > 0.9).all()
+
+
+def test_a_gradient_of_zero_moves_nothing():
+    kernel = nn.Parameter(torch.randn(4, 3, 3, 3))
+    before = kernel.detach().clone()
+    kernel.grad = torch.zeros_like(kernel)
+    Muon([kernel], lr=0.1).step()
+    assert torch.equal(kernel, before)
+
+
+def test_kernels_of_one_shape_do_not_mix():
+    torch.manual_seed(0)
+    alone, first, second = (nn.Parameter(torch.zeros(4, 3, 3, 3)) for _ in range(3))
+    alone.grad = torch.randn(4, 3, 3, 3)
+    first.grad, second.grad = alone.grad.clone(), torch.randn(4, 3, 3, 3)
+    Muon([alone], lr=0.1).step()
+    Muon([first, second], lr=0.1).step()
+    assert torch.allclose(alone, first, atol=1e-6)
+    assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_a_step_does_not_depend_on_the_memory_layout():
+    torch.manual_seed(0)
+    plain = nn.Parameter(torch.zeros(4, 3, 3, 3))
+    last = nn.Parameter(torch.zeros(4, 3, 3, 3).to(memory_format=torch.channels_last))
+    plain.grad = torch.randn(4, 3, 3, 3)
+    last.grad = plain.grad.to(memory_format=torch.channels_last)
+    for parameter in (plain, last):
+        Muon([parameter], lr=0.1).step()
+    assert torch.allclose(plain, last, atol=1e-6)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_depthwise_kernels_norms_and_biases_go_to_sgd():
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 2)
+    )
+    muon, *others = build_optimizer(model, RECIPE).param_groups
+    assert [tuple(each.shape) for each in muon["params"]] == [(8, 3, 3, 3), (2, 8)]
+    rest = [tuple(each.shape) for group in others for each in group["params"]]
+    assert sorted(rest) == sorted([(8, 1, 3, 3), (8,), (8,), (8,), (8,), (2,)])
+
+
+def test_both_rates_follow_the_schedule():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+    optimizer = build_optimizer(model, RECIPE)
+    model(torch.randn(2, 3, 5, 5)).sum().backward()
+    optimizer.step(0.05)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.1])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_named_recipe_trains_every_parameter(name):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, groups=1), nn.Conv2d(4, 4, 3, groups=4), nn.BatchNorm2d(4))
+    optimizer = build_optimizer(model, RECIPES[name])
+    held = [id(each) for group in optimizer.param_groups for each in group["params"]]
+    assert sorted(held) == sorted(id(each) for each in model.parameters())
