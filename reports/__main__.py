@@ -1,40 +1,63 @@
-"""`python -m reports`: the page of a run folder and its summary in the terminal."""
+"""`python -m reports`: pages, figures and comparisons, made from run folders and networks."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from reports.errors import ReportError
+
+_MORE = """\
+also:
+  python -m reports compare A B ...   run folders and networks side by side
+
+see `python -m reports compare --help`. A folder that is called compare is ./compare.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong usage or an input that cannot be read."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(given)
-    # Imports that take time come after the arguments are known to be sound.
-    from reports.errors import ReportError
+    command, options = _parse(given)
+    # torch takes seconds to import: only now, when the arguments are known to be sound.
+    from rfcalc.errors import RfcalcError
 
     try:
-        return _report(options)
-    except ReportError as error:
+        command(options)
+    except (ReportError, RfcalcError) as error:
         sys.stderr.write(f"reports: error: {' '.join(str(error).split())}\n")
         return 2
     except KeyboardInterrupt:
         return 130
+    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parse(given: list[str]) -> tuple[Callable[[argparse.Namespace], None], argparse.Namespace]:
+    if given[:1] == ["compare"]:
+        parser = argparse.ArgumentParser(
+            prog="python -m reports compare",
+            description="Show run folders and networks side by side; two of them layer by layer, too.",
+        )
+        parser.add_argument("sides", nargs="+", metavar="SIDE", help="run folder, model.py, or module:name")
+        parser.add_argument("--input", default="3x32x32", metavar="CxHxW", help="for networks (3x32x32)")
+        parser.add_argument("--format", choices=("table", "md", "csv"), default="table")
+        parser.add_argument("--layers", action="store_true", help="the layers alone (exactly two sides)")
+        parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of the terminal")
+        return _compare, parser.parse_args(given[1:])
     parser = argparse.ArgumentParser(
         prog="python -m reports",
         description="Write report.html of a run folder and show its summary.",
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, help="runs/search/NAME or runs/train/NAME")
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="where the page goes (FOLDER/report.html)"
     )
-    return parser
+    return _report, parser.parse_args(given)
 
 
-def _report(options: argparse.Namespace) -> int:
+def _report(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from reports.page import write_report
@@ -46,7 +69,44 @@ def _report(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
     show(run, console)
     console.print(f"{path} ({path.stat().st_size / 1000:,.0f} kB)", markup=False, soft_wrap=True)
-    return 0
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from reports import compare
+    from reports.page import write_page
+    from rfcalc.arguments import parse_size
+
+    if options.layers and len(options.sides) != 2:
+        raise ReportError(f"--layers compares two sides, got {len(options.sides)}")
+    size = parse_size(options.input)
+    sides = [compare.look(given, size) for given in options.sides]
+    tables = [] if options.layers else [compare.overview(sides)]
+    # One CSV file holds one table; the others show the layers wherever there are two networks.
+    if options.layers or (
+        len(sides) == 2 and options.format != "csv" and all(side.analysis for side in sides)
+    ):
+        tables.append(compare.layers(*sides))
+    if options.format == "table":
+        text = _drawn([table.to_rich() for table in tables], wide=options.output is not None)
+    else:
+        text = "\n".join(
+            table.to_markdown() if options.format == "md" else table.to_csv() for table in tables
+        )
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        write_page(options.output, text)
+
+
+def _drawn(parts: Sequence[object], wide: bool) -> str:
+    """Draw for the terminal, or at full width for a file."""
+    from rich.console import Console
+
+    console = Console(highlight=False, width=400 if wide else None)
+    with console.capture() as drawn:
+        for part in parts:
+            console.print(part)
+    return drawn.get()
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from records.run import RunRecord
 from reports import network
 from reports.errors import ReportError
 from reports.runs import SearchRun, open_run
-from reports.table import Cell, Column, Table, count, duration, millions, percent
+from reports.table import Cell, Column, Table, count, counts, duration, millions, percent
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Analysis, Row
+    from rfcalc.analysis import Analysis
+    from rfcalc.view import Line
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def overview(sides: Sequence[Side]) -> Table:
         for name, value in _facts(side).items():
             facts.setdefault(name, []).append(value)
     columns = (Column(""), *(Column(side.name, number=True) for side in sides))
-    return Table("Side by side", columns, tuple((name, *values) for name, values in facts.items()))
+    known = {name: values for name, values in facts.items() if any(value is not None for value in values)}
+    return Table("Side by side", columns, tuple((name, *values) for name, values in known.items()))
 
 
 def layers(left: Side, right: Side) -> Table:
@@ -68,25 +70,23 @@ def layers(left: Side, right: Side) -> Table:
     Raises:
         ReportError: A side has no model.py to analyse.
     """
+    from rfcalc.view import lines_of
+
     if left.analysis is None or right.analysis is None:
         missing = left if left.analysis is None else right
         raise ReportError(f"{missing.name} has no model.py: its layers are not known")
-    one, other = left.analysis.rows, right.analysis.rows
-    matcher = SequenceMatcher(
-        None, [_kind(row) for row in one], [_kind(row) for row in other], autojunk=False
-    )
-    lines: list[tuple[Row | None, Row | None]] = []
+    one, other = lines_of(left.analysis), lines_of(right.analysis)
+    matcher = SequenceMatcher(None, list(map(_kind, one)), list(map(_kind, other)), autojunk=False)
+    pairs: list[tuple[Line | None, Line | None]] = []
     for _, i1, i2, j1, j2 in matcher.get_opcodes():
         # What was replaced stands side by side as far as both reach; what one side lacks stands alone.
-        lines += zip_longest(one[i1:i2], other[j1:j2])
-    titles = ("layer", "op", "output", "RF", "params", "MACs")
+        pairs += zip_longest(one[i1:i2], other[j1:j2])
     columns = [Column("")]
     for letter in "AB":
-        columns += [Column(f"{letter} {title}", number=title in titles[3:]) for title in titles]
-    rows = tuple((_sign(a, b), *_cells(a), *_cells(b)) for a, b in lines)
-    caption = (
-        f"Layer by layer: A is {left.name}, B is {right.name} (= the same, ~ changed, - only A, + only B)"
-    )
+        columns += [Column(f"{letter}: layer"), Column("RF", number=True), counts("params")]
+        columns.append(Column("MACs", millions, number=True))
+    rows = tuple((_sign(a, b), *_cells(a), *_cells(b)) for a, b in pairs)
+    caption = f"A is {left.name}, B is {right.name} (= the same, ~ changed, - only A, + only B)"
     return Table(caption, tuple(columns), rows)
 
 
@@ -116,7 +116,6 @@ def _facts(side: Side) -> dict[str, Cell]:
         "params": count(found.params if found else record.params if record else 0),
         "MACs": millions(found.macs if found else record.macs if record else 0),
         "peak activations": f"{found.peak_activation_bytes / 1000:,.0f} kB" if found else None,
-        "layers": str(len(found.rows)) if found else None,
         "accuracy": accuracy,
         "measured on": kind,
         "data set": data,
@@ -125,19 +124,19 @@ def _facts(side: Side) -> dict[str, Cell]:
     }
 
 
-def _kind(row: "Row") -> tuple[str, tuple[int, ...], int]:
-    return row.op, row.output_shape, row.params
+def _kind(line: "Line") -> tuple[str, tuple[int, ...], int]:
+    return line.row.op, line.row.output_shape, line.params
 
 
-def _cells(row: "Row | None") -> tuple[Cell, ...]:
-    if row is None:
-        return (None,) * 6
-    shape = " x ".join(map(str, row.output_shape))
-    return row.name, row.op, shape, network.sides(row.field), count(row.params), millions(row.macs)
+def _cells(line: "Line | None") -> tuple[Cell, ...]:
+    if line is None:
+        return (None,) * 4
+    row = line.row
+    what = f"{row.name}: {row.op} {'x'.join(map(str, row.output_shape))}"
+    return what, network.sides(row.field), line.params, line.macs
 
 
-def _sign(left: "Row | None", right: "Row | None") -> str:
+def _sign(left: "Line | None", right: "Line | None") -> str:
     if left is None or right is None:
         return "+" if left is None else "-"
-    same = _kind(left) == _kind(right) and left.field.size == right.field.size
-    return "=" if same else "~"
+    return "=" if _kind(left) == _kind(right) and left.row.field.size == right.row.field.size else "~"

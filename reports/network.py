@@ -62,9 +62,9 @@ def told(run: TrainRun) -> Markup:
             trouble = str(error)
         else:
             found = stages(analysis)
-            listed = table(layers(analysis.rows, "Layer by layer"), "layers")
+            listed = table(layers(analysis), "layers")
             parts += [drawing(found, size), table(overview(found), "stages-table")]
-            parts.append(element("details", element("summary", f"All {len(analysis.rows)} layers"), listed))
+            parts.append(element("details", element("summary", "Layer by layer"), listed))
     if trouble is not None:
         parts.append(results.banner("The network is not drawn", trouble))
     parts.append(results.recipe(run.record, "recipe"))
@@ -112,8 +112,10 @@ def sides(field: "Field") -> str:
     return _sides(field.size)
 
 
-def layers(rows: Sequence["Row"], caption: str) -> Table:
-    """One row a layer, as `python -m rfcalc` tells it."""
+def layers(analysis: "Analysis") -> Table:
+    """One row a layer; norms and activations are on the line of what they follow, as in rfcalc's own."""
+    from rfcalc.view import lines_of
+
     columns = (
         Column("layer"),
         Column("op"),
@@ -122,16 +124,15 @@ def layers(rows: Sequence["Row"], caption: str) -> Table:
         Column("jump", number=True),
         counts("params"),
         Column("MACs", millions, number=True),
+        Column("followed by"),
         Column("remarks"),
     )
-    cells = tuple(
-        (
-            *(row.name, row.op, _shape(row.output_shape), sides(row.field), jump(row.field)),
-            *(row.params, row.macs, ", ".join(sorted(row.field.flags))),
-        )
-        for row in rows
-    )
-    return Table(caption, columns, cells)
+    cells = []
+    for line in lines_of(analysis):
+        row, followed = line.row, ", ".join(each.op for each in line.folded)
+        place = (row.name, row.op, _shape(row.output_shape), sides(row.field), jump(row.field))
+        cells.append((*place, line.params, line.macs, followed, ", ".join(sorted(row.field.flags))))
+    return Table("Layer by layer", columns, tuple(cells))
 
 
 def drawing(found: Sequence[Stage], image_size: tuple[int, int]) -> Markup:

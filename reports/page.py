@@ -38,7 +38,7 @@ def write_search_report(folder: Path, output: Path | None = None) -> Path:
 def write_report(run: SearchRun | TrainRun, output: Path | None = None) -> Path:
     """Write the page of a run that was read already; otherwise as `write_search_report`."""
     text = search_page(run) if isinstance(run, SearchRun) else train_page(run)
-    return _write(output or run.folder / PAGE, text)
+    return write_page(output or run.folder / PAGE, text)
 
 
 def search_page(run: SearchRun) -> str:
@@ -154,7 +154,12 @@ def _digits(value: float | None, digits: int = 5) -> float | None:
     return None if value is None else float(f"{value:.{digits}g}")
 
 
-def _write(path: Path, text: str) -> Path:
+def write_page(path: Path, text: str) -> Path:
+    """Write a text whole.
+
+    Raises:
+        ReportError: `path` is a folder, or cannot be written.
+    """
     if path.is_dir():
         raise ReportError(f"--output {path} is a folder: name a file, such as {path / PAGE}")
     try:

@@ -1,0 +1,100 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reports.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = str(ROOT / "examples" / "c1c2c3c4.py")
+
+
+def test_a_search_gives_a_page_and_a_summary(
+    make_search: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_search(trials=8)
+    assert main([str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "every number here was measured on shapes instead" in out
+    assert "test accuracy 87.15 % (n = 1 run, 2,000 images, 12 epochs)" in out.replace("\n", " ")
+    assert (folder / "report.html").is_file()
+
+
+def test_a_training_run_gives_a_page_and_a_summary(
+    make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run(name="my [bold]run[/bold]")
+    assert main([str(folder), "--output", str(folder / "other.html")]) == 0
+    assert "my [bold]run[/bold]" in capsys.readouterr().out
+    assert (folder / "other.html").is_file()
+    assert not (folder / "report.html").exists()
+
+
+def test_a_search_that_goes_on_is_reported_with_what_there_is(
+    make_search: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_search(trials=8, best=False, state="running", stage="trials", verdict=(), finalists=())
+    assert main([str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "still going, or it broke off" in out.replace("\n", " ")
+    assert "Best 5 trials" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere does not exist"),
+        (["compare", "nowhere.py"], "nowhere.py"),
+        (["compare", EXAMPLE, "--input", "3x0x32"], "--input 3x0x32"),
+        (["compare", EXAMPLE, "--layers"], "--layers compares two sides, got 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("reports: error: ")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_a_broken_record_leaves_nothing_half_written(
+    make_search: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_search(trials=3)
+    (folder / "search.json").write_text('{"schema": 2}')
+    before = sorted(folder.rglob("*"))
+    assert main([str(folder)]) == 2
+    assert "search.json: field 'schema' is 2" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_comparison_can_be_written_as_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "compare.md"
+    assert main(["compare", EXAMPLE, EXAMPLE, "--format", "md", "--output", str(path)]) == 0
+    text = path.read_text()
+    assert "| receptive field | 63 | 63 |" in text
+    assert "| = | c1.0.0: conv 24x32x32 | 3 |" in text
+    assert capsys.readouterr().out == ""
+
+
+def test_csv_holds_one_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", EXAMPLE, EXAMPLE, "--format", "csv", "--layers"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == ",A: layer,RF,params,MACs,B: layer,RF,params,MACs"
+
+
+def test_help_does_not_import_torch() -> None:
+    code = """
+import sys
+from reports.__main__ import main
+try:
+    main(["--help"])
+except SystemExit:
+    print("torch" in sys.modules)
+"""
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "False"
