@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     from search.session import Stopped
     from training.errors import TrainingError
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         return _search(options, console)

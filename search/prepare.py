@@ -59,28 +59,26 @@ def prepare(options: argparse.Namespace, console: Console) -> Plan:
             )
         # Whatever the stand-in was told at the start holds for the whole search.
         dataset = replace(dataset, notice=previous.dataset.notice)
-        base = base_spec(settings.base, dataset)
+        base = _fitted(_base(settings.base), dataset)
     return Plan(folders.make(path), settings, dataset, base, previous)
 
 
-def base_spec(name: str, dataset: Dataset) -> NetSpec:
-    """Return the preset `name`, or the spec in the file of that name, for images and classes of `dataset`.
-
-    Raises:
-        SearchError: There is neither.
-        SpecError: The network cannot take such images.
-    """
+def _base(name: str) -> NetSpec:
+    """Return the preset `name`, or the spec in the file of that name."""
     if name in PRESETS:
-        spec = PRESETS[name]
-    elif name.endswith(".json"):
+        return PRESETS[name]
+    if name.endswith(".json"):
         try:
-            spec = NetSpec.from_json(json.loads(Path(name).read_text(encoding="utf-8")))
+            return NetSpec.from_json(json.loads(Path(name).read_text(encoding="utf-8")))
         except OSError as error:
             raise SearchError(f"--base {name}: cannot be read ({error.strerror})") from error
         except ValueError as error:
             raise SearchError(f"--base {name}: {error}") from error
-    else:
-        raise SearchError(f"--base {name}: {_choose(name, PRESETS)}, or a spec.json")
+    raise SearchError(f"--base {name}: {_choose(name, PRESETS)}, or a spec.json")
+
+
+def _fitted(spec: NetSpec, dataset: Dataset) -> NetSpec:
+    """Return `spec` for the images and classes of `dataset`; SpecError where it cannot take such images."""
     height, width = dataset.image_size
     return replace(spec, input_size=(3, height, width), classes=len(dataset.classes))
 
@@ -108,12 +106,18 @@ def _fresh(options: argparse.Namespace, console: Console) -> tuple[Settings, Dat
     if recipe not in RECIPES:
         raise SearchError(f"--recipe {recipe}: {_choose(recipe, RECIPES)}")
     where = device.resolve(options.device or "auto")
+    base_name = options.base or ("tiny" if where.type == "cpu" else "residual")
+    base = _base(base_name)
     cache = options.cache or Path("data/cache")
     dataset = _load(options.data, cache, options.resize, console)
     stages = defaults(where.type, dataset.kind)
     stages |= {name: value for name in STAGES if (value := getattr(options, name)) is not None}
-    base_name = options.base or ("tiny" if where.type == "cpu" else "residual")
-    base = base_spec(base_name, dataset)
+    base = _fitted(base, dataset)
+    for name in ("subset", "final_subset"):
+        images, batch = stages[name], RECIPES[recipe].batch_size
+        if images is not None and images < batch:
+            flag = "--" + name.replace("_", "-")
+            raise SearchError(f"{flag} {images}: fewer images than one batch of recipe {recipe!r}, {batch}")
     settled = device.settle(RECIPES[recipe], build(base), dataset.image_size, where)
     settings = Settings.from_json(
         {

@@ -16,13 +16,13 @@ from models.spec import NetSpec, stage_widths, with_widths
 
 STEP = 4
 """Widths are multiples of this: CPU and GPU kernels waste lanes on odd ones."""
-NARROWEST, WIDEST = 0.5, 1.5
+NARROWEST, WIDEST = 0.75, 1.5
 """How far a stage may move from the width that the base network has."""
 
 
 @dataclass(frozen=True)
 class WidthSpace:
-    """The widths of C1..C4 of `base`, each from half to one and a half times what it is."""
+    """The widths of C1..C4 of `base`, each from three quarters to one and a half of what it is."""
 
     base: NetSpec
 

@@ -89,12 +89,12 @@ def settings() -> Settings:
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
-    """Two classes that a network can tell apart: 40 images to train on, 10 to test on, each."""
+    """Two classes that a network can tell apart: 90 images to train on, 10 to test on, each."""
     import numpy as np
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    for split, count in (("train", 40), ("test", 10)):
+    for split, count in (("train", 90), ("test", 10)):
         for name, low in (("dark", 0), ("light", 128)):
             folder = tmp_path / "images" / split / name
             folder.mkdir(parents=True)
