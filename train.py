@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     from rfcalc import RfcalcError
     from training.errors import TrainingError
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     try:
         return _run(options, sys.argv[1:] if arguments is None else arguments, console)
     except KeyboardInterrupt:
@@ -352,7 +352,7 @@ def _announce(plan: Plan, folder: Path, console: Console) -> None:
         )
         lines.insert(2, f"budget    BROKEN: {broken}; {plan.budget}")
     for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, markup=False)
 
 
 def _conclude(record: RunRecord, folder: Path, console: Console) -> None:
@@ -364,9 +364,7 @@ def _conclude(record: RunRecord, folder: Path, console: Console) -> None:
     else:
         accuracy = record.val_accuracy or 0.0
         text = f"validation accuracy {accuracy:.2%} on {data.validation_images:,} images of {data.title}"
-    console.print(
-        f"{text}, seed {record.seed}, {record.seconds:.0f} s", style="bold", markup=False, soft_wrap=True
-    )
+    console.print(f"{text}, seed {record.seed}, {record.seconds:.0f} s", style="bold", markup=False)
     if record.per_class and len(record.per_class) > 2:
         hardest = sorted(record.per_class.items(), key=lambda item: item[1])[:3]
         console.print("hardest: " + ", ".join(f"{name} {share:.1%}" for name, share in hardest), markup=False)
@@ -375,7 +373,6 @@ def _conclude(record: RunRecord, folder: Path, console: Console) -> None:
     console.print(
         f"wrote {folder}: run.json, best.safetensors, predictions.npz, three pictures",
         markup=False,
-        soft_wrap=True,
     )
 
 
