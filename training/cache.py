@@ -133,16 +133,15 @@ def _write(folder: Path, content: Content) -> None:
     for split, part in (("train", content.train), ("test", content.test)):
         order = np.arange(len(part.labels)) if part.order is None else part.order
         sums = np.zeros((2, 3))
-        target = np.lib.format.open_memmap(
-            folder / f"{split}_images.npy", mode="w+", dtype=np.uint8, shape=part.images.shape
-        )
-        for start in range(0, len(order), _CHUNK):
-            chunk = part.images[order[start : start + _CHUNK]]
-            target[start : start + _CHUNK] = chunk
-            wide = chunk.reshape(-1, 3).astype(np.float64)
-            sums += wide.sum(axis=0), np.square(wide).sum(axis=0)
-        target.flush()
-        del target
+        header = {"descr": "|u1", "fortran_order": False, "shape": part.images.shape}
+        # Written, not mapped: on a full disk a write raises, where a map kills the process (SIGBUS).
+        with (folder / f"{split}_images.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for start in range(0, len(order), _CHUNK):
+                chunk = part.images[order[start : start + _CHUNK]]
+                file.write(chunk.tobytes())
+                wide = chunk.reshape(-1, 3).astype(np.float64)
+                sums += wide.sum(axis=0), np.square(wide).sum(axis=0)
         np.save(folder / f"{split}_labels.npy", part.labels[order].astype(np.int64))
         if split == "train":
             first, second = sums / (part.images.size / 3)
@@ -170,21 +169,24 @@ def _install(ready: Path, final: Path) -> Cached:
                 found = _open(final)
             except _DamagedError:
                 # Renamed away, not deleted in place: a process that has it open keeps its maps.
-                final.rename(ready.parent / f"damaged-{time.monotonic_ns()}")
+                with suppress(FileNotFoundError):  # another process renames it too
+                    final.rename(ready.parent / f"damaged-{time.monotonic_ns()}")
                 continue
             if found is not None:
                 return found
         else:
             break
-    try:
-        found = _open(final)
-    except _DamagedError as damage:
-        raise DataError(
-            f"cache {final}, just written, cannot be read back ({damage}); check the disk"
-        ) from damage
-    if found is None:
-        raise DataError(f"cache {final} vanished while it was opened; run again")
-    return found
+    for _ in range(50):
+        try:
+            found = _open(final)
+        except _DamagedError as error:
+            damage = str(error)
+        else:
+            if found is not None:
+                return found
+            damage = "it is gone"
+        time.sleep(0.1)  # another process may be replacing what it found damaged
+    raise DataError(f"cache {final}, just written, cannot be read back ({damage}); check the disk")
 
 
 def _open(folder: Path) -> Cached | None:

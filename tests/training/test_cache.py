@@ -2,7 +2,6 @@ import io
 import json
 import multiprocessing
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -259,13 +258,28 @@ def test_a_file_where_the_cache_should_be_is_an_error(tmp_path: Path) -> None:
         load_or_build(tmp_path / "cache", "key", never, quiet())
 
 
-def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+LIMITED = """
+import io, resource, sys
+from pathlib import Path
+import numpy as np
+from rich.console import Console
+from training.cache import Content, Part, load_or_build
+from training.errors import DataError
 
-    monkeypatch.setattr(os, "fsync", full)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+part = Part(np.ones((2000, 8, 8, 3), dtype=np.uint8), np.zeros(2000, dtype=np.int64))
+try:
+    content = Content(("a", "b"), part, part)
+    load_or_build(Path(sys.argv[1]), "key", lambda _: content, Console(file=io.StringIO()))
+except DataError as error:
+    print(error)
+"""
 
-    with pytest.raises(DataError, match="No space left on device; choose another with --cache"):
-        load_or_build(tmp_path, "key", lambda _: content(), quiet())
-    assert list(tmp_path.iterdir()) == []
-    shutil.rmtree(tmp_path)
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_a_disk_that_takes_no_more_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", LIMITED, str(tmp_path / "cache")]
+    run = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "File too large; choose another with --cache" in run.stdout
+    assert list((tmp_path / "cache").iterdir()) == []
