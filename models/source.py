@@ -69,19 +69,18 @@ def _spec_text(spec: NetSpec) -> str:
     entries = []
     for key, value in spec.to_json().items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            layers = ",\n".join(_wrapped(json.dumps(layer)) for layer in value)
+            layers = ",\n".join(_wrapped(json.dumps(layer), 4) for layer in value)
             entries.append(f'  "{key}": [\n{layers}\n  ]')
         else:
-            entries.append(f'  "{key}": {json.dumps(value)}')
+            entries.append(_wrapped(f'"{key}": {json.dumps(value)}', 2))
     return "{\n" + ",\n".join(entries) + "\n}"
 
 
-def _wrapped(line: str) -> str:
+def _wrapped(line: str, indent: int) -> str:
     """Indent a line of JSON and break it between its keys where it is too long."""
+    first, others = " " * indent, " " * (indent + 2)
     glued = line.replace('": ', '":\N{NO-BREAK SPACE}')
-    text = textwrap.fill(
-        glued, WIDTH, initial_indent="    ", subsequent_indent="      ", break_long_words=False
-    )
+    text = textwrap.fill(glued, WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False)
     return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
