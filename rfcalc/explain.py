@@ -151,11 +151,11 @@ def _changes(module: nn.Module) -> Iterator[tuple[str, dict[str, Any]]]:
     """The single changes worth a look: stride to 1, dilation to 1, to 2 or one more."""
     stride, dilation = getattr(module, "stride", None), getattr(module, "dilation", None)
     kernel = getattr(module, "kernel_size", None)
-    if kernel is None or stride is None:
+    if kernel is None or stride is None or getattr(module, "transposed", False):
         return
     if _largest(stride) > 1:
         yield f"stride {_text(stride)} to 1", {"stride": _like(stride, 1)}
-    if not isinstance(module, _ConvNd) or module.transposed or _largest(kernel) == 1 or dilation is None:
+    if not isinstance(module, _ConvNd) or _largest(kernel) == 1 or dilation is None:
         return
     now = _largest(dilation)
     for then in sorted({1, now + 1} - {now}):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from rfcalc.columns import Column, default_columns
 from rfcalc.render_json import to_json
 from rfcalc.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
+from rfcalc.sections import sections
 from rfcalc.view import Line, lines_of
 
 
@@ -61,8 +62,15 @@ def _markdown(report: Report, lines: Sequence[Line], columns: Sequence[Column]) 
     cells = {column: [column.cell(line) for line in lines] for column in columns}
     shown = [column for column in columns if any(cells[column])]
     rows = list(zip(*(cells[column] for column in shown), strict=True))
-    parts = [title, _grid([column.name for column in shown], rows, [column.number for column in shown])]
-    parts.append("\n".join(f"- {label}: {_escaped(sentence)}" for label, sentence in facts(report)))
+    parts = [title]
+    if report.asks:
+        for section in sections(report):
+            parts.append(f"## {section.title}")
+            parts += [_grid(section.header, section.rows, section.numbers)] if section.rows else []
+            parts += [_escaped(section.text)] if section.text else []
+    else:
+        parts.append(_grid([column.name for column in shown], rows, [column.number for column in shown]))
+        parts.append("\n".join(f"- {label}: {_escaped(sentence)}" for label, sentence in facts(report)))
     if report.verdict and report.verdict.limits:
         judged = [list(limit_texts(limit)) for limit in report.verdict.limits]
         header = ["", "limit", "value", "must be", "margin", "where"]

@@ -51,8 +51,24 @@ def report_object(report: Report) -> dict[str, Any]:
         "outputs": {name: field_object(field) for name, field in analysis.outputs.items()},
         "structure": dataclasses.asdict(analysis.structure),
         "verdict": verdict_object(report.verdict, report.budget_source),
+        **_answers(report),
         "rows": [row_object(row) for row in analysis.rows],
     }
+
+
+def _answers(report: Report) -> dict[str, Any]:
+    answers: dict[str, Any] = {}
+    if report.findings is not None:
+        answers["lint"] = [dataclasses.asdict(finding) for finding in report.findings]
+    if report.explanation is not None:
+        explanation = report.explanation
+        answers["explain"] = {
+            "layer": explanation.row.name,
+            "global_by": explanation.global_by,
+            "steps": [{"layer": step.row.name, "adds": list(step.adds)} for step in explanation.steps],
+            "what_ifs": [dataclasses.asdict(what_if) for what_if in explanation.what_ifs],
+        }
+    return answers
 
 
 def row_object(row: Row) -> dict[str, Any]:

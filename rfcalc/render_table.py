@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rfcalc.columns import Column, default_columns
 from rfcalc.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
+from rfcalc.sections import Section, sections
 from rfcalc.view import Line
 
 _GAP = 2  # characters between two columns: one of padding, one where a box would have its line
@@ -107,21 +108,20 @@ def _parts(
     parts: list[RenderableType] = [
         Text.assemble((report.model, "bold"), f"  input {size}  {mode} mode"),
         "",
-        _rows(shown, width),
-        "",
     ]
-    if left_out:
-        names = ", ".join(left_out)
-        parts += [
-            Text(f"no room for: {names} (a wider terminal, --width or --columns shows them)", "dim"),
-            "",
-        ]
-    parts += [_facts(report), ""]
+    if report.asks:
+        for section in sections(report):
+            parts += _section(section)
+    else:
+        parts += [_rows(shown, width), ""]
+        if left_out:
+            text = f"no room for: {', '.join(left_out)} (a wider terminal, --width or --columns shows them)"
+            parts += [Text(text, "dim"), ""]
+        parts += [_facts(report), ""]
     if report.verdict and report.verdict.limits:
         parts += [_limits(report), ""]
-    style = (
-        "bold red" if not report.ok else "bold green" if report.verdict and report.verdict.margins else "bold"
-    )
+    judged = report.verdict is not None and bool(report.verdict.margins)
+    style = "bold red" if not report.ok else "bold green" if judged else "bold"
     return [*parts, Text(verdict_sentence(report), style), Text(CONVENTION, "dim")]
 
 
@@ -150,6 +150,20 @@ def folded(path: str, room: int) -> str:
             joined = "  " + part
         current = joined
     return "\n".join([*done, current])
+
+
+def _section(section: Section) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(section.title, "bold")]
+    parts += [section.text] if section.text else []
+    if section.rows:
+        table = _plain_table()
+        for i, (name, number) in enumerate(zip(section.header, section.numbers, strict=True)):
+            last = i == len(section.header) - 1
+            table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=not last)
+        for row in section.rows:
+            table.add_row(*row)
+        parts += ["", table]
+    return [*parts, ""]
 
 
 def _facts(report: Report) -> Table:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from rfcalc.analysis import Analysis
 from rfcalc.budget import Limit, Verdict, key_of
 from rfcalc.columns import extent, per_axis
+from rfcalc.explain import Explanation
+from rfcalc.lint import Finding
 
 CONVENTION = (
     "Receptive field in input pixels on an unbounded plane. MACs: multiply-accumulates of convolution, "
@@ -26,6 +28,8 @@ class Report:
         analysis: The facts.
         verdict: None where there is no budget.
         budget_source: Where the budget comes from: a file, "command line"; "" for none.
+        findings: What --lint found; None: not asked.
+        explanation: What --explain found; None: not asked.
     """
 
     target: str
@@ -34,11 +38,18 @@ class Report:
     analysis: Analysis
     verdict: Verdict | None = None
     budget_source: str = ""
+    findings: tuple[Finding, ...] | None = None
+    explanation: Explanation | None = None
 
     @property
     def ok(self) -> bool:
         """Whether nothing speaks against exit code 0."""
         return self.verdict is None or self.verdict.ok
+
+    @property
+    def asks(self) -> bool:
+        """Whether the report answers a question, so that the table of rows would be in the way."""
+        return self.findings is not None or self.explanation is not None
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
