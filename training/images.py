@@ -207,70 +207,92 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 @dataclass(frozen=True)
+class File:
+    """A file below a folder of images."""
+
+    path: tuple[str, ...]
+    """Parts of its path inside the folder."""
+    where: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
 class Listing:
     """What lies in a folder of images, without having read it."""
 
-    files: tuple[tuple[tuple[str, ...], Path, int], ...]
-    """Parts of each file's path inside the folder, where it is, its bytes."""
+    files: tuple[File, ...]
     folders: tuple[tuple[str, ...], ...]
-    fingerprint: str
-    """sha256 of all paths, sizes and times of change."""
 
     @property
     def total_bytes(self) -> int:
         """How much there is to read."""
-        return sum(size for _, _, size in self.files)
+        return sum(file.size for file in self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of all paths, sizes and times of change."""
+        digest = sha256()
+        for file in self.files:
+            digest.update(os.fsencode("/".join(file.path)) + f"\0{file.size} {file.mtime_ns}\n".encode())
+        for path in self.folders:
+            digest.update(os.fsencode("/".join(path)) + b"/\n")
+        return digest.hexdigest()
 
     def members(self) -> Iterator[Member]:
         """Read everything, in order."""
         position = 0
         for path in self.folders:
             yield Member(path, b"", 0, is_folder=True)
-        for path, file, size in self.files:
-            position += size
+        for file in self.files:
+            position += file.size
+            where = Path(file.where)
             try:
                 # Only what content() decodes is worth reading.
-                data = file.read_bytes() if file.suffix.lower() in SUFFIXES else b""
+                data = where.read_bytes() if where.suffix.lower() in SUFFIXES else b""
             except OSError as error:
-                raise DataError(f"{file}: cannot be read: {error.strerror}") from error
-            yield Member(path, data, position)
+                raise DataError(f"{where}: cannot be read: {error.strerror}") from error
+            yield Member(file.path, data, position)
 
 
 def listing(folder: Path) -> Listing:
-    """List the train and test folders of `folder`, or of the only folder inside it that has them.
+    """List the train and test folders of `folder`, or of the folders inside it that have them.
 
     Raises:
-        DataError: A folder cannot be listed.
+        DataError: A folder cannot be listed, or a link leads nowhere.
     """
-    files, folders = [], []
-    digest = sha256()
+    files: list[File] = []
+    folders: list[tuple[str, ...]] = []
+
+    def walk(place: str, path: tuple[str, ...], depth: int) -> None:
+        for entry in _visible(place):
+            inside = (*path, entry.name)
+            if entry.is_dir():
+                folders.append(inside)
+                if depth > 1:
+                    walk(entry.path, inside, depth - 1)
+            else:
+                status = entry.stat()
+                files.append(File(inside, entry.path, status.st_size, status.st_mtime_ns))
+
     try:
-        roots = [folder] if any((folder / s).is_dir() for s in SPLITS) else _visible(folder)
-        for root in (r for r in roots if r.is_dir()):
-            for split in (root / s for s in SPLITS):
-                for found in _below(split, depth=3) if split.is_dir() else ():
-                    path = found.relative_to(folder).parts
-                    if found.is_dir():
-                        folders.append(path)
-                        continue
-                    status = found.stat()
-                    files.append((path, found, status.st_size))
-                    digest.update(os.fsencode("/".join(path)) + b"\0")
-                    digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+        if any((folder / split).is_dir() for split in SPLITS):
+            roots: list[tuple[Path, tuple[str, ...]]] = [(folder, ())]
+        else:
+            roots = [(Path(entry.path), (entry.name,)) for entry in _visible(str(folder)) if entry.is_dir()]
+        for root, path in roots:
+            for split in SPLITS:
+                if (root / split).is_dir():
+                    walk(str(root / split), (*path, split), depth=3)
     except OSError as error:
         raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
-    digest.update("\n".join("/".join(path) for path in folders).encode("utf-8", "surrogateescape"))
-    return Listing(tuple(files), tuple(folders), digest.hexdigest())
+    return Listing(tuple(files), tuple(folders))
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
-    for path in _visible(folder):
-        yield path
-        if depth > 1 and path.is_dir():
-            yield from _below(path, depth - 1)
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX"
-    )
+def _visible(folder: str) -> list[os.DirEntry[str]]:
+    # scandir and not Path.iterdir: sixty thousand files have to be listed in a fraction of a second.
+    with os.scandir(folder) as entries:
+        shown_ones = [
+            entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"
+        ]
+    return sorted(shown_ones, key=lambda entry: entry.name)
