@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.arguments import parse
+from training.threads import wait_politely
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,9 +43,7 @@ STOPPED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 it could not be done, 130 stopped."""
     options = parse(arguments)
-    # Read once, when torch loads: threads that wait for each other give way soon. Where anything else runs on
-    # the processor, the endless spinning of the default makes an epoch several times as long.
-    os.environ.setdefault("GOMP_SPINCOUNT", "200000")
+    wait_politely()
     from rich.console import Console
 
     from models.errors import SpecError

@@ -238,7 +238,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(command, capsys, words, text):
 
 def test_a_network_with_other_classes_is_refused(command, capsys):
     Path("net.py").write_text(
-        "from torch import nn\nmodel = nn.Sequential(nn.Conv2d(3, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+        "from torch import nn\n"
+        "model = nn.Sequential(nn.Conv2d(3, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
     )
     given = shlex.split(_given(command))
     assert train.main([*given, "--recipe", "recipe.json", "--model", "net.py", "--name", "a"]) == 2
