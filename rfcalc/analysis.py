@@ -140,17 +140,17 @@ def analyze_graph(graph: Graph, parameters: frozenset[str], params: int, trainab
             continue
         index = row_of[node.index]
         origin.update(dict.fromkeys(node.outputs, frozenset({index})))
-        shape = graph.values[node.outputs[0]].shape[1:]
+        whole = graph.values[node.outputs[0]].shape
         rows.append(
             Row(
                 index=index,
                 name=names[node.index],
                 op=op_name(graph, node),
                 module=node.module,
-                output_shape=shape,
+                output_shape=_without_batch(whole, graph.batch),
                 params=counts.params.get(node.index, 0) + pending,
                 macs=counts.macs.get(node.index, 0),
-                activation_bytes=4 * prod(shape),
+                activation_bytes=4 * prod(whole) // graph.batch,
                 field=_field(states[node.outputs[0]], graph, fields),
                 node=node.index,
                 sources=tuple(sorted(sources)),
@@ -173,6 +173,13 @@ def analyze_graph(graph: Graph, parameters: frozenset[str], params: int, trainab
         structure=structure_of(graph, names),
         graph=graph,
     )
+
+
+def _without_batch(shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
+    """Return a shape for one image; windows and tokens may have been folded into the first dimension."""
+    if not shape or shape[0] == batch:
+        return shape[1:]
+    return (shape[0] // batch, *shape[1:]) if shape[0] % batch == 0 else shape
 
 
 def _field(state: State, graph: Graph, known: dict[int, Field]) -> Field:

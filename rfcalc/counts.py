@@ -22,7 +22,7 @@ _PRODUCTS = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1, "mv": 0, "dot": 0, "li
 _UNCOUNTED = frozenset(
     """_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention
     _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention _scaled_dot_product_attention_math
-    deform_conv2d grid_sampler_2d grid_sampler_3d _fft_c2c _fft_r2c _fft_c2r""".split()
+    mkldnn_rnn_layer deform_conv2d grid_sampler_2d grid_sampler_3d _fft_c2c _fft_r2c _fft_c2r""".split()
 )
 
 

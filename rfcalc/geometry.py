@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from math import ceil, floor, gcd
 
 from rfcalc.indexmap import Reads
@@ -188,6 +189,15 @@ def roll(n_in: int, shift: int) -> Reads:
 
 
 @lru_cache(maxsize=256)
+def wrapped(n_in: int, indices: tuple[int, ...]) -> Reads | None:
+    """Return reads of steps of 1 around the axis (circular padding by index); None for any other indices."""
+    if len(indices) < n_in or any((b - a - 1) % n_in for a, b in pairwise(indices)):
+        return None
+    before = -indices[0] % n_in
+    return Reads(n_in, tuple((i,) for i in indices), 1, 1, ((-before,),), WRAPS)
+
+
+@lru_cache(maxsize=256)
 def flip(n_in: int) -> Reads:
     """Return reads of a reversal."""
     return Reads.gather(n_in, range(n_in - 1, -1, -1))
@@ -197,3 +207,9 @@ def flip(n_in: int) -> Reads:
 def prefix(n_in: int) -> Reads:
     """Return reads of a scan such as cumsum: output o reads 0..o."""
     return Reads(n_in, tuple(tuple(range(o + 1)) for o in range(n_in)), flags=SIZE_DEPENDENT)
+
+
+@lru_cache(maxsize=256)
+def suffix(n_in: int) -> Reads:
+    """Return reads of a scan from the end: output o reads o..n_in - 1."""
+    return Reads(n_in, tuple(tuple(range(o, n_in)) for o in range(n_in)), flags=SIZE_DEPENDENT)

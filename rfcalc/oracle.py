@@ -71,7 +71,7 @@ class Verification:
     skipped: tuple[tuple[str, str], ...]
 
 
-class Unreachable(Exception):
+class UnreachableError(Exception):
     """No gradient passes through an op."""
 
 
@@ -101,7 +101,7 @@ class Oracle:
             A boolean tensor of the input's spatial shape; batch and channels unioned.
 
         Raises:
-            Unreachable: An op on the way cannot be differentiated.
+            UnreachableError: An op on the way cannot be differentiated.
         """
         graph = self._graph
         pending: dict[int, torch.Tensor] = {value: self._binarised(chosen.to(torch.float64))}
@@ -132,7 +132,7 @@ class Oracle:
             try:
                 self._pulls[node.index] = self._pullback(node)
             except Exception as error:
-                raise Unreachable(f"{node.name}: {error}") from error
+                raise UnreachableError(f"{node.name}: {error}") from error
         return self._pulls[node.index](cotangents)
 
     def _pullback(self, node: Node) -> Callable[[list[torch.Tensor | None]], dict[int, torch.Tensor]]:
@@ -150,10 +150,12 @@ class Oracle:
         with torch.enable_grad():
             outputs = self._forward(node, {v: leaf.clone() for v, leaf in leaves.items()})
         if not any(out.requires_grad for out in outputs):
-            raise Unreachable("it has no gradient")
+            raise UnreachableError("it has no gradient")
 
         def pull(cotangents: list[torch.Tensor | None]) -> dict[int, torch.Tensor]:
-            pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad]
+            pairs = [
+                (o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad
+            ]
             if not pairs:
                 return {}
             gradients = torch.autograd.grad(
@@ -187,11 +189,17 @@ class Oracle:
         if "max_pool" in name:
             return [_window_sum(args, self._graph.values[node.outputs[0]].shape, name)] * len(node.outputs)
         if name in _EXTREMA:
-            return [args[0].sum(*args[1:3], **kwargs) if len(args) > 1 or kwargs else args[0].sum()] * len(node.outputs)
+            return [args[0].sum(*args[1:3], **kwargs) if len(args) > 1 or kwargs else args[0].sum()] * len(
+                node.outputs
+            )
         if name in ("_softmax", "_log_softmax"):
             return [torch.softmax(args[0], args[1])]
         result = node.op(*args, **kwargs)
-        return [r for r in (result if isinstance(result, tuple | list) else (result,)) if isinstance(r, torch.Tensor)]
+        return [
+            r
+            for r in (result if isinstance(result, tuple | list) else (result,))
+            if isinstance(r, torch.Tensor)
+        ]
 
     def _constant(self, value: int) -> torch.Tensor:
         """Return weights as random positive numbers, and whatever else is known (indices, masks) as it is."""
@@ -202,7 +210,7 @@ class Oracle:
             elif entry.dtype.is_floating_point:
                 self._constants[value] = self._random(entry.shape)
             else:
-                raise Unreachable("it reads a tensor that is not known")
+                raise UnreachableError("it reads a tensor that is not known")
         return self._constants[value]
 
 
@@ -211,8 +219,12 @@ def _live_values(graph: Graph) -> frozenset[int]:
     live = {graph.input}
     for node in graph.nodes:
         if any(v in live for v in node.reads) and node.name not in _NOTHING:
-            live.update(v for v in node.outputs if graph.values[v].dtype.is_floating_point)
+            live.update(v for v in node.outputs if _is_number(graph.values[v].dtype))
     return frozenset(live)
+
+
+def _is_number(dtype: torch.dtype) -> bool:
+    return dtype.is_floating_point or dtype.is_complex
 
 
 def _is_pointwise(node: Node) -> bool:
@@ -262,7 +274,12 @@ def unit(readout: Readout, shape: tuple[int, ...], index: tuple[int, ...]) -> to
 
 
 def verify(
-    model: nn.Module | None, analysis: Analysis, *, units: int = 3, rows: Sequence[str] | None = None, seed: int = 0
+    model: nn.Module | None,
+    analysis: Analysis,
+    *,
+    units: int = 3,
+    rows: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> Verification:
     """Compare fields with gradients: corner, centre and random units of every row.
 
@@ -289,13 +306,15 @@ def verify(
                 checked += 1
                 if mismatch is not None:
                     mismatches.append(mismatch)
-        except Unreachable as reason:
+        except UnreachableError as reason:
             skipped.append((row.name, str(reason)))
     return Verification(checked, checked - len(mismatches), tuple(mismatches), tuple(skipped))
 
 
 def _compare(oracle: Oracle, analysis: Analysis, row: Row, index: tuple[int, ...]) -> Mismatch | None:
     value = analysis.graph.nodes[row.node].outputs[0]
+    if not _is_number(analysis.graph.values[value].dtype):
+        raise UnreachableError("its output is not a real number")
     assert isinstance(row.field.reach, Readout)
     seen = oracle.pixels(value, unit(row.field.reach, analysis.graph.values[value].shape, index))
     claimed = torch.from_numpy(row.field.mask(*index))
@@ -305,7 +324,9 @@ def _compare(oracle: Oracle, analysis: Analysis, row: Row, index: tuple[int, ...
     return Mismatch(row.name, index, missing, extra)
 
 
-def _chosen_units(positions: tuple[int, ...], units: int, generator: torch.Generator) -> list[tuple[int, ...]]:
+def _chosen_units(
+    positions: tuple[int, ...], units: int, generator: torch.Generator
+) -> list[tuple[int, ...]]:
     if units == 0:
         return [tuple(int(i) for i in row) for row in torch.ones(positions).nonzero()]
     places = [tuple(0 for _ in positions), tuple(n // 2 for n in positions), tuple(n - 1 for n in positions)]

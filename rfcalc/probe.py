@@ -14,7 +14,7 @@ from rfcalc.state import State, constant
 
 __all__ = ["probed"]
 
-MAX_WORK = 1 << 28
+MAX_WORK = 1 << 25
 """Elements that probing may compute before it gives up."""
 
 
@@ -56,14 +56,14 @@ def _probed(call: Call, output: int) -> State:
 def _through(call: Call, value: int, state: State, output: int) -> State:
     """Return one operand's state after the op, from the dependence of output slices on its slices."""
     shape_in, shape_out = state.shape, call.shape(output)
-    slices = sum(n for d, n in enumerate(shape_in) if set(state.dims[d]) & state.position_atoms())
+    slices = sum(n for d, n in enumerate(shape_in) if set(state.dims[d]) & state.position_atoms)
     work = 2 * slices * (torch.Size(shape_in).numel() + torch.Size(shape_out).numel())
     if work > MAX_WORK:
         raise ValueError("too much to probe")
     out = state
     used: list[int | None] = [None] * len(shape_out)
     for d, n in enumerate(shape_in):
-        if not set(state.dims[d]) & state.position_atoms():
+        if not set(state.dims[d]) & state.position_atoms:
             continue
         changed = _dependence(call, value, d, n, output)
         # The output dimension that this one maps to: the one along which the dependence is not the same everywhere.

@@ -21,12 +21,14 @@ def propagate(graph: Graph) -> dict[int, State]:
         RuleError: A rule returned something else than one state of the right shape for each output.
     """
     states: dict[int, State] = {}
-    for value in graph.values:
-        if value.producer is None:
-            states[value.index] = constant(value.shape)
+    for entry in graph.values:
+        if entry.producer is None:
+            states[entry.index] = constant(entry.shape)
     shape = graph.values[graph.input].shape
     states[graph.input] = image(shape, len(shape) - 2)
     for node in graph.nodes:
+        if not node.outputs:
+            continue
         for value, state in zip(node.outputs, _states(graph, node, states), strict=True):
             states[value] = state
     return states
@@ -39,7 +41,12 @@ def _states(graph: Graph, node: Node, states: dict[int, State]) -> list[State]:
     call = Call(node, graph, states)
     rule = rule_for(node.op)
     result = probed(call) if rule is None else rule(call)
-    out = [result] * len(node.outputs) if isinstance(result, State) else list(result)
+    if isinstance(result, State):
+        # Further outputs of another shape are bookkeeping (saved statistics, reserved buffers).
+        shapes = [call.shape(i) for i in range(len(node.outputs))]
+        out = [result if i == 0 or s == result.shape else constant(s) for i, s in enumerate(shapes)]
+    else:
+        out = list(result)
     if len(out) != len(node.outputs):
         raise RuleError(f"the rule of {node.op} returned {len(out)} states for {len(node.outputs)} outputs")
     for i, state in enumerate(out):

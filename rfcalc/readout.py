@@ -27,7 +27,7 @@ class Readout:
 
     @cached_property
     def _unioned(self) -> tuple[tuple[tuple[Atom, ...], ...], tuple[Path, ...]]:
-        used = self.state.position_atoms()
+        used = self.state.position_atoms
         dims = tuple(
             dim for dim in self.state.dims if not any(a.channel for a in dim) and any(a in used for a in dim)
         )

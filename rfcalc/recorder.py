@@ -11,9 +11,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rfcalc.graph import Graph, Node, Ref, Value, write_view
-from rfcalc.shapes import SHAPES, Unsupported
+from rfcalc.shapes import SHAPES, UnsupportedError
 
-__all__ = ["DataDependent", "Recorder", "map_tensors"]
+__all__ = ["DataDependentError", "Recorder", "map_tensors"]
 
 aten = torch.ops.aten
 _ASKS_FOR_CONTENT = {aten._local_scalar_dense.default, aten.is_nonzero.default, aten.equal.default}
@@ -32,7 +32,7 @@ _POINTWISE_ENDINGS = (
 _SMALL = 1 << 20
 
 
-class DataDependent(Exception):
+class DataDependentError(Exception):
     """The forward asks for the content of a tensor that was traced by its shape alone."""
 
 
@@ -150,12 +150,12 @@ class Recorder(TorchDispatchMode):
     ) -> Any:
         if self._abstract and tainted:
             if func in _ASKS_FOR_CONTENT:
-                raise DataDependent
+                raise DataDependentError
             shape = SHAPES.get(func)
             if shape is not None:
                 try:
                     return shape(*args, **kwargs)
-                except (Unsupported, TypeError):
+                except (UnsupportedError, TypeError):
                     pass
             result = self._run_on_meta(func, args, kwargs)
         else:

@@ -28,46 +28,63 @@ def reshaped(state: State, shape: Sequence[int]) -> State:
     while tail < min(len(old), len(shape)) - head and old[-1 - tail] == shape[-1 - tail]:
         tail += 1
     atoms = [a for dim in state.dims[head : len(old) - tail] for a in dim]
-    targets = shape[head : len(shape) - tail]
     dims: list[Dim] = []
-    for position, target in enumerate(targets):
-        last = position == len(targets) - 1
-        dim: list[Atom] = []
-        room = target
-        while atoms and (room > 1 or atoms[0].size == 1):
-            if room == 1 and not last and not dim:
-                # A dimension of length 1 takes one atom of size 1 at most.
-                dim.append(atoms.pop(0))
-                break
-            atom = atoms.pop(0)
-            if atom.size == 1:
-                dim.append(atom)
-                continue
-            if room % atom.size == 0:
-                dim.append(atom)
-                room //= atom.size
-                continue
-            if atom.size % room == 0:
-                state, pieces = state.split_atom(atom, (room, atom.size // room))
-                dim.append(pieces[0])
-                atoms.insert(0, pieces[1])
-                room = 1
-                continue
-            return _reshaped_as_one(state, shape, head, tail)
-        dims.append(tuple(dim))
-    if dims and atoms:
-        dims[-1] = (*dims[-1], *atoms)
+    for group, sizes in _groups(atoms, list(shape[head : len(shape) - tail])):
+        state, made = _regrouped(state, group, sizes)
+        dims += made
     return replace(state, dims=(*state.dims[:head], *dims, *state.dims[len(state.dims) - tail :]))
 
 
-def _reshaped_as_one(state: State, shape: tuple[int, ...], head: int, tail: int) -> State:
-    """Return a view whose borders cut through the atoms: they become one, and that is cut."""
-    dims = state.dims
-    inside = tuple(a for dim in dims[head : len(dims) - tail] for a in dim)
-    flat = replace(state, dims=(*dims[:head], inside, *dims[len(dims) - tail :])).merged(head)
-    sizes = shape[head : len(shape) - tail]
-    flat, pieces = flat.split_atom(flat.dims[head][0], tuple(sizes))
-    return replace(flat, dims=(*flat.dims[:head], *((p,) for p in pieces), *flat.dims[head + 1 :]))
+def _groups(atoms: list[Atom], sizes: list[int]) -> list[tuple[list[Atom], list[int]]]:
+    """Return the shortest runs of atoms and of new lengths that have the same product, in order."""
+    groups = []
+    atoms, sizes = list(atoms), list(sizes)
+    while sizes:
+        lengths = [sizes.pop(0)]
+        group: list[Atom] = []
+        while size_of(group) != prod(lengths) or (
+            lengths == [1] and not group and atoms and atoms[0].size == 1
+        ):
+            if size_of(group) < prod(lengths) or not sizes:
+                group.append(atoms.pop(0))
+            else:
+                lengths.append(sizes.pop(0))
+        if not sizes:
+            group += atoms
+        groups.append((group, lengths))
+    return groups
+
+
+def _regrouped(state: State, group: list[Atom], sizes: list[int]) -> tuple[State, list[Dim]]:
+    """Return the dimensions of given lengths that a run of atoms makes up, atoms split where the lengths ask for it."""
+    dims: list[Dim] = []
+    atoms = list(group)
+    split = state
+    for size in sizes:
+        dim: list[Atom] = []
+        room = size
+        while atoms and (room > 1 or (atoms[0].size == 1 and size > 1)):
+            atom = atoms.pop(0)
+            if room % atom.size == 0:
+                dim.append(atom)
+                room //= atom.size
+            elif atom.size % room == 0:
+                split, pieces = split.split_atom(atom, (room, atom.size // room))
+                dim.append(pieces[0])
+                atoms.insert(0, pieces[1])
+                room = 1
+            else:
+                return _as_one(state, group, sizes)
+        dims.append(tuple(dim))
+    dims[-1] = (*dims[-1], *atoms)
+    return split, dims
+
+
+def _as_one(state: State, group: list[Atom], sizes: list[int]) -> tuple[State, list[Dim]]:
+    """Return dimensions whose borders cut through the atoms: those become one, and that is cut."""
+    alone = replace(state, dims=(*state.dims, tuple(group))).merged(len(state.dims))
+    cut, pieces = alone.split_atom(alone.dims[-1][0], tuple(sizes))
+    return replace(cut, dims=cut.dims[:-1]), [(piece,) for piece in pieces]
 
 
 def expanded(state: State, shape: Sequence[int]) -> State:

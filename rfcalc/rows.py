@@ -14,7 +14,7 @@ __all__ = ["is_row", "names_of", "op_name"]
 # Bookkeeping: the same elements under another shape or name.
 _SILENT = frozenset(
     """view _unsafe_view reshape _reshape_alias unflatten flatten expand permute transpose t unsqueeze squeeze alias
-    detach clone contiguous lift_fresh lift _to_copy copy split split_with_sizes unbind chunk""".split()
+    detach clone contiguous lift_fresh lift _to_copy copy split split_with_sizes unsafe_split unbind chunk""".split()
 )
 
 _NAMES = {
@@ -46,6 +46,7 @@ _NAMES = {
     "_prelu_kernel": "prelu",
     "cat": "concat",
     "im2col": "unfold",
+    "mkldnn_rnn_layer": "recurrent",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
@@ -62,10 +63,21 @@ def rule_for(op: Any) -> Rule | None:
     name = op._schema.name
     if name in RULES:
         return RULES[name]
-    if torch.Tag.pointwise in op.tags:
+    if _is_pointwise(op):
         return Call.pointwise
-    base = name.rstrip("_")
-    return RULES.get(base)
+    return RULES.get(name.rstrip("_"))
+
+
+@lru_cache(maxsize=4096)
+def _is_pointwise(op: Any) -> bool:
+    """Return whether PyTorch tags an op, or what an in-place op is the form of, as elementwise."""
+    if torch.Tag.pointwise in op.tags:
+        return True
+    namespace, _, name = op._schema.name.partition("::")
+    packet = getattr(getattr(torch.ops, namespace), name.rstrip("_"), None) if name.endswith("_") else None
+    return packet is not None and any(
+        torch.Tag.pointwise in getattr(packet, o).tags for o in packet.overloads()
+    )
 
 
 def _add(function: Rule, names: str) -> None:
@@ -123,6 +135,7 @@ _add(
     " median nanmean nansum aminmax count_nonzero",
 )
 _add(mixing.scan, "cumsum cumprod cummax cummin logcumsumexp _cummax_helper _cummin_helper")
+_add(mixing.recurrent, "mkldnn_rnn_layer")
 _add(mixing.ordering, "sort topk argsort kthvalue mode")
 _add(mixing.spectrum, "_fft_c2c _fft_r2c _fft_c2r")
 _add(mixing.grid_sample, "grid_sampler_2d grid_sampler_3d")
@@ -142,7 +155,10 @@ _add(movement.unsqueeze, "unsqueeze")
 _add(movement.squeeze, "squeeze")
 _add(movement.slice_, "slice")
 _add(movement.select, "select")
-_add(movement.pieces, "split split_with_sizes unbind chunk split_copy split_with_sizes_copy unbind_copy")
+_add(
+    movement.pieces,
+    "split split_with_sizes unsafe_split unsafe_split_with_sizes unbind chunk split_copy split_with_sizes_copy unbind_copy",
+)
 _add(movement.flip, "flip")
 _add(movement.roll, "roll")
 _add(movement.index_select, "index_select")
@@ -156,9 +172,20 @@ _add(movement.im2col, "im2col")
 _add(movement.copy, "copy")
 _add(
     movement.on_positions,
-    "as_strided as_strided_ repeat tile diagonal take channel_shuffle native_channel_shuffle rot90",
+    "as_strided as_strided_ repeat tile diagonal take channel_shuffle native_channel_shuffle rot90 tril triu",
 )
-_add(Call.pointwise, "native_dropout masked_fill masked_fill_ where lerp _prelu_kernel threshold")
+_add(movement.glu, "glu")
+_add(movement.gather, "gather take_along_dim")
+_add(
+    movement.scatter,
+    "index_put scatter scatter_add scatter_reduce index_add index_copy index_fill masked_scatter",
+)
+
+# Elementwise ops that PyTorch does not tag as such
+_add(
+    Call.pointwise,
+    "native_dropout hardswish log_sigmoid_forward rrelu_with_noise _prelu_kernel floor_divide polar complex real imag",
+)
 
 # Content that the input has no part in
 _add(

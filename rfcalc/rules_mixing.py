@@ -132,6 +132,17 @@ def scan(call: Call) -> State | list[State]:
     return [call.along(dim, geometry.prefix(call.x.shape[dim]))] * len(call.node.outputs)
 
 
+def recurrent(call: Call) -> list[State]:
+    """One direction of a recurrent layer over (time, batch, features): step o reads 0..o, or o.. in reverse."""
+    steps = call.x.shape[0]
+    reads = geometry.suffix(steps) if call.arguments["reverse"] else geometry.prefix(steps)
+    x = call.x.reduced([2])
+    out = replace(x.along(0, reads).resized(2, call.shape()[2], channel=True), mixed=False)
+    last = replace(x.reduced([0]), dims=())
+    states = (expanded(last, call.shape(i)) for i in range(1, len(call.node.outputs)))
+    return [out, *states]
+
+
 def ordering(call: Call) -> list[State]:
     """Sorting and top-k: any place of the dimension may come out, depending on the data."""
     if not call.x.dims:

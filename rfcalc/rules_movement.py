@@ -82,7 +82,7 @@ def pick(state: State, dim: int, indices: Sequence[int]) -> State:
         return replace(
             constant((*state.shape[:dim], len(indices), *state.shape[dim + 1 :])), flags=state.flags
         )
-    if not set(atoms) & state.position_atoms():
+    if not set(atoms) & state.position_atoms:
         out = state.resized(dim, len(indices), channel=any(a.channel for a in atoms))
         return out.flagged("upper bound") if state.mixed else out
     inner = size_of(atoms[1:])
@@ -94,7 +94,7 @@ def pick(state: State, dim: int, indices: Sequence[int]) -> State:
         return replace(
             lead, dims=(*lead.dims[:dim], lead.dims[dim] + lead.dims[dim + 1], *lead.dims[dim + 2 :])
         )
-    return state.along(dim, Reads.gather(size, tuple(indices)))
+    return state.along(dim, geometry.wrapped(size, tuple(indices)) or Reads.gather(size, tuple(indices)))
 
 
 def _is_blocks(indices: Sequence[int], inner: int) -> bool:
@@ -120,7 +120,7 @@ def slice_(call: Call) -> State:
 def _without(state: State, dim: int) -> State:
     """Return a state without a dimension of length 1 that may still carry a position."""
     atoms = state.dims[dim]
-    if set(atoms) & state.position_atoms():
+    if set(atoms) & state.position_atoms:
         paths = []
         for path in state.paths:
             parts = []
@@ -169,7 +169,7 @@ def flip(call: Call) -> State:
     state = call.x
     for dim in call.arguments["dims"]:
         dim %= len(state.dims)
-        if set(state.dims[dim]) & state.position_atoms():
+        if set(state.dims[dim]) & state.position_atoms:
             state = state.along(dim, geometry.flip(state.shape[dim]))
     return state
 
@@ -181,7 +181,7 @@ def roll(call: Call) -> State:
         return on_positions(call)
     for dim, shift in zip(a["dims"], a["shifts"], strict=True):
         dim %= len(state.dims)
-        if set(state.dims[dim]) & state.position_atoms():
+        if set(state.dims[dim]) & state.position_atoms:
             state = state.along(dim, geometry.roll(state.shape[dim], shift))
     return state
 
@@ -209,13 +209,44 @@ def index(call: Call) -> State:
     return on_positions(call)
 
 
+def glu(call: Call) -> State:
+    """Gated linear unit: each output reads its place in both halves of a dimension."""
+    dim = call.arguments.get("dim", -1) % len(call.x.dims)
+    half = call.x.shape[dim] // 2
+    if not set(call.x.dims[dim]) & call.x.position_atoms:
+        return call.x.resized(dim, half, channel=True)
+    return call.x.along(dim, Reads(2 * half, tuple((o, o + half) for o in range(half))))
+
+
+def gather(call: Call) -> State:
+    """Elements chosen along one dimension by a tensor of indices."""
+    chosen = next(ref for ref in call.node.args[1:] if isinstance(ref, Ref))
+    if call.content(chosen) is not None:
+        return on_positions(call)
+    dim, shape = _dim(call), call.shape()
+    parts = [expanded(call.x.reduced([dim]), tuple(1 if d == dim else n for d, n in enumerate(shape)))]
+    if call.x.shape[:dim] + call.x.shape[dim + 1 :] != shape[:dim] + shape[dim + 1 :]:
+        return call.whole("data-dependent")
+    return broadcast([*parts, call.state(chosen)], shape).flagged("data-dependent")
+
+
+def scatter(call: Call) -> State:
+    """Writing at indexed places: what was there stays, and any place may receive any written value."""
+    shape = call.shape()
+    parts = [call.x]
+    for value in call.node.reads[1:]:
+        state = call.states[value]
+        parts.append(State((), state.reduced(range(len(state.dims))).paths, state.flags))
+    return broadcast(parts, shape).flagged("upper bound")
+
+
 def cat(call: Call) -> State:
     """Concatenation along channels is a union, along space each piece keeps its own place."""
     tensors = [call.state(ref) for ref in call.arguments["tensors"]]
     rank, shape = len(call.shape()), call.shape()
     dim = (call.arguments.get("dim") or 0) % rank
     tensors = [t for t in tensors if len(t.dims) == rank]
-    spatial = any(set(t.dims[dim]) & t.position_atoms() for t in tensors)
+    spatial = any(set(t.dims[dim]) & t.position_atoms for t in tensors)
     tokens = dim != 1 and not any(a.channel for t in tensors for a in t.dims[dim])
     if not spatial and not tokens:
         parts = [expanded(t, t.shape).reduced([dim]).resized(dim, shape[dim], channel=True) for t in tensors]
@@ -256,7 +287,7 @@ def _padded(tensors: list[State], dim: int) -> State:
         at += t.shape[dim]
     n = state.shape[dim]
     reads = Reads.gather(n, [o - before if before <= o < before + n else -1 for o in range(at)])
-    if set(state.dims[dim]) & state.position_atoms():
+    if set(state.dims[dim]) & state.position_atoms:
         reads = replace(reads, period=1, shift=1, taps=((-before,),), flags=frozenset())
     return state.along(dim, reads)
 
@@ -461,7 +492,7 @@ def _gathered(state: State, source: torch.Tensor, flags: frozenset[str]) -> Stat
     shape = tuple(source.shape)
     if not state.paths:
         return constant(shape)
-    position = state.position_atoms()
+    position = state.position_atoms
     # Numbers of places, channels and batch left out: what remains constant along a dimension does not matter.
     place = torch.zeros_like(source)
     rest = source.clamp(min=0)

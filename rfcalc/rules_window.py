@@ -58,7 +58,7 @@ def window_of(graph: Graph, node: Node) -> Window | None:
 
 def contract_channels(state: State, channels: int, groups: int = 1) -> State:
     """Return the state after every output channel has read all input channels (of its group)."""
-    uneven = bool({a for a in state.dims[1]} & state.position_atoms())
+    uneven = bool({a for a in state.dims[1]} & state.position_atoms)
     mixed = groups > 1 and (state.mixed or uneven)
     return replace(state.reduced([1]).resized(1, channels, channel=True), mixed=mixed)
 
@@ -164,6 +164,6 @@ def pad(call: Call) -> State:
         before, after = amounts[2 * i], amounts[2 * i + 1]
         if before or after:
             reads = geometry.pad(state.shape[dim], before, after, mode)
-            channels = dim == 1 and not set(state.dims[1]) & state.position_atoms()
+            channels = dim == 1 and not set(state.dims[1]) & state.position_atoms
             state = state.resized(1, reads.n_out, channel=True) if channels else state.along(dim, reads)
     return state

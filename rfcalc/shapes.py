@@ -1,7 +1,7 @@
 """Output shapes of the commonest ops, so that tracing neither computes nor loads anything.
 
 A meta tensor's own kernel would do, but many of those are Python and import torch._dynamo or sympy on first use, more
-than a second. An op that is not here runs on its meta kernel. A function refuses (`Unsupported`) whatever is not plainly
+than a second. An op that is not here runs on its meta kernel. A function refuses (`UnsupportedError`) whatever is not plainly
 right: the real op then decides, and words the error.
 """
 
@@ -12,19 +12,19 @@ from typing import Any
 
 import torch
 
-__all__ = ["SHAPES", "Unsupported"]
+__all__ = ["SHAPES", "UnsupportedError"]
 
 aten = torch.ops.aten
 Shape = tuple[int, ...]
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """The shape function does not know this case."""
 
 
 def _need(condition: bool) -> None:
     if not condition:
-        raise Unsupported
+        raise UnsupportedError
 
 
 def _new(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:

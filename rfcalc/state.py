@@ -7,10 +7,11 @@ path refers to are free: batch and channels. Views only regroup atoms, so window
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from math import prod
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from math import lcm, prod
 
 from rfcalc.indexmap import Extent, IndexMap, Periodic, Reads, union_of_planes
 
@@ -141,13 +142,14 @@ class State:
     flags: frozenset[str] = frozenset()
     mixed: bool = False
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Length of every dimension."""
         return tuple(size_of(dim) for dim in self.dims)
 
+    @cached_property
     def position_atoms(self) -> set[Atom]:
-        """Return the atoms that some path depends on."""
+        """The atoms that some path depends on."""
         return {atom for path in self.paths for atom in path.atoms()}
 
     def flagged(self, *flags: str) -> State:
@@ -184,7 +186,9 @@ class State:
                 # Two axes depend on this dimension: only one tap at a time keeps what belongs together.
                 taps = reads.tap_by_tap()
                 exact &= len(taps) <= MAX_PATHS
-                paths += [path.through(old, new, tap) for tap in (taps if len(taps) <= MAX_PATHS else [reads])]
+                paths += [
+                    path.through(old, new, tap) for tap in (taps if len(taps) <= MAX_PATHS else [reads])
+                ]
         dims = (*state.dims[:dim], (new,), *state.dims[dim + 1 :])
         flags = state.flags | reads.flags | (frozenset() if exact else {"bounding box"})
         out = State(dims, (), flags, state.mixed)
@@ -207,7 +211,7 @@ class State:
         atoms = {a for d in gone for a in self.dims[d]}
         kept = tuple(() if d in gone else dim for d, dim in enumerate(self.dims))
         state = replace(self, dims=kept)
-        if not atoms & self.position_atoms():
+        if not atoms & self.position_atoms:
             return state
         paths, exact = reduce_paths(self.paths, atoms)
         state = state.with_paths(paths)
@@ -277,7 +281,8 @@ def image(shape: Sequence[int], axes: int) -> State:
     return State(tuple(dims), (Path(tuple(parts)),))
 
 
-def constant(shape: Sequence[int]) -> State:
+@lru_cache(maxsize=1024)
+def constant(shape: tuple[int, ...]) -> State:
     """Return the state of a tensor on which the input has no influence."""
     return State(tuple(() if n == 1 else (standard_atom(d, n),) for d, n in enumerate(shape)), ())
 
@@ -460,13 +465,12 @@ def misaligned(states: Sequence[State]) -> bool:
 
 
 def _centred(one: Periodic, two: Periodic) -> bool:
+    """Return whether two maps have the same jump and, on average over their phases, the same centre."""
     if one.jump != two.jump:
         return False
-    for o in range(max(len(one.phases), len(two.phases))):
+    drift = Fraction(0)
+    for o in range(lcm(len(one.phases), len(two.phases))):
         a, b = one.centre(o), two.centre(o)
-        if a is not None and b is not None and a != b:
-            return False
-    return True
-
-
-Combine = Callable[[Sequence[State]], State]
+        if a is not None and b is not None:
+            drift += a - b
+    return drift == 0

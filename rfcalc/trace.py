@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules import module as hooks
+from torch.overrides import TorchFunctionMode
 
 from rfcalc.errors import ForwardError, InputError
 from rfcalc.graph import Graph as Graph
 from rfcalc.graph import Node as Node
 from rfcalc.graph import Ref as Ref
 from rfcalc.graph import Value as Value
-from rfcalc.recorder import DataDependent, Recorder
+from rfcalc.recorder import DataDependentError, Recorder
 
 __all__ = ["Graph", "Node", "Ref", "Value", "trace"]
 
@@ -43,11 +44,11 @@ def trace(model: nn.Module, input_size: tuple[int, ...], *, train: bool = False)
     model = getattr(model, "_orig_mod", model)
     try:
         return _run(model, size, train, abstract=True)
-    except (_Failed, DataDependent):
+    except (_FailedError, DataDependentError):
         pass
     try:
         return _run(model, size, train, abstract=False)
-    except _Failed as failure:
+    except _FailedError as failure:
         shapes = ", ".join(str(s) for s in failure.shapes) or str((1, *size))
         where = f" at '{failure.path}'" if failure.path else ""
         cause = failure.__cause__
@@ -58,7 +59,7 @@ def trace(model: nn.Module, input_size: tuple[int, ...], *, train: bool = False)
         ) from cause
 
 
-class _Failed(Exception):
+class _FailedError(Exception):
     def __init__(self, path: str, shapes: list[tuple[int, ...]]) -> None:
         super().__init__(path)
         self.path = path
@@ -98,6 +99,27 @@ class _Location:
         # A forward that raised and was caught leaves its entry behind.
         while self._stack and self._stack.pop()[0] is not module:
             pass
+
+
+class _CircularPadding(TorchFunctionMode):
+    """Makes F.pad(mode="circular") one indexing op for each dimension; PyTorch's own writes slice by slice."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") == "pad" and "circular" in (*args, *kwargs.values()):
+            arguments = dict(zip(("input", "pad", "mode", "value"), args, strict=False)) | kwargs
+            x, amounts = arguments["input"], arguments["pad"]
+            for i in range(len(amounts) // 2):
+                n, dim = x.shape[-1 - i], x.dim() - 1 - i
+                if max(amounts[2 * i : 2 * i + 2]) > n:
+                    return func(*args, **kwargs)
+                if any(amounts[2 * i : 2 * i + 2]):
+                    places = torch.arange(-amounts[2 * i], n + amounts[2 * i + 1], device="cpu") % n
+                    x = x.index_select(dim, places.to(x.device) if not x.is_meta else places)
+            return x
+        return func(*args, **kwargs)
 
 
 @contextmanager
@@ -149,12 +171,12 @@ def _run(model: nn.Module, size: tuple[int, ...], train: bool, abstract: bool) -
         number = recorder.add_input(image)
         stack.enter_context(location.following())
         try:
-            with recorder:
+            with _CircularPadding(), recorder:
                 result = model(image)
-        except DataDependent:
+        except DataDependentError:
             raise
         except Exception as error:
-            raise _Failed(location()[0], recorder.failed_shapes) from error
+            raise _FailedError(location()[0], recorder.failed_shapes) from error
         outputs = {name: recorder.value_of(t) for name, t in _named_outputs(result, "")}
     if not outputs:
         raise ForwardError(
