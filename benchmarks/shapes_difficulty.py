@@ -1,6 +1,6 @@
 """How hard the built-in shapes are: for a linear classifier on pixels, and for a small CNN.
 
-    python -m benchmarks.shapes_difficulty            # about 2 minutes on one core
+    python -m benchmarks.shapes_difficulty            # about 3 minutes on one core
 
 The set has to be neither trivial (a linear classifier under 40 %) nor hopeless (a small CNN at 80-97 % in a
 few epochs). No augmentation, all 10,000 training images, all 2,000 test images, float32; nothing is chosen on
