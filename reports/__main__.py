@@ -10,8 +10,9 @@ from reports.errors import ReportError
 _MORE = """\
 also:
   python -m reports compare A B ...   run folders and networks side by side
+  python -m reports rf TARGET         the receptive-field explorer of a network, as one page
 
-see `python -m reports compare --help`. A folder that is called compare is ./compare.
+each has its own --help. A run folder that is called compare or rf is ./compare or ./rf.
 """
 
 
@@ -44,6 +45,20 @@ def _parse(given: list[str]) -> tuple[Callable[[argparse.Namespace], None], argp
         parser.add_argument("--layers", action="store_true", help="the layers alone (exactly two sides)")
         parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of the terminal")
         return _compare, parser.parse_args(given[1:])
+    if given[:1] == ["rf"]:
+        parser = argparse.ArgumentParser(
+            prog="python -m reports rf",
+            description="Write the receptive-field explorer: which pixels each unit of each layer sees.",
+        )
+        parser.add_argument("target", help="model.py, model.py:Name or package.module:name")
+        parser.add_argument("--input", default="3x32x32", metavar="CxHxW", help="input size (3x32x32)")
+        parser.add_argument(
+            "--image", type=Path, metavar="FILE", help="a photo to look at, cropped to the input's shape"
+        )
+        parser.add_argument(
+            "--output", type=Path, default=Path("rf.html"), metavar="FILE", help="default: rf.html"
+        )
+        return _explore, parser.parse_args(given[1:])
     parser = argparse.ArgumentParser(
         prog="python -m reports",
         description="Write report.html of a run folder and show its summary.",
@@ -96,6 +111,15 @@ def _compare(options: argparse.Namespace) -> None:
         sys.stdout.write(text)
     else:
         write_page(options.output, text)
+
+
+def _explore(options: argparse.Namespace) -> None:
+    from reports.explorer_page import explorer_page
+    from reports.page import write_page
+    from rfcalc.arguments import parse_size
+
+    path = write_page(options.output, explorer_page(options.target, parse_size(options.input), options.image))
+    sys.stdout.write(f"{path} ({path.stat().st_size / 1000:,.0f} kB)\n")
 
 
 def _drawn(parts: Sequence[object], wide: bool) -> str:

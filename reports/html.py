@@ -122,7 +122,13 @@ def picture(content: bytes, description: str) -> Markup:
     return element("img", src=f"data:image/{kind};base64,{encoded}", alt=description)
 
 
-def document(title: str, body: Markup, data: Mapping[str, Any], scripts: tuple[str, ...]) -> str:
+def document(
+    title: str,
+    body: Markup,
+    data: Mapping[str, Any],
+    scripts: tuple[str, ...],
+    styles: tuple[str, ...] = ("report.css",),
+) -> str:
     """Return a whole page.
 
     Args:
@@ -130,8 +136,9 @@ def document(title: str, body: Markup, data: Mapping[str, Any], scripts: tuple[s
         body: Everything inside `<body>`.
         data: What the scripts read; JSON values.
         scripts: Names of the files in reports/assets that make up the script, in this order.
+        styles: The same for the style.
     """
-    style = asset("report.css")
+    style = "\n".join(map(asset, styles))
     script = "\n".join(["'use strict';", *map(asset, scripts)])
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:;"

@@ -186,16 +186,10 @@ def _page(
         if name is not None:
             target = part.split('id="', 1)[1].split('"', 1)[0]
             links.append(element("li", element("a", name, href=f"#{target}")))
-    masthead = element(
-        "div",
-        element("span", element("b", "rfcalc"), f" · {kind}"),
-        element("button", "Theme: system", type="button", id="theme"),
-        class_="masthead",
-    )
     whole = element(
         "div",
         element("a", "Skip to the content", href="#content", class_="skip"),
-        masthead,
+        results.masthead(kind),
         element("header", body),
         element(
             "div",

@@ -20,6 +20,12 @@ def section(name: str, title: str, why: str | None, *content: Child) -> Markup:
     return element("section", element("h2", title), words, content, id=name)
 
 
+def masthead(kind: str) -> Markup:
+    """Return the line at the top of every page."""
+    button = element("button", "Theme: system", type="button", id="theme")
+    return element("div", element("span", element("b", "rfcalc"), f" · {kind}"), button, class_="masthead")
+
+
 def banner(title: str, words: str) -> Markup:
     """Return a box that cannot be overlooked."""
     return element("div", element("strong", title), element("p", words), class_="banner", role="note")

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import numpy
+import pytest
+from PIL import Image
+
+from reports.errors import ReportError
+from reports.explorer_page import explorer_page
+
+EXAMPLE = str(Path(__file__).resolve().parents[2] / "examples" / "c1c2c3c4.py")
+SIZE = (3, 32, 32)
+
+
+def test_the_page_is_small_and_the_same_each_time() -> None:
+    page = explorer_page(EXAMPLE, SIZE)
+    assert page == explorer_page(EXAMPLE, SIZE)
+    assert len(page.encode()) < 60_000
+
+
+@pytest.mark.slow
+def test_the_page_of_resnet50_stays_below_500_kilobytes() -> None:
+    page = explorer_page("torchvision.models:resnet50", (3, 224, 224))
+    assert len(page.encode()) < 500_000
+    assert 'data-line="0"' in page
+    assert "conv1" in page
+
+
+def test_a_photo_travels_in_the_page(tmp_path: Path) -> None:
+    pixels = numpy.random.default_rng(0).integers(0, 255, (40, 60), dtype=numpy.uint8)
+    Image.fromarray(pixels).save(tmp_path / "grey.png")
+    assert '<img id="photo" src="data:image/png;base64,' in explorer_page(
+        EXAMPLE, SIZE, tmp_path / "grey.png"
+    )
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no image"], ids=["missing", "empty", "text"])
+def test_a_photo_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "photo.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ReportError, match=r"--image .*photo\.png: cannot be read as an image"):
+        explorer_page(EXAMPLE, SIZE, path)
+
+
+def test_a_hostile_file_name_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "<img src=x onerror=alert(1)>.py"
+    path.write_text(Path(EXAMPLE).read_text())
+    page = explorer_page(str(path), SIZE)
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
