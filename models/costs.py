@@ -3,7 +3,8 @@
 MACs: multiply-accumulates of convolutions and linear layers for one image; biases, norms and pooling are not
 counted, and a transposed convolution counts by input positions, as `torch.utils.flop_counter` does. Memory:
 elements of the tensors alive at once while the layer runs in eval mode, where dropout does nothing, a ReLU on
-a fresh tensor works in place and every other step writes a new tensor.
+a fresh tensor works in place and every other step writes a new tensor. A norm's statistics, which nothing
+reads, are left out, as rfcalc does.
 """
 
 from __future__ import annotations
@@ -12,9 +13,6 @@ from .layers import LayerSpec, OutputSpec
 
 MIXING = ("depthwise_separable", "split")
 """Kinds whose first convolution is depthwise, so that a pointwise layer mixes the channels."""
-
-STATISTICS = {"batch": 0, "layer": 2, "none": 0}
-"""Elements that a norm writes beside its result for each position: a layer norm its mean and deviation."""
 
 
 def divide(channels: int, branches: int) -> list[int]:
@@ -97,13 +95,10 @@ def layer_elements(layer: LayerSpec, channels: int, inputs: int, outputs: int, k
     base = source if kept else 0
     norm, act, first = layer.norm != "none", layer.activation != "none", layer.order == "norm-act-conv"
     copies = act and not (layer.activation == "relu" and layer.norm != "layer")  # else it works in place
-    statistics = STATISTICS[layer.norm]
-    peak = 2 * out + base if layer.residual or (copies and not first) else 0
-    if norm and not first:
-        peak = max(peak, 2 * out + statistics * outputs + base)
+    peak = 2 * out + base if layer.residual or (not first and (norm or copies)) else 0
     beside = 0  # what is alive beside the tensor that the first convolution reads
     if first and (norm or act):
-        peak = max(peak, 2 * source + statistics * inputs, 2 * source + (base if norm and copies else 0))
+        peak = max(peak, 2 * source + (base if norm and copies else 0))
         beside = base
     if layer.kind == "split":
         passed = passed_channels(layer, channels) * outputs
@@ -113,7 +108,7 @@ def layer_elements(layer: LayerSpec, channels: int, inputs: int, outputs: int, k
         peak = max(peak, source + middle + beside)
     if layer.kind in MIXING or layer.gated:
         if norm or (copies and not layer.gated):
-            peak = max(peak, 2 * middle + statistics * outputs + base)
+            peak = max(peak, 2 * middle + base)
         if layer.gated:
             peak = max(peak, middle + 2 * out + base, (4 if act else 3) * out + base)
         else:
@@ -137,7 +132,6 @@ def output_elements(output: OutputSpec, channels: int, positions: int, classes: 
     """Return the most activation elements alive at once while an output runs."""
     source = channels * positions
     copies = 2 * source if output.norm != "none" or output.activation != "none" else 0
-    copies += STATISTICS[output.norm] * positions
     if output.kind == "conv-gap":
         return max(copies, source + classes * positions, classes * (positions + 1))
     return max(copies, source + channels, channels + classes)

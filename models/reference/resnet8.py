@@ -1,7 +1,7 @@
 """ResNet-8 of MLPerf Tiny: 78,186 trainable parameters, 12.50 M MACs, 86.2 % published.
 
 Rebuilt from the Keras original: every convolution has a bias, and "same" padding of a strided 3x3 is one row
-below and one column to the right. Its middle then lies a pixel off the shortcut's 1x1: rfcalc says misaligned.
+below and one column to the right. Its middle is then a pixel off the shortcut's 1x1: rfcalc says misaligned.
 """
 
 from __future__ import annotations

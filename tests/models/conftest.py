@@ -167,7 +167,10 @@ class _Memory(TorchDispatchMode):
 
 
 def _peak_bytes(model: nn.Module, image: torch.Tensor) -> int:
-    """Largest sum of storages alive at one op: each from its first writer to its last reader."""
+    """Largest sum of storages alive at one op: each from its first writer to its last reader.
+
+    What nothing reads, such as a norm's statistics, is left out.
+    """
     weights = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers())}
     with torch.no_grad(), _Memory() as memory:
         model(image)
@@ -177,8 +180,10 @@ def _peak_bytes(model: nn.Module, image: torch.Tensor) -> int:
         for storage in (reads | writes) - weights:
             born.setdefault(storage, step)
             dies[storage] = step
+    read = set().union(*(reads for reads, _ in memory.ops), memory.ops[-1][1])
     return max(
-        sum(memory.bytes[s] for s in dies if born[s] <= step <= dies[s]) for step in range(len(memory.ops))
+        sum(memory.bytes[s] for s in dies if s in read and born[s] <= step <= dies[s])
+        for step in range(len(memory.ops))
     )
 
 
