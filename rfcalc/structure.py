@@ -29,6 +29,8 @@ ACTIVATIONS = _words(
 )
 
 DROPOUT = _words("native_dropout dropout bernoulli clone alias detach")
+LAYOUT = _words("permute transpose")
+"""A layer norm over channels stands between two of these."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _pairs(graph: Graph, windows: Mapping[int, Window]) -> list[tuple[Node, Node
                 made_by.update(dict.fromkeys(node.outputs, node.index))
             elif origin is not None and _is_pointwise(window):
                 paired.setdefault(origin, node)
-        elif origin is not None and node.name in NORMS | ACTIVATIONS | DROPOUT:
+        elif origin is not None and node.name in NORMS | ACTIVATIONS | DROPOUT | LAYOUT:
             made_by.update(dict.fromkeys(node.outputs, origin))
     return [(graph.nodes[depthwise], pointwise) for depthwise, pointwise in sorted(paired.items())]
 
