@@ -68,6 +68,7 @@ tip.className = 'tip';
 tip.hidden = true;
 tip.setAttribute('role', 'status');
 document.body.append(tip);
+addEventListener('scroll', () => { tip.hidden = true; }, {passive: true});
 
 function showTip(text, x, y) {
   tip.textContent = text;

@@ -49,6 +49,9 @@ def test_a_search_that_goes_on_is_reported_with_what_there_is(
         (["compare", "nowhere.py"], "nowhere.py"),
         (["compare", EXAMPLE, "--input", "3x0x32"], "--input 3x0x32"),
         (["compare", EXAMPLE, "--layers"], "--layers compares two sides, got 1"),
+        (["rf", "nowhere.py"], "nowhere.py"),
+        (["rf", EXAMPLE, "--image", "nowhere.jpg"], "--image nowhere.jpg: cannot be read"),
+        (["rf", EXAMPLE, "--output", str(ROOT)], "is a folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -98,3 +101,10 @@ except SystemExit:
 """
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "False"
+
+
+def test_the_explorer_is_written_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "deep" / "rf.html"
+    assert main(["rf", EXAMPLE, "--output", str(path)]) == 0
+    assert capsys.readouterr().out.startswith(str(path))
+    assert "c4.2.3" in path.read_text()
