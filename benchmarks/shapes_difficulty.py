@@ -27,7 +27,8 @@ BATCH = 128
 
 
 def tensors(data: Dataset, split: Split) -> tuple[Tensor, Tensor]:
-    images = (np.asarray(split.images, dtype=np.float32) - np.float32(data.mean)) / np.float32(data.std)
+    mean, std = np.array(data.mean, dtype=np.float32), np.array(data.std, dtype=np.float32)
+    images = (np.asarray(split.images, dtype=np.float32) - mean) / std
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(split.labels)
 
 
@@ -38,10 +39,10 @@ def accuracy(scores: Tensor, labels: Tensor) -> float:
 def linear(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], decay: float) -> tuple[float, float]:
     """Fit softmax regression (L-BFGS, 300 iterations at most); return its train and test accuracy."""
     (x, y), (x_test, y_test) = train, test
-    classifier = nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 10))
-    for parameter in classifier.parameters():
+    pixels_to_scores = nn.Linear(x[0].numel(), 10)
+    for parameter in pixels_to_scores.parameters():
         nn.init.zeros_(parameter)
-    weight = classifier[1].weight
+    classifier = nn.Sequential(nn.Flatten(), pixels_to_scores)
     optimizer = torch.optim.LBFGS(
         classifier.parameters(),
         max_iter=300,
@@ -52,7 +53,7 @@ def linear(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], decay: flo
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = F.cross_entropy(classifier(x), y) + decay / 2 * weight.square().sum()
+        loss = F.cross_entropy(classifier(x), y) + decay / 2 * pixels_to_scores.weight.square().sum()
         loss.backward()
         return loss
 
