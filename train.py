@@ -286,7 +286,7 @@ def _train(plan: Plan, options: argparse.Namespace, folder: Path, console: Conso
             on_epoch=display.epoch,
             checkpoint=folder / CHECKPOINT,
             resume=options.resume,
-            workers=1 if options.workers is None else options.workers,
+            workers=options.workers,
             deterministic=bool(options.deterministic),
             progress=display.step,
         )

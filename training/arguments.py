@@ -40,7 +40,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--policy", help="augmentation instead of the recipe's: none, mild, assignment, strong")
     add("--seed", type=_natural, metavar="N", help="of weights, shuffling and augmentation (default 0)")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), help="default auto")
-    add("--workers", type=_natural, metavar="N", help="threads that augment ahead (default 1)")
+    add(
+        "--workers",
+        type=_natural,
+        metavar="N",
+        help="threads that augment ahead (default: none on a CPU, 4 on a GPU)",
+    )
     add("--deterministic", action="store_true", default=None, help="the same bits at every run, slower")
     add = parser.add_argument_group("where").add_argument
     add("--out", type=Path, default=Path("runs/train"), metavar="DIR", help="default runs/train")

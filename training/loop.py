@@ -84,7 +84,7 @@ def fit(
     on_epoch: OnEpoch | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
-    workers: int = 1,
+    workers: int | None = None,
     deterministic: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> History:
@@ -100,7 +100,8 @@ def fit(
         on_epoch: Called after each epoch; returning False ends the run.
         checkpoint: Written at each epoch's end.
         resume: Go on from `checkpoint` where there is one.
-        workers: Threads that augment ahead of the training; the result does not depend on it.
+        workers: Threads that augment ahead of the training; the result does not depend on it. None: as
+            many as pay, which is none on a CPU (augmentation is a twentieth of a step there, and the cores are busy).
         deterministic: The same bits at every run with this number of threads on this machine.
         progress: Called every few steps.
 
@@ -123,7 +124,7 @@ def fit(
                 policy=recipe.policy,
                 batch_size=recipe.batch_size,
                 seed=seed,
-                workers=workers,
+                workers=_default_workers(place) if workers is None else workers,
                 first_epoch=len(run.epochs) + 1,
                 last_epoch=recipe.epochs,
             )
@@ -288,6 +289,10 @@ class _Run:
         if self._ema is not None:
             self._ema.load_state_dict(saved["ema"])
         self.epochs = [EpochRecord(**record) for record in saved["epochs"]]
+
+
+def _default_workers(device: torch.device) -> int:
+    return 0 if device.type == "cpu" else min(4, os.cpu_count() or 1)
 
 
 def _draw(*key: int) -> int:

@@ -1,0 +1,116 @@
+"""Images a second of whole training epochs: this project's loop against a plain PyTorch one.
+
+    python benchmarks/train_speed.py --preset tiny
+
+The same network, policy, batch size and SGD on the same images, the epochs interleaved in one run. The plain
+loop is the one of the tutorials: DataLoader over a Dataset that calls albumentations with Normalize, float32,
+contiguous.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as train.py does, see training/threads.py; for both loops
+
+import numpy as np
+import torch
+from augment_speed import Plain
+from rich.console import Console
+from rich.table import Table
+from torch.nn import functional as F
+
+from models.net import build
+from models.presets import PRESETS
+from training.device import resolve
+from training.loop import fit
+from training.recipe import RECIPES
+from training.samples import Samples
+
+
+def plain_epoch(
+    samples: Samples, preset: str, batch: int, policy: str, workers: int, device: torch.device
+) -> float:
+    """Train one epoch as the tutorials do; return the seconds without the start of the processes."""
+    loader = torch.utils.data.DataLoader(
+        Plain(samples, policy, normalise=True),
+        batch_size=batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+    )
+    model = build(PRESETS[preset]).to(device).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    batches = iter(loader)
+    images, labels = next(batches)
+    began = time.perf_counter()
+    while True:
+        loss = F.cross_entropy(model(images.to(device)), labels.to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        found = next(batches, None)
+        if found is None:
+            return time.perf_counter() - began
+        images, labels = found
+
+
+def main() -> None:
+    """Measure and print a table: median of the rounds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--preset", default="tiny", choices=list(PRESETS))
+    parser.add_argument("--images", type=int, default=5_000)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--policy", default="mild")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the DataLoader")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    device = resolve(options.device)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (options.images, 32, 32, 3), dtype=np.uint8)
+    labels = random.integers(0, 10, options.images)
+    samples = Samples(images, labels, tuple("0123456789"), (125.0,) * 3, (64.0,) * 3)
+    recipe = dataclasses.replace(
+        RECIPES["fast"],
+        epochs=2,
+        batch_size=options.batch,
+        policy=options.policy,
+        optimizer="sgd",
+        learning_rate=0.05,
+    )
+    seconds: dict[str, list[float]] = {"plain PyTorch loop": [], "this project": []}
+    chosen = ""
+    for turn in range(options.rounds + 1):
+        plain = plain_epoch(samples, options.preset, options.batch, options.policy, options.workers, device)
+        history = fit(build(PRESETS[options.preset]), samples, None, recipe, seed=turn, device=str(device))
+        chosen = f"{history.recipe.precision}, {history.recipe.layout}"
+        if turn:  # the first warms up
+            seconds["plain PyTorch loop"].append(plain)
+            # The second epoch: the first one holds what happens once a run.
+            seconds["this project"].append(history.epochs[-1].seconds)
+    title = f"{options.preset}, batch {options.batch}, {options.policy}, {device}, median of {options.rounds}"
+    table = Table(title=title)
+    for name in ("loop", "images/s", "settings"):
+        table.add_column(name, justify="left" if name != "images/s" else "right")
+    count = options.images // options.batch * options.batch
+    for name, found in seconds.items():
+        settings = chosen if name == "this project" else f"float32, contiguous, {options.workers} workers"
+        table.add_row(name, f"{count / statistics.median(found):,.0f}", settings)
+    Console().print(table)
+    first, second = (statistics.median(found) for found in seconds.values())
+    Console().print(f"{first / second:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    main()
