@@ -18,9 +18,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as train.py does, see training/threads.py; for both loops
+os.environ["GOMP_SPINCOUNT"] = "20000"  # as train.py does, see training/threads.py; for both loops
 
 import numpy as np
 import torch

@@ -101,7 +101,8 @@ def fit(
         checkpoint: Written at each epoch's end.
         resume: Go on from `checkpoint` where there is one.
         workers: Threads that augment ahead of the training; the result does not depend on it. None: as
-            many as pay, which is none on a CPU (augmentation is a twentieth of a step there, and the cores are busy).
+            many as pay, which is none on a CPU: augmentation takes a twentieth of a step there, and the cores
+            are busy.
         deterministic: The same bits at every run with this number of threads on this machine.
         progress: Called every few steps.
 
