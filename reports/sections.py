@@ -11,6 +11,8 @@ from reports.table import duration, millions, percent
 
 SHOWN_WITHOUT_SCRIPT = 50
 """Rows of the trials' table that stand in the page itself; the script shows all of them."""
+SHOWN_AT_ONCE, FIRST_SHOWN = 1000, 500
+"""A study with more scored trials than the former opens with its best ones; "Top" shows as many as asked."""
 
 
 def lead(run: SearchRun) -> Markup:
@@ -104,7 +106,8 @@ def winner(run: SearchRun) -> Markup | None:
 def tools(run: SearchRun) -> Markup:
     """The controls that every chart below listens to."""
     total = len(run.scored)
-    top = element("input", type="number", id="top", min=1, max=max(1, total), value=total)
+    first = total if total <= SHOWN_AT_ONCE else FIRST_SHOWN
+    top = element("input", type="number", id="top", min=1, max=max(1, total), value=first)
     states = [
         element("label", element("input", type="checkbox", data_state=state, checked=True), state)
         for state in ("complete", "pruned")

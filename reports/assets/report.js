@@ -19,7 +19,8 @@ function search() {
   const axes = [...data.names.map((name) => axisOf(name, name, column.get(name))),
     axisOf('params', 'params', data.params), axisOf('macs', 'MACs', data.macs), axisOf('rf', 'RF', data.rf),
     axisOf('score', 'accuracy', data.score)];
-  const state = {top: scored, states: new Set(['complete', 'pruned', 'failed']), limits: new Map(), hover: -1, marked: new Set()};
+  const atFirst = Number(byId('top').value);
+  const state = {top: atFirst, states: new Set(['complete', 'pruned', 'failed']), limits: new Map(), hover: -1, marked: new Set()};
   const redraws = [];
   let active = [];
 
@@ -412,8 +413,8 @@ function search() {
   byId('clear').addEventListener('click', () => {
     state.limits.clear();
     state.marked.clear();
-    state.top = scored;
-    byId('top').value = scored;
+    state.top = atFirst;
+    byId('top').value = atFirst;
     for (const pair of inputs.values()) pair.forEach((input) => { input.value = ''; });
     for (const box of document.querySelectorAll('[data-state]')) { box.checked = true; state.states.add(box.dataset.state); }
     update();
