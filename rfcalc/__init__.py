@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rfcalc._version import __version__
 
 if TYPE_CHECKING:
-    from . import testing as testing
+    from rfcalc import testing as testing
     from rfcalc.analysis import Analysis as Analysis
     from rfcalc.analysis import Row as Row
     from rfcalc.analysis import analyze as analyze

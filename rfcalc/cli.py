@@ -16,7 +16,7 @@ from rfcalc._version import __version__
 from rfcalc.arguments import Options, parse
 from rfcalc.budget import Budget, find_budget, read_budget
 from rfcalc.errors import RfcalcError
-from rfcalc.output import own_stdout, write, write_whole
+from rfcalc.output import own_stdout, write, write_bytes_whole, write_whole
 from rfcalc.target import Target
 
 
@@ -57,11 +57,13 @@ def _run(options: Options) -> int:
     from rfcalc.render import render
 
     with own_stdout():
-        report = inspect(target, options, budget, source)
+        report, picture = inspect(target, options, budget, source)
     colour = options.output is None and options.format == "table" and _wants_colour()
     text = render(
         report, options.format, columns, every_row=options.every_row, width=options.width, colour=colour
     )
+    if picture is not None and options.erf_map is not None:
+        write_bytes_whole(options.erf_map, picture)
     if options.output:
         write_whole(options.output, text)
     else:

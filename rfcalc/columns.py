@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 from typing import TYPE_CHECKING
@@ -96,6 +96,10 @@ def _exact_share(line: Line) -> str:
     return f"{_worst_share(line):.6g}"
 
 
+def _erf(line: Line) -> str:
+    return per_axis(["-" if value is None else f"{value:.2f}" for value in line.sigma]) if line.sigma else ""
+
+
 def _missing(line: Line) -> str:
     field = line.row.field
     return per_axis([size - seen for size, seen in zip(field.size, field.pixels, strict=True)])
@@ -135,6 +139,7 @@ def _table() -> tuple[Column, ...]:
             "middle of what output 0 sees; pixel i has its centre at i",
             lambda line: per_axis([decimal(value) for value in line.row.field.centre]),
         ),
+        Column("erf", "effective receptive field: sigma in input pixels, closed form", _erf, rank=None),
         Column("holes", "pixels in the field that are never seen, of its extent", _holes, _missing, rank=6),
         Column(
             "share", "share of the image that the unit sees which sees least", _share, _exact_share, rank=9
@@ -164,6 +169,7 @@ def _table() -> tuple[Column, ...]:
     )
 
 
+_ERF_RANK = 4
 COLUMNS = {column.name: column for column in _table()}
 
 
@@ -179,6 +185,10 @@ def chosen(names: Sequence[str]) -> list[Column]:
     return [COLUMNS[name] for name in names]
 
 
-def default_columns() -> list[Column]:
-    """The columns that a report has when nobody chooses."""
-    return [column for column in COLUMNS.values() if column.rank is not None]
+def default_columns(erf: bool = False) -> list[Column]:
+    """The columns that a report has when nobody chooses, with or without the effective receptive field."""
+    columns = [
+        replace(column, rank=_ERF_RANK) if column.name == "erf" and erf else column
+        for column in COLUMNS.values()
+    ]
+    return [column for column in columns if column.rank is not None]

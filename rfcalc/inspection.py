@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from rfcalc.analysis import analyze
+from rfcalc.analysis import Analysis, Row, analyze
 from rfcalc.arguments import Options
 from rfcalc.budget import Budget, judge
+from rfcalc.erf import closed_form, measured
+from rfcalc.erf_plot import draw, spread_of
+from rfcalc.errors import UsageError
 from rfcalc.explain import explain
 from rfcalc.lint import lint
 from rfcalc.load import build, parse_arguments
+from rfcalc.oracle import verify
 from rfcalc.report import Report
 from rfcalc.target import Target, importable
 
 
-def inspect(target: Target, options: Options, budget: Budget | None, budget_source: str) -> Report:
+def inspect(
+    target: Target, options: Options, budget: Budget | None, budget_source: str
+) -> tuple[Report, bytes | None]:
     """Run the target and find out what `options` ask for.
+
+    Returns:
+        The report, and the PNG that --erf-map asks for.
 
     Raises:
         RfcalcError: The target does not load, or its forward does not run on this input.
@@ -27,7 +36,9 @@ def inspect(target: Target, options: Options, budget: Budget | None, budget_sour
             if options.explain is not None
             else None
         )
-    return Report(
+        sigmas = closed_form(analysis) if _wants_erf(options) else None
+        influence = measured(analysis, _features(analysis)) if options.erf_map else None
+    report = Report(
         target=target.text,
         model=type(model).__name__,
         train=options.train,
@@ -36,4 +47,21 @@ def inspect(target: Target, options: Options, budget: Budget | None, budget_sour
         budget_source=budget_source if budget else "",
         findings=findings,
         explanation=explanation,
+        sigmas=sigmas,
+        measured=spread_of(influence) if influence is not None else None,
+        verification=verify(model, analysis) if options.verify else None,
     )
+    if influence is None or sigmas is None:
+        return report, None
+    row = _features(analysis)
+    return report, draw(influence, row, report.model, sigmas[row.index])
+
+
+def _wants_erf(options: Options) -> bool:
+    return options.erf or options.erf_map is not None or "erf" in (options.columns or ())
+
+
+def _features(analysis: Analysis) -> Row:
+    if analysis.field_row is None:
+        raise UsageError("--erf-map: the network has no local features whose field could be drawn")
+    return analysis.rows[analysis.field_row]

@@ -38,11 +38,12 @@ def render(
     """
     if form == "json":
         return to_json(report)
-    lines = lines_of(report.analysis, every_row)
+    lines = lines_of(report.analysis, every_row, report.sigmas or ())
+    columns = columns or (None if form == "table" else default_columns(erf=report.sigmas is not None))
     if form == "csv":
-        return _csv(lines, columns or default_columns())
+        return _csv(lines, columns or ())
     if form == "md":
-        return _markdown(report, lines, columns or default_columns())
+        return _markdown(report, lines, columns or ())
     # rich costs a tenth of a second that no other format needs.
     from rfcalc.render_table import to_table
 

@@ -52,7 +52,10 @@ def report_object(report: Report) -> dict[str, Any]:
         "structure": dataclasses.asdict(analysis.structure),
         "verdict": verdict_object(report.verdict, report.budget_source),
         **_answers(report),
-        "rows": [row_object(row) for row in analysis.rows],
+        "rows": [
+            {**row_object(row), **({"erf_sigma": list(report.sigmas[row.index])} if report.sigmas else {})}
+            for row in analysis.rows
+        ],
     }
 
 
@@ -68,6 +71,10 @@ def _answers(report: Report) -> dict[str, Any]:
             "steps": [{"layer": step.row.name, "adds": list(step.adds)} for step in explanation.steps],
             "what_ifs": [dataclasses.asdict(what_if) for what_if in explanation.what_ifs],
         }
+    if report.verification is not None:
+        answers["verify"] = dataclasses.asdict(report.verification)
+    if report.measured is not None:
+        answers["measured_erf_sigma"] = list(report.measured)
     return answers
 
 

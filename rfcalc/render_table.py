@@ -58,22 +58,21 @@ def to_table(
     if columns:
         shown = [(column, _cells(column, lines)) for column in columns]
     else:
-        shown, left_out = fit(lines, width)
+        shown, left_out = fit(lines, default_columns(erf=report.sigmas is not None), width)
     with console.capture() as capture:
         for part in _parts(report, shown, left_out, width):
             console.print(part)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
-def fit(lines: Sequence[Line], width: int) -> tuple[list[Filled], list[str]]:
-    """Choose among the default columns those that fit; where room is short, the lowest ranks come first.
+def fit(lines: Sequence[Line], columns: Sequence[Column], width: int) -> tuple[list[Filled], list[str]]:
+    """Choose those of the columns that fit; where room is short, the lowest ranks come first.
 
     A column without any cell is never shown. The layer's path gives way before a column goes: it is folded.
 
     Returns:
         The columns to show with their cells, in their order, and the names of those that found no room.
     """
-    columns = default_columns()
     room = width + _GAP
     kept: dict[str, Filled] = {}
     left_out: list[str] = []

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rfcalc.analysis import Analysis
 from rfcalc.budget import Limit, Verdict, key_of
 from rfcalc.columns import extent, per_axis
-from rfcalc.explain import Explanation
-from rfcalc.lint import Finding
+
+if TYPE_CHECKING:
+    from rfcalc.analysis import Analysis
+    from rfcalc.erf import Sigma
+    from rfcalc.explain import Explanation
+    from rfcalc.lint import Finding
+    from rfcalc.oracle import Verification
 
 CONVENTION = (
     "Receptive field in input pixels on an unbounded plane. MACs: multiply-accumulates of convolution, "
@@ -30,6 +35,9 @@ class Report:
         budget_source: Where the budget comes from: a file, "command line"; "" for none.
         findings: What --lint found; None: not asked.
         explanation: What --explain found; None: not asked.
+        sigmas: The closed-form effective receptive field of every row; None: not asked.
+        measured: Sigma of the measured one, of the features that the budget judges; None: not asked.
+        verification: What --verify found; None: not asked.
     """
 
     target: str
@@ -40,11 +48,15 @@ class Report:
     budget_source: str = ""
     findings: tuple[Finding, ...] | None = None
     explanation: Explanation | None = None
+    sigmas: tuple[Sigma, ...] | None = None
+    measured: tuple[float, ...] | None = None
+    verification: Verification | None = None
 
     @property
     def ok(self) -> bool:
         """Whether nothing speaks against exit code 0."""
-        return self.verdict is None or self.verdict.ok
+        agrees = self.verification is None or not self.verification.mismatches
+        return agrees and (self.verdict is None or self.verdict.ok)
 
     @property
     def asks(self) -> bool:
@@ -68,6 +80,10 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ("max pooling", _named(structure.max_pools, "max pool")),
         ("stages", _named(structure.stages, "stage")),
     ]
+    if report.sigmas is not None and analysis.field_row is not None:
+        found.insert(1, ("effective field", _effective(report, report.sigmas[analysis.field_row])))
+    if report.verification is not None:
+        found.append(("verified", verified_sentence(report.verification)))
     if len(analysis.outputs) > 1:
         texts = [f"{name} {extent(field)}" for name, field in analysis.outputs.items()]
         found.insert(1, ("outputs", ", ".join(texts)))
@@ -98,6 +114,28 @@ def verdict_sentence(report: Report) -> str:
     if broken:
         return f"Over budget: {broken} of {_plural(judged, 'limit')} broken ({report.budget_source})."
     return f"Within budget: {_plural(judged, 'limit')} held ({report.budget_source})."
+
+
+def verified_sentence(verification: Verification, at_most: int = 5) -> str:
+    """How many units agree with the gradient oracle, and which do not."""
+    units = _plural(verification.checked, "unit")
+    text = f"{verification.agreed:,} of {units} agree with the float64 gradient oracle"
+    for wrong in verification.mismatches[:at_most]:
+        text += f"; {wrong.row} at {wrong.index}: {wrong.missing} pixels missing, {wrong.extra} too many"
+    if len(verification.mismatches) > at_most:
+        text += f"; and {len(verification.mismatches) - at_most} more"
+    if verification.skipped:
+        text += f"; not reached by gradients: {_named([name for name, _ in verification.skipped], 'row')}"
+    return text
+
+
+def _effective(report: Report, closed: Sigma) -> str:
+    text = f"sigma {_sigma(closed)} px in closed form (uniform weights, branches alike)"
+    return text + (f", {_sigma(report.measured)} px measured" if report.measured else "")
+
+
+def _sigma(sigma: Sigma) -> str:
+    return per_axis(["-" if value is None else f"{value:.2f}" for value in sigma])
 
 
 def _field(analysis: Analysis) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rfcalc.columns import extent, per_axis
 from rfcalc.explain import Explanation
 from rfcalc.lint import Finding
-from rfcalc.report import Report
+from rfcalc.report import Report, verified_sentence
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ def sections(report: Report) -> list[Section]:
         found += _explained(report.explanation)
     if report.findings is not None:
         found.append(_linted(report.findings))
+    if report.verification is not None:
+        found.append(Section("Verified", verified_sentence(report.verification) + "."))
     return found
 
 

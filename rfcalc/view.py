@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rfcalc.analysis import Analysis, Row
@@ -12,10 +13,14 @@ _FOLDED = NORMS | ACTIVATIONS | DROPOUT
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the report: a row and the rows folded into it, whose parameters it carries along."""
+    """One line of the report: a row and the rows folded into it, whose parameters it carries along.
+
+    `sigma` is the row's effective receptive field, () where nobody asked for it.
+    """
 
     row: Row
     folded: tuple[Row, ...] = ()
+    sigma: tuple[float | None, ...] = ()
 
     @property
     def params(self) -> int:
@@ -28,7 +33,9 @@ class Line:
         return self.row.macs + sum(row.macs for row in self.folded)
 
 
-def lines_of(analysis: Analysis, every_row: bool = False) -> list[Line]:
+def lines_of(
+    analysis: Analysis, every_row: bool = False, sigmas: Sequence[tuple[float | None, ...]] = ()
+) -> list[Line]:
     """Fold the rows into lines.
 
     A norm, activation or dropout joins the layer whose output it alone reads, if it leaves the receptive
@@ -37,10 +44,12 @@ def lines_of(analysis: Analysis, every_row: bool = False) -> list[Line]:
     Args:
         analysis: The network.
         every_row: Fold nothing.
+        sigmas: The effective receptive field of every row.
     """
     rows = analysis.rows
+    spread = sigmas or ((),) * len(rows)
     if every_row:
-        return [Line(row) for row in rows]
+        return [Line(row, sigma=spread[row.index]) for row in rows]
     readers = [0] * len(rows)
     for row in rows:
         for source in set(row.sources):
@@ -57,4 +66,8 @@ def lines_of(analysis: Analysis, every_row: bool = False) -> list[Line]:
             folded.setdefault(at, []).append(row)
         else:
             head.append(row.index)
-    return [Line(row, tuple(folded.get(row.index, ()))) for row in rows if head[row.index] == row.index]
+    return [
+        Line(row, tuple(folded.get(row.index, ())), spread[row.index])
+        for row in rows
+        if head[row.index] == row.index
+    ]
