@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.arguments import parse
+from training.threads import wait_politely
 
 if TYPE_CHECKING:
     import argparse
@@ -22,6 +23,7 @@ STOPPED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 it could not be done, 130 stopped."""
     options = parse(arguments)
+    wait_politely()  # the workers inherit it
     # Some seconds of imports: only now, when the flags are known to be sound.
     from rich.console import Console
 
@@ -88,7 +90,8 @@ def _announce(plan: "Plan", console: "Console") -> None:
     )
     console.print(
         f"expects   about {expected.seconds / 60:.0f} minutes at {expected.images_per_second:,.0f} images/s "
-        f"and {expected.disk_bytes / 1e6:.0f} MB of disk"
+        f"and {expected.folder_bytes / 1e6:.0f} MB of disk; the decoded images take "
+        f"{expected.cache_bytes / 1e6:.0f} MB in {escape(settings.cache)}"
     )
 
 

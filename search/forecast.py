@@ -23,7 +23,10 @@ class Forecast:
     """What is left to do when a session starts."""
 
     seconds: float
-    disk_bytes: int
+    folder_bytes: int
+    """What the run folder will take."""
+    cache_bytes: int
+    """What the decoded images take in the cache, from the first start on."""
     images_per_second: float
     """Measured now, on the base network, augmentation included."""
 
@@ -46,4 +49,5 @@ def forecast(plan: Plan, trials_left: int) -> Forecast:
         + settings.finalists * settings.final_epochs * final
         + settings.winner_epochs * len(plan.dataset.train)
     )
-    return Forecast(work / speed, RUN_FOLDER_BYTES, speed)
+    cache = plan.dataset.train.images.nbytes + plan.dataset.test.images.nbytes
+    return Forecast(work / speed, RUN_FOLDER_BYTES, cache, speed)
