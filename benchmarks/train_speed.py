@@ -7,6 +7,7 @@ loop is the one of the tutorials: DataLoader over a Dataset that calls albumenta
 contiguous.
 """
 
+# ruff: noqa: E402 (how threads wait is read when torch is imported)
 from __future__ import annotations
 
 import argparse
