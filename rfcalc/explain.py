@@ -16,6 +16,10 @@ from rfcalc.budget import nearest
 from rfcalc.errors import RfcalcError, UsageError
 
 
+MOST_LAYERS = 64
+"""What-ifs are worked out for this many layers, those that add most: each costs an analysis."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One layer of the path: input pixels that it adds to the extent, for each axis."""
@@ -48,7 +52,7 @@ class Explanation:
         row: The explained layer.
         steps: The layers from the input to it along which the extent is largest; what they add sums up to the
             extent less the one pixel that it starts from.
-        what_ifs: Single changes of layers on that path.
+        what_ifs: Single changes of the layers on that path that add most.
         global_by: The first layer on the way that puts the whole image in view; "" for none.
     """
 
@@ -80,7 +84,11 @@ def explain(
     for current in path:
         steps.append(Step(current, tuple(b - a for a, b in zip(before, current.field.size, strict=True))))
         before = current.field.size
-    changes = tuple(_what_ifs(model, analysis, row, path, train)) if what_ifs else ()
+    most = sorted(steps, key=lambda step: math.prod(1 + abs(n) for n in step.adds), reverse=True)[
+        :MOST_LAYERS
+    ]
+    changed_rows = sorted((step.row for step in most), key=lambda row: row.index)
+    changes = tuple(_what_ifs(model, analysis, row, changed_rows, train)) if what_ifs else ()
     return Explanation(row, tuple(steps), changes, _global_by(analysis, row))
 
 

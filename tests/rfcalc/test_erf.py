@@ -9,6 +9,7 @@ from torch import nn
 
 import rfcalc
 from rfcalc.erf import closed_form, measured
+from rfcalc.erf_plot import draw, spread_of
 from rfcalc.errors import UsageError
 
 
@@ -149,3 +150,22 @@ class TestMeasured:
         analysis = rfcalc.analyze(model, input_size=(1, 8, 8))
         with pytest.raises(UsageError, match="the weights are meta tensors"):
             measured(analysis, analysis.rows[-1])
+
+
+class TestPicture:
+    def test_it_is_a_png(self) -> None:
+        pytest.importorskip("matplotlib")
+        analysis = rfcalc.analyze(nn.Conv2d(1, 1, 3), input_size=(1, 9, 9))
+        row = analysis.rows[-1]
+        picture = draw(measured(analysis, row, images=1), row, "Net", (0.8, None))
+        assert picture.startswith(b"\x89PNG\r\n")
+
+    def test_the_spread_of_a_map_is_that_of_its_marginals(self) -> None:
+        influence = torch.zeros(5, 9, dtype=torch.float64)
+        influence[2, [2, 4, 6]] = 1 / 3
+        assert spread_of(influence) == pytest.approx((0.0, (8 / 3) ** 0.5))
+
+    def test_one_axis_is_refused(self) -> None:
+        analysis = rfcalc.analyze(nn.Conv1d(1, 1, 3), input_size=(1, 9))
+        with pytest.raises(UsageError, match="draws networks with two spatial axes; this one has 1"):
+            draw(torch.ones(9) / 9, analysis.rows[-1], "Net", (0.8,))
