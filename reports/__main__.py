@@ -69,6 +69,8 @@ def _parse(given: list[str]) -> tuple[Callable[[argparse.Namespace], None], argp
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="where the page goes (FOLDER/report.html)"
     )
+    figures = "draw a search into this folder, as PNG and SVG"
+    parser.add_argument("--figures", type=Path, metavar="DIR", help=figures)
     return _report, parser.parse_args(given)
 
 
@@ -76,10 +78,18 @@ def _report(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from reports.page import write_report
-    from reports.runs import open_run
+    from reports.runs import SearchRun, open_run
     from reports.summary import show
 
     run = open_run(options.folder)
+    if options.figures is not None:
+        if not isinstance(run, SearchRun):
+            raise ReportError(
+                f"--figures draws searches; train.py left the figures of {options.folder} in it"
+            )
+        from reports.search_figures import save_all
+
+        save_all(run, options.figures)
     path = write_report(run, options.output)
     console = Console(highlight=False)
     show(run, console)

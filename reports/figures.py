@@ -58,11 +58,11 @@ def save_curves(path: Path, epochs: Sequence[EpochRecord]) -> None:
         path: Where to; written whole.
         epochs: In order. Without any, the figure says so; without validation, the curve is left out.
     """
-    with _figure(path, (10.5, 3.4)) as figure:
+    with figure(path, (10.5, 3.4)) as drawn:
         if not epochs:
-            _say(figure.subplots(), "no epoch was finished")
+            say(drawn.subplots(), "no epoch was finished")
             return
-        loss, accuracy, rate = figure.subplots(1, 3)
+        loss, accuracy, rate = drawn.subplots(1, 3)
         steps = [epoch.epoch for epoch in epochs]
         train = [100 * epoch.train_accuracy for epoch in epochs]
         _curve(loss, steps, [epoch.train_loss for epoch in epochs], "train (augmented)", VERMILION, "--")
@@ -103,8 +103,8 @@ def save_confusion(
     totals = counts.sum(axis=1, keepdims=True)
     shares = numpy.divide(counts, totals, out=numpy.zeros(counts.shape), where=totals > 0)
     side = min(3.0 + 0.5 * count, 16.0)
-    with _figure(path, (side + 0.8, side)) as figure:
-        axes = figure.subplots()
+    with figure(path, (side + 0.8, side)) as drawn:
+        axes = drawn.subplots()
         axes.grid(False)
         picture = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
         names = [_short(name) for name in classes]
@@ -120,7 +120,7 @@ def save_confusion(
                 ink = "white" if shares[row, column] > 0.5 else INK
                 number = f"{counts[row, column]:,}"
                 axes.text(column, row, number, ha="center", va="center", color=ink, fontsize=7)
-        bar = figure.colorbar(picture, ax=axes, fraction=0.04, pad=0.02, label="% of the true class")
+        bar = drawn.colorbar(picture, ax=axes, fraction=0.04, pad=0.02, label="% of the true class")
         bar.outline.set_visible(False)
 
 
@@ -147,11 +147,11 @@ def save_mistakes(
     chosen = most_confident_mistakes(true, predicted, sure)
     columns = 8
     rows = max(1, -(-len(chosen) // columns))
-    with _figure(path, (1.25 * columns, 1.62 * rows)) as figure:
+    with figure(path, (1.25 * columns, 1.62 * rows)) as drawn:
         if not len(chosen):
-            _say(figure.subplots(), "no mistakes")
+            say(drawn.subplots(), "no mistakes")
             return
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        grid = drawn.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid:
             axes.set_axis_off()
         for axes, index in zip(grid, chosen, strict=False):
@@ -163,12 +163,17 @@ def save_mistakes(
 
 
 @contextmanager
-def _figure(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
-    """Yield a figure in the house style and write it to `path`, whole, when the block is done."""
+def figure(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
+    """Yield a figure in the house style and write it to `path`, whole, when the block is done.
+
+    Args:
+        path: .png, .svg or .pdf.
+        inches: Width and height.
+    """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=inches, dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
+        drawn = Figure(figsize=inches, dpi=110, layout="constrained")
+        FigureCanvasAgg(drawn)
+        yield drawn
         # No date and no version: the same run gives the same bytes.
         stamp = {".png": "Software", ".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix)
         metadata = {stamp: None} if stamp else None
@@ -176,7 +181,7 @@ def _figure(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
             # A class name in a script that DejaVu lacks is drawn as boxes; the page has it in full.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             write_with(
-                path, lambda temporary: figure.savefig(temporary, metadata=metadata, bbox_inches="tight")
+                path, lambda temporary: drawn.savefig(temporary, metadata=metadata, bbox_inches="tight")
             )
 
 
@@ -189,7 +194,8 @@ def _curve(
         axes.plot(*zip(*known, strict=True), line, color=colour, label=label, marker=marker)
 
 
-def _say(axes: Axes, words: str) -> None:
+def say(axes: Axes, words: str) -> None:
+    """Put words where there is nothing to draw."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, words, ha="center", va="center", color=MUTED, transform=axes.transAxes)
 
