@@ -9,9 +9,9 @@ Its default is to spin nearly for ever, which is right on an idle machine alone:
 program one thread spins while the one it waits for has no processor. Measured for a training step of `tiny`,
 batch 128, bfloat16, 2 threads on 2 cores, medians of 6 steps in milliseconds, lowest and highest of 2 to 5 runs:
 
-    spins                          default    100,000  50,000    20,000  5,000    0 (policy "passive")
-    with priority over all others  61-110     58-71              40-65   62-119   109-149
-    beside 4 to 8 busy programs    505-1994            189-1162          180-374  116-216
+    spins                    default   100,000  50,000    20,000  5,000    0 (policy "passive")
+    with priority            61-110    58-71              40-65   62-119   109-149
+    beside 4 to 8 programs   505-1994           189-1162          180-374  116-216
 """
 
 
