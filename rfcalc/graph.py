@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ class Node:
     module: str
     call: int
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The op without its namespace, overload and in-place underscore: "convolution", "relu"."""
         return str(getattr(self.op, "overloadpacket", self.op).__name__).rstrip("_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -74,6 +75,30 @@ def map_tensors(function: Callable[[torch.Tensor], Any], tree: Any) -> Any:
     return tree
 
 
+def _costly_on_meta(func: Any, args: tuple[Any, ...]) -> bool:
+    """Return whether computing zeros is cheaper: the first Python meta kernel imports torch._dynamo, a second or more."""
+    if "torch._dynamo" in sys.modules or func.namespace != "aten" or _aliasing(func)[0]:
+        return False
+    elements = 0
+
+    def count(tensor: torch.Tensor) -> None:
+        nonlocal elements
+        elements += tensor.numel()
+
+    map_tensors(count, args)
+    return elements <= _SMALL
+
+
+def _to_meta(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.is_meta:
+        return tensor
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _zeros(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else tensor
+
+
 class Recorder(TorchDispatchMode):
     """Records every op of a forward.
 
@@ -98,6 +123,11 @@ class Recorder(TorchDispatchMode):
         self._tracked: dict[int, Tracked] = {}
         self._stand_ins: dict[int, torch.Tensor] = {}
         self.failed_shapes: list[tuple[int, ...]] = []
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch would wrap __torch_dispatch__ in a decorator that imports torch._dynamo, one to two seconds.
+        return False
 
     def add_input(self, tensor: torch.Tensor) -> int:
         """Track the network's input and return its value number."""
@@ -175,14 +205,14 @@ class Recorder(TorchDispatchMode):
         return self._stand_ins.get(id(tensor), tensor)
 
     def _run_on_meta(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        def to_meta(tensor: torch.Tensor) -> torch.Tensor:
-            if tensor.is_meta:
-                return tensor
-            return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-
+        """Run an op for its output shapes alone."""
+        if torch.Tag.dynamic_output_shape in func.tags or torch.Tag.data_dependent_output in func.tags:
+            raise DataDependentError
+        if _costly_on_meta(func, args):
+            return map_tensors(_to_meta, func(*map_tensors(_zeros, args), **map_tensors(_zeros, kwargs)))
         if kwargs.get("device") is not None:
             kwargs = {**kwargs, "device": torch.device("meta")}
-        return func(*map_tensors(to_meta, args), **map_tensors(to_meta, kwargs))
+        return func(*map_tensors(_to_meta, args), **map_tensors(_to_meta, kwargs))
 
     # Recording ----------------------------------------------------------------------------------------------------
 

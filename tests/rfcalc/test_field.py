@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from torch import nn
+
+from rfcalc.analysis import analyze
+from rfcalc.field import FLAGS
+
+
+@pytest.fixture(scope="module")
+def cross():
+    class Cross(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.row = nn.Conv2d(1, 1, (1, 5), padding=(0, 2))
+            self.column = nn.Conv2d(1, 1, (3, 1), padding=(1, 0))
+
+        def forward(self, x):
+            return self.row(x) + self.column(x)
+
+    return analyze(Cross(), (1, 6, 9)).output
+
+
+def test_mask_and_inputs_seen_agree_on_rows_and_columns(cross):
+    mask = cross.mask(2, 4)
+    assert mask.dtype == bool
+    assert mask.shape == (6, 9)
+    rows, columns = cross.inputs_seen(2, 4)
+    assert set(np.flatnonzero(mask.any(1))) == rows == {1, 2, 3}
+    assert set(np.flatnonzero(mask.any(0))) == columns == {2, 3, 4, 5, 6}
+    assert mask.sum() == 7
+
+
+def test_units_at_the_border_see_less(cross):
+    assert cross.inputs_seen(0, 0) == ({0, 1}, {0, 1, 2})
+    assert cross.mask(0, 0).sum() == 4
+
+
+def test_negative_indices_count_from_the_end(cross):
+    assert cross.inputs_seen(-1, -1) == cross.inputs_seen(5, 8)
+
+
+def test_a_wrong_index_is_refused_with_the_grid(cross):
+    with pytest.raises(IndexError, match=r"2 indices \(grid \(6, 9\)\), got \(1,\)"):
+        cross.inputs_seen(1)
+    with pytest.raises(IndexError, match=r"unit \(6, 0\) lies outside of the grid \(6, 9\)"):
+        cross.mask(6, 0)
+
+
+def test_centre_is_the_middle_of_what_output_0_sees():
+    field = analyze(nn.Conv2d(1, 1, (2, 5), stride=(2, 1)), (1, 8, 8)).output
+    assert field.start == (0, 0)
+    assert field.centre == (0.5, 2)
+
+
+def test_fields_of_equal_numbers_are_equal():
+    one, two = (analyze(nn.Conv2d(1, 1, 3), (1, n, n)).output for n in (8, 12))
+    assert one == two
+    assert one.positions != two.positions
+
+
+def test_a_field_only_carries_known_flags():
+    nets = [nn.Conv2d(1, 1, 3, dilation=2), nn.ConvTranspose2d(1, 1, 2, 3), nn.Upsample(size=(5, 5))]
+    for net in nets:
+        flags = analyze(net, (1, 8, 8)).output.flags
+        assert flags
+        assert flags <= set(FLAGS)
+
+
+def test_a_one_dimensional_network_has_fields_of_one_axis():
+    field = analyze(nn.Conv1d(2, 3, 3, padding=4, dilation=4), (2, 20)).output
+    assert field.size == (9,)
+    assert field.pixels == (3,)
+    assert field.inputs_seen(5) == ({1, 5, 9},)
+    assert field.mask(5).sum() == 3
+
+
+def test_a_three_dimensional_network_has_fields_of_three_axes():
+    field = analyze(nn.Conv3d(1, 1, (1, 3, 5), stride=(1, 2, 1)), (1, 4, 8, 9)).output
+    assert field.size == (1, 3, 5)
+    assert field.jump == (1, 2, 1)
+    assert field.mask(0, 1, 2).sum() == 15
