@@ -15,7 +15,6 @@ from rfcalc.analysis import Analysis, Row, analyze
 from rfcalc.budget import nearest
 from rfcalc.errors import RfcalcError, UsageError
 
-
 MOST_LAYERS = 64
 """What-ifs are worked out for this many layers, those that add most: each costs an analysis."""
 

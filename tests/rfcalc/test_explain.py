@@ -41,7 +41,7 @@ class TestPath:
         grown = [(step.row.name, step.adds) for step in steps if any(step.adds)]
         assert grown == [("stem", (2, 2)), ("far.0", (2, 2)), ("far.1", (4, 4)), ("last", (2, 2))]
 
-    @pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v2"])
+    @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "mobilenet_v2"])
     def test_what_the_layers_add_sums_up_to_the_extent(self, name: str) -> None:
         with torch.device("meta"):
             model = getattr(torchvision.models, name)(weights=None)
