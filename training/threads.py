@@ -7,7 +7,7 @@ SPINS = "20000"
 
 Its default is to spin nearly for ever, which is right on an idle machine alone: beside any other busy
 program one thread spins while the one it waits for has no processor. Measured for a training step of `tiny`,
-batch 128, bfloat16, 2 threads on 2 cores, medians of 6 steps in milliseconds, lowest and highest of 2 to 5 runs:
+batch 128, bfloat16, 2 threads on 2 cores: medians of 6 steps in milliseconds, least and most of up to 5 runs:
 
     spins                    default   100,000  50,000    20,000  5,000    0 (policy "passive")
     with priority            61-110    58-71              40-65   62-119   109-149
