@@ -13,6 +13,7 @@ from .costs import (
     layer_elements,
     layer_macs,
     layer_params,
+    layer_weights,
     output_elements,
     output_macs,
     output_params,
@@ -74,11 +75,13 @@ def figures(spec: NetSpec, input_size: Shape | None = None) -> Figures:
                 _positions(shapes[index]),
                 _positions(shapes[index + 1]),
             )
-            params += layer_params(layer, channels)
-            macs += layer_macs(layer, channels, inputs, outputs)
+            weights = layer_weights(layer, channels)
+            params += layer_params(layer, channels, weights)
+            macs += layer_macs(layer, inputs, outputs, weights)
             kept = held[index]
-            outside = sum(shapes[start][0] * _positions(shapes[start]) for start in kept if start != index)
-            alive = outside + layer_elements(layer, channels, inputs, outputs, index in kept)
+            alive = layer_elements(layer, channels, inputs, outputs, index in kept)
+            if len(kept) > 1 or (kept and index not in kept):
+                alive += sum(shapes[start][0] * _positions(shapes[start]) for start in kept if start != index)
             elements = max(elements, alive)
             found, pending = _pairs(layer, channels, pending)
             pairs += found
@@ -108,7 +111,7 @@ def count_params(parts: Iterable[StageSpec], output: OutputSpec, channels: int, 
     params = 0
     for stage in parts:
         for layer in stage.layers:
-            params += layer_params(layer, channels)
+            params += layer_params(layer, channels, layer_weights(layer, channels))
             channels = layer.width
     return params + output_params(output, channels, classes)
 
@@ -126,13 +129,13 @@ def _shapes_at(spec: NetSpec, input_size: Shape) -> list[list[Shape]]:
     return found
 
 
-def _held(stage: StageSpec) -> list[frozenset[int]]:
+def _held(stage: StageSpec) -> list[tuple[int, ...]]:
     """Return for each layer the layers whose inputs must outlive its first step, for shortcuts."""
-    spans = [(end + 1 - layer.residual, end) for end, layer in enumerate(stage.layers) if layer.residual]
-    return [
-        frozenset(start for start, end in spans if start <= index <= end)
-        for index in range(len(stage.layers))
-    ]
+    layers = stage.layers
+    if all(layer.residual <= 1 for layer in layers):
+        return [(index,) if layer.residual else () for index, layer in enumerate(layers)]
+    spans = [(end + 1 - layer.residual, end) for end, layer in enumerate(layers) if layer.residual]
+    return [tuple({start for start, end in spans if start <= index <= end}) for index in range(len(layers))]
 
 
 def _positions(shape: Shape) -> int:

@@ -26,11 +26,25 @@ def squeeze_width(layer: LayerSpec) -> int:
     return max(1, layer.width // layer.squeeze_excite)
 
 
-def layer_params(layer: LayerSpec, channels: int) -> int:
-    """Return the parameters of a layer that reads `channels` channels."""
+def layer_weights(layer: LayerSpec, channels: int) -> tuple[int, int]:
+    """Return the weights of a layer's first convolution, and those of the 1x1 convolutions that follow it."""
+    out, kind = layer.width, layer.kind
+    middle = channels if kind in MIXING else out
+    mixing = middle * out if kind in MIXING else 0
+    pointwise = 2 * middle * out + out * out if layer.gated else mixing
+    if kind == "depthwise_separable":
+        return layer.kernel * layer.kernel * channels, pointwise
+    if kind == "split":
+        shares = zip(divide(channels, len(layer.branches)), layer.branches, strict=True)
+        return sum(n * branch.kernel * branch.kernel for n, branch in shares if branch.kernel > 1), pointwise
+    return layer.kernel * layer.kernel * channels * out // layer.group_count(channels), pointwise
+
+
+def layer_params(layer: LayerSpec, channels: int, weights: tuple[int, int]) -> int:
+    """Return the parameters of a layer that reads `channels` channels and has these `layer_weights`."""
     out, mixes, gated = layer.width, layer.kind in MIXING, layer.gated
     middle = channels if mixes else out  # channels after the first convolution
-    params = first_weights(layer, channels) + pointwise_weights(layer, channels)
+    params = weights[0] + weights[1]
     if layer.norm == "none":  # then every convolution has a bias
         params += middle - passed_channels(layer, channels) + (3 * out if gated else out if mixes else 0)
     elif layer.order == "norm-act-conv":
@@ -43,32 +57,15 @@ def layer_params(layer: LayerSpec, channels: int) -> int:
     return params
 
 
-def layer_macs(layer: LayerSpec, channels: int, inputs: int, outputs: int) -> int:
-    """Return the MACs of a layer that maps `channels` channels at `inputs` positions to `outputs`."""
-    macs = first_weights(layer, channels) * (inputs if layer.kind == "transposed" else outputs)
-    macs += pointwise_weights(layer, channels) * outputs
+def layer_macs(layer: LayerSpec, inputs: int, outputs: int, weights: tuple[int, int]) -> int:
+    """Return the MACs of a layer with these `layer_weights` that maps `inputs` positions to `outputs`."""
+    first, pointwise = weights
+    macs = (first + pointwise) * outputs
+    if layer.kind == "transposed":
+        macs += first * (inputs - outputs)
     if layer.squeeze_excite:
         macs += 2 * layer.width * squeeze_width(layer)
     return macs
-
-
-def first_weights(layer: LayerSpec, channels: int) -> int:
-    """Return the weights of a layer's first convolution."""
-    if layer.kind == "split":
-        shares = zip(divide(channels, len(layer.branches)), layer.branches, strict=True)
-        return sum(share * branch.kernel * branch.kernel for share, branch in shares if branch.kernel > 1)
-    if layer.kind == "depthwise_separable":
-        return layer.kernel * layer.kernel * channels
-    return layer.kernel * layer.kernel * channels * layer.width // layer.group_count(channels)
-
-
-def pointwise_weights(layer: LayerSpec, channels: int) -> int:
-    """Return the weights of the 1x1 convolutions that follow a layer's first convolution, 0 if none does."""
-    out = layer.width
-    middle = channels if layer.kind in MIXING else out
-    if layer.gated:
-        return 2 * middle * out + out * out
-    return middle * out if layer.kind in MIXING else 0
 
 
 def passed_channels(layer: LayerSpec, channels: int) -> int:

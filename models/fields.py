@@ -9,11 +9,12 @@ period of 1; a stride-2 transposed convolution doubles it. The index maps are th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from math import gcd, lcm
 from typing import NamedTuple
 
-from .layers import LayerSpec
+from .layers import LayerSpec, StageSpec
 from .spec import NetSpec
 
 
@@ -41,8 +42,38 @@ PIXELS = Hulls(1, (0,), (0,))
 
 def features_field(spec: NetSpec) -> Hulls:
     """Return what the last features before the output see, squeeze-excite gates left out."""
+    stages = (spec.stem, *spec.stages)
+    if any(layer.kind == "transposed" and layer.stride == 2 for stage in stages for layer in stage.layers):
+        return _any_field(stages)
+    shift, low, high = (
+        1,
+        0,
+        0,
+    )  # the same with a period of 1, in plain integers: a search does this all the time
+    for stage in stages:
+        inputs = []
+        for layer in stage.layers:
+            inputs.append((low, high))
+            if layer.kind == "split":
+                before = behind = max(branch.dilation * (branch.kernel - 1) // 2 for branch in layer.branches)
+            else:
+                reach = layer.dilation * (layer.kernel - 1)
+                before = reach // 2 if layer.padding is None else layer.padding
+                behind = reach - before
+                if layer.kind == "transposed":
+                    before, behind = behind, before
+            low, high = low - before * shift, high + behind * shift
+            shift *= layer.stride
+            if layer.residual:
+                other = inputs[-layer.residual]
+                low, high = min(low, other[0]), max(high, other[1])
+    return Hulls(shift, (low,), (high,))
+
+
+def _any_field(stages: Iterable[StageSpec]) -> Hulls:
+    """Return the field after any stages, up-sampling included."""
     field = PIXELS
-    for _, stage in spec.parts():
+    for stage in stages:
         inputs = []
         for layer in stage.layers:
             inputs.append(field)
