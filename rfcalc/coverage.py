@@ -25,6 +25,8 @@ def seen_counts(field: Field) -> torch.Tensor:
     """
     reach = field.reach
     assert isinstance(reach, Readout)
+    if any(_sees_all(path, reach.input_size) for path in reach.paths):
+        return torch.full(reach.positions, prod(reach.input_size), dtype=torch.int64)
     along = _axes_of(reach)
     if along is None:
         counts = [union_size(reach.products(index)) for index in _indices(reach.positions)]
@@ -86,6 +88,11 @@ def _cells(masks: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
         cells = [*split, (fresh, (i,))] if fresh else split
         covered |= mask
     return cells
+
+
+def _sees_all(path: Path, size: tuple[int, ...]) -> bool:
+    """Whether a path alone brings the whole image to every unit, as a global operation does."""
+    return all(min(part.map.seen) == (1 << length) - 1 for part, length in zip(path.parts, size, strict=True))
 
 
 def _axes_of(reach: Readout) -> tuple[int | None, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, lcm, prod
@@ -198,22 +198,41 @@ def _centres(field: Field, axis: int) -> tuple[list[Fraction], Fraction] | None:
 
 
 def idle(analysis: Analysis) -> Iterator[Finding]:
-    """Layers whose kernel adds no pixel: one tap alone sees all that the output sees."""
+    """Layers whose kernel adds no pixel: one tap alone sees all that the output sees.
+
+    Behind a global operation (a squeeze-and-excite gate) every layer would be one, so those are left out.
+    """
+    size = "x".join(map(str, analysis.input_size[1:]))
+    everywhere = []
     for row, window in _windows(analysis):
         if max(window.kernel) == 1 or window.transposed or len(row.sources) != 1:
             continue
-        share = idle_share(analysis, row, window)
-        if share < IDLE_FROM:
+        if analysis.rows[row.sources[0]].field.is_global:
             continue
-        where = "at every position" if share == 1 else f"at {_percent(share)} of its positions"
-        size = "x".join(map(str, analysis.input_size[1:]))
+        share = idle_share(analysis, row, window)
+        if share == 1:
+            everywhere.append(row)
+        elif share >= IDLE_FROM:
+            yield Finding(
+                "idle",
+                row.name,
+                f"at {size} its kernel adds no pixel at {_percent(share)} of its positions, where one tap alone "
+                f"sees all that the output sees; {_cost([row])}",
+            )
+    if everywhere:
+        names = _joined(row.name for row in everywhere[:6])
+        more = f" and {len(everywhere) - 6} more" if len(everywhere) > 6 else ""
         yield Finding(
             "idle",
-            row.name,
-            f"at {size} its kernel adds no pixel {where}: one tap alone sees all that the output sees; "
-            f"{row.params:,} parameters, {row.macs:,} MACs",
-            "fewer layers here, or a larger input" if share == 1 else "",
+            everywhere[0].name,
+            f"at {size} the kernel adds no pixel at any position, one tap alone sees all that the output sees: "
+            f"{names}{more}; {_cost(everywhere)}",
+            "fewer layers here, or a larger input",
         )
+
+
+def _cost(rows: Sequence[Row]) -> str:
+    return f"{sum(row.params for row in rows):,} parameters, {sum(row.macs for row in rows):,} MACs"
 
 
 def idle_share(analysis: Analysis, row: Row, window: Window) -> Fraction:

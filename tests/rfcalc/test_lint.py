@@ -154,12 +154,28 @@ class TestMisaligned:
 
 
 class TestIdle:
-    def test_a_layer_behind_the_whole_image_adds_nothing(self) -> None:
-        model = nn.Sequential(nn.Conv2d(4, 4, 15, padding=7), conv())
+    def test_layers_that_the_whole_image_reaches_already_add_nothing(self) -> None:
+        model = nn.Sequential(nn.Conv2d(4, 4, 15, padding=7), conv(), conv())
         (found,) = findings(model, "idle", size=8)
         assert found.layer == "1"
-        assert "at every position" in found.message
-        assert "148 parameters" in found.message
+        assert found.message.endswith(f"1, 2; {2 * 148} parameters, {2 * 4 * 4 * 9 * 64:,} MACs")
+
+    def test_a_layer_that_is_idle_at_some_positions_says_at_how_many(self) -> None:
+        model = nn.Sequential(nn.Conv2d(4, 4, 13, padding=6), conv())
+        (found,) = findings(model, "idle", size=8)
+        assert "adds no pixel at 56.2 % of its positions" in found.message
+
+    def test_behind_a_gate_that_sees_the_whole_image_none_is_called_idle(self) -> None:
+        class Gated(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.first, self.last = conv(), conv()
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                x = self.first(x)
+                return self.last(x * x.mean((2, 3), keepdim=True))
+
+        assert findings(Gated(), "idle") == []
 
     def test_a_productive_layer_is_not_reported(self) -> None:
         assert findings(nn.Sequential(conv(), conv(stride=2), conv()), "idle") == []
