@@ -216,8 +216,8 @@ def idle(analysis: Analysis) -> Iterator[Finding]:
             yield Finding(
                 "idle",
                 row.name,
-                f"at {size} its kernel adds no pixel at {_percent(share)} of its positions, where one tap alone "
-                f"sees all that the output sees; {_cost([row])}",
+                f"at {size} its kernel adds no pixel at {_percent(share)} of its positions, where one tap "
+                f"alone sees all that the output sees; {_cost([row])}",
             )
     if everywhere:
         names = _joined(row.name for row in everywhere[:6])
@@ -225,8 +225,8 @@ def idle(analysis: Analysis) -> Iterator[Finding]:
         yield Finding(
             "idle",
             everywhere[0].name,
-            f"at {size} the kernel adds no pixel at any position, one tap alone sees all that the output sees: "
-            f"{names}{more}; {_cost(everywhere)}",
+            f"at {size} the kernel adds no pixel at any position, one tap alone sees all that the output "
+            f"sees: {names}{more}; {_cost(everywhere)}",
             "fewer layers here, or a larger input",
         )
 

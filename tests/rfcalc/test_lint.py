@@ -161,7 +161,7 @@ class TestIdle:
         assert found.message.endswith(f"1, 2; {2 * 148} parameters, {2 * 4 * 4 * 9 * 64:,} MACs")
 
     def test_a_layer_that_is_idle_at_some_positions_says_at_how_many(self) -> None:
-        model = nn.Sequential(nn.Conv2d(4, 4, 13, padding=6), conv())
+        model = nn.Sequential(nn.Conv2d(4, 4, 7, padding=3), conv())
         (found,) = findings(model, "idle", size=8)
         assert "adds no pixel at 56.2 % of its positions" in found.message
 
