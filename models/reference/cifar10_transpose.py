@@ -2,8 +2,8 @@
 
 The published table lists layers, output shapes and parameters. What it leaves open is chosen here: a dilation
 of 8 without padding is the simplest that lets a stride-1 transposed 3x3 lift 32x32 to 48x48, and both
-depthwise layers keep dilation 1. The claimed receptive field of 54 counts something else: before the average
-pooling it is 23 (25 if the second depthwise layer were dilated by 2).
+depthwise layers keep dilation 1. The receptive field before the average pooling is then 23 (25 if the second
+depthwise layer were dilated by 2), not the claimed 54: docs/published-networks.md.
 """
 
 from __future__ import annotations

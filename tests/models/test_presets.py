@@ -20,6 +20,7 @@ from models.reference import (
 )
 from rfcalc.budget import read_budget
 
+ROOT = Path(__file__).resolve().parents[2]
 BUDGET = rfcalc.Budget(
     min_receptive_field=53,
     max_params=99_999,
@@ -59,7 +60,7 @@ def test_presets_hold_the_whole_budget(name):
 
 def test_the_budget_is_that_of_the_project():
     """The numbers above stand here so that a change of pyproject.toml cannot pass unseen."""
-    assert read_budget(Path(__file__).resolve().parents[2] / "pyproject.toml") == BUDGET
+    assert read_budget(ROOT / "pyproject.toml") == BUDGET
 
 
 def test_presets_fit_their_purpose():
@@ -131,3 +132,11 @@ def test_published_networks_break_exactly_these_limits(build_reference, size, fi
     assert analysis.field.size == (field, field)
     assert {name: margin for name, margin in verdict.margins.items() if margin > 0} == broken
     assert not verdict.ok
+    row = f"| {analysis.params:,} | {analysis.macs:,} | {field} | {analysis.field.jump[0]} |"
+    assert row in (ROOT / "docs" / "published-networks.md").read_text(encoding="utf-8")
+
+
+def test_the_documented_figures_of_presets_are_theirs():
+    text = (ROOT / "docs" / "grammar.md").read_text(encoding="utf-8")
+    for name, (params, macs, field, pairs, dilated) in KNOWN.items():
+        assert f"| `{name}` | {params:,} | {macs:,} | {field} | {pairs} | {dilated} |" in text
