@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ class Analysis:
     peak_activation_bytes: int
     uncounted: tuple[str, ...]
     structure: Structure
-    graph: Graph = field(repr=False, compare=False)
+    graph: Graph = dataclasses.field(repr=False, compare=False)
 
     @property
     def output(self) -> Field:
@@ -193,8 +194,8 @@ def _field(state: State, graph: Graph, known: dict[int, Field]) -> Field:
 def _judged(rows: list[Row], ends: list[frozenset[int]]) -> int | None:
     """Return the row of the last features before global pooling or flattening, on the way to the output.
 
-    Walked from the output backwards: the last row in execution order that is a local map, or, where a gate brought the
-    whole image in, a map that still has local paths (its jump tells).
+    Walked from the output backwards: the last row in execution order that is a local map, or, where a gate
+    brought the whole image in, a map that still has local paths (its jump tells).
     """
     reached: set[int] = set()
     queue = sorted({r for end in ends for r in end})

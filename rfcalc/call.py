@@ -86,8 +86,6 @@ class Call:
         """Return the shape of an output."""
         return self.graph.values[self.node.outputs[output]].shape
 
-    # What an op may do -----------------------------------------------------------------------------------------
-
     def pointwise(self) -> State:
         """Each output element reads the same place of every operand, broadcasting included."""
         return broadcast(self.inputs, self.shape())
@@ -106,7 +104,7 @@ class Call:
         transposed: bool = False,
         x: State | None = None,
     ) -> State:
-        """A window slides over the spatial dimensions (all after the second), as in a convolution or pooling."""
+        """A window slides over the spatial dimensions (all after the second), as in a convolution."""
         state = self.x if x is None else x
         shape = self.shape()
         axes = len(shape) - 2 if isinstance(kernel, int) else len(kernel)

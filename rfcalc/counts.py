@@ -1,8 +1,9 @@
 """Parameters, multiply-accumulates and activation memory, read from a Graph.
 
-Conventions (docs/conventions.md): MACs are those of convolutions (by output positions), transposed convolutions (by input
-positions) and linear layers (products with a matrix that does not depend on the input), for one image, biases left out:
-half of what `torch.utils.flop_counter` reports for them. Memory is float32, one image.
+Conventions (docs/conventions.md): MACs are those of convolutions (by output positions), transposed
+convolutions (by input positions) and linear layers (products with a matrix that does not depend on the
+input), for one image, biases left out: half of what `torch.utils.flop_counter` reports for them. Memory is
+float32, one image.
 """
 
 from __future__ import annotations
@@ -20,9 +21,20 @@ __all__ = ["Counts", "count", "macs_of"]
 BYTES = 4
 _PRODUCTS = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1, "mv": 0, "dot": 0, "linear": 0}
 _UNCOUNTED = frozenset(
-    """_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention
-    _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention _scaled_dot_product_attention_math
-    mkldnn_rnn_layer deform_conv2d grid_sampler_2d grid_sampler_3d _fft_c2c _fft_r2c _fft_c2r""".split()
+    [
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_cudnn_attention",
+        "_scaled_dot_product_attention_math",
+        "mkldnn_rnn_layer",
+        "deform_conv2d",
+        "grid_sampler_2d",
+        "grid_sampler_3d",
+        "_fft_c2c",
+        "_fft_r2c",
+        "_fft_c2r",
+    ]
 )
 
 
@@ -107,7 +119,7 @@ def _first_uses(graph: Graph, states: Mapping[int, State], parameters: frozenset
 
 
 def _peak_bytes(graph: Graph, states: Mapping[int, State]) -> int:
-    """Return the largest sum of memory alive: made by an op, and still to be read; views share their tensor's."""
+    """Return the largest sum of memory alive: made, and still to be read; views share their tensor's."""
     sizes: dict[int, int] = {}
     last: dict[int, int] = {}
     active: set[int] = set()

@@ -47,8 +47,8 @@ class Reach(Protocol):
 class Field:
     """The receptive field of one tensor, in input pixels, one entry for each spatial axis.
 
-    Two views side by side: `size` to `pixels` describe an unbounded plane (no borders), while `inputs_seen` and
-    `mask` are clipped layer by layer at the analysed input size. Pixel i has its centre at i.
+    Two views side by side: `size` to `pixels` describe an unbounded plane (no borders), while `inputs_seen`
+    and `mask` are clipped layer by layer at the analysed input size. Pixel i has its centre at i.
 
     Attributes:
         size: Extent in input pixels, the largest over phases; 0 when no output depends on the input. Where

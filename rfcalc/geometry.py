@@ -1,6 +1,7 @@
 """Reads of every op that works along one axis: convolution, pooling, resampling, padding, slicing.
 
-Pure integers and Fractions; formulas as in the PyTorch documentation of each op. Memoised: a network asks for few.
+Pure integers and Fractions; formulas as in the PyTorch documentation of each op. Memoised: a network asks for
+few.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def window(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilati
 
 @lru_cache(maxsize=1024)
 def transposed(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilation: int) -> Reads:
-    """Return reads of a transposed convolution: i = (o + padding - dilation * t) / stride where that divides."""
+    """Return reads of a transposed convolution: i = (o + padding - dilation * t) / stride if that divides."""
 
     def taps(o: int) -> tuple[int, ...]:
         places = (o + padding - dilation * t for t in range(kernel))
@@ -163,7 +164,7 @@ def antialiased(n_in: int, n_out: int, scale: float | None, support: int) -> Rea
 
 @lru_cache(maxsize=1024)
 def pad(n_in: int, before: int, after: int, mode: str) -> Reads:
-    """Return reads of padding: mode "constant", "reflect", "replicate" or "circular"; negative amounts crop."""
+    """Return reads of padding, mode constant, reflect, replicate or circular; negative amounts crop."""
     places = range(-before, n_in + after)
     if mode == "reflect" and n_in > 1:
         period = 2 * (n_in - 1)

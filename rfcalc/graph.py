@@ -1,4 +1,4 @@
-"""Graph: one forward pass as data, op calls with their module paths. The trace makes it, the rules read it."""
+"""Graph: one forward pass as data, op calls with their module paths; traces make it, rules read it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["Graph", "Node", "Ref", "Value", "write_view"]
 def write_view() -> None:
     """Mark a node that puts a changed view back into the tensor that it is a view of.
 
-    Its arguments: the tensor, the changed view, the view's op and that op's other arguments. Tracing adds it, so that the
-    graph has no side effects.
+    Its arguments: the tensor, the changed view, the view's op and that op's other arguments. Tracing adds it,
+    so that the graph has no side effects.
     """
 
 

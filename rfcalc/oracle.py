@@ -1,9 +1,9 @@
-"""The gradient oracle: what a unit really depends on, by float64 autograd, op by op, independent of every rule.
+"""The gradient oracle: what a unit really depends on, by float64 autograd, op by op, free of any rule.
 
-A unit's gradient is pulled back through the recorded ops in reverse. After each op's vector-Jacobian product it is
-binarised: what is not zero becomes a fresh random positive number, so that nothing underflows, overflows or cancels.
-Weights are random and positive, biases have no part, activations pass the gradient on, max pooling is a sum over its
-window. An exact zero then means that there is no path.
+A unit's gradient is pulled back through the recorded ops in reverse. After each op's vector-Jacobian product
+it is binarised: what is not zero becomes a fresh random positive number, so that nothing underflows,
+overflows or cancels. Weights are random and positive, biases have no part, activations pass the gradient on,
+max pooling is a sum over its window. An exact zero then means that there is no path.
 """
 
 from __future__ import annotations
@@ -28,11 +28,40 @@ BOUNDED = frozenset({"upper bound", "bounding box", "data-dependent", "probed", 
 """Flags of fields that promise to cover what is seen, not to equal it."""
 
 _PASS = frozenset(
-    "_to_copy clone alias detach contiguous native_dropout dropout hardtanh hardswish hardsigmoid relu _prelu_kernel".split()
+    [
+        "_to_copy",
+        "clone",
+        "alias",
+        "detach",
+        "contiguous",
+        "native_dropout",
+        "dropout",
+        "hardtanh",
+        "hardswish",
+        "hardsigmoid",
+        "relu",
+        "_prelu_kernel",
+    ]
 )
 _NOTHING = frozenset(
-    """new_zeros new_ones new_full new_empty new_empty_strided zeros_like ones_like full_like empty_like rand_like
-    randn_like zero fill bernoulli uniform normal""".split()
+    [
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "new_empty",
+        "new_empty_strided",
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "empty_like",
+        "rand_like",
+        "randn_like",
+        "zero",
+        "fill",
+        "bernoulli",
+        "uniform",
+        "normal",
+    ]
 )
 _EXTREMA = {"amax", "amin", "max", "min", "median", "aminmax"}
 
@@ -165,7 +194,7 @@ class Oracle:
                 retain_graph=True,
                 allow_unused=True,
             )
-            return {v: g for v, g in zip(leaves, gradients, strict=True) if g is not None}
+            return {v: g for v, g in zip(leaves, _optional(gradients), strict=True) if g is not None}
 
         return pull
 
@@ -214,6 +243,11 @@ class Oracle:
         return self._constants[value]
 
 
+def _optional(gradients: Sequence[torch.Tensor]) -> Sequence[torch.Tensor | None]:
+    # allow_unused=True leaves None, which the annotation of torch.autograd.grad does not say.
+    return gradients
+
+
 def _live_values(graph: Graph) -> frozenset[int]:
     """Return the float values that the input may have a part in."""
     live = {graph.input}
@@ -260,7 +294,9 @@ def _window_sum(args: tuple[Any, ...], shape: tuple[int, ...], name: str) -> tor
     convolution: Any = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
     ones = torch.ones(x.shape[1], 1, *kernel, dtype=x.dtype)
     summed: torch.Tensor = convolution(x, ones, stride=stride, dilation=dilation, groups=x.shape[1])
-    return summed[(..., *(slice(0, n) for n in shape[-axes:]))]
+    for d in range(axes):
+        summed = summed.narrow(d - axes, 0, shape[d - axes])
+    return summed
 
 
 def unit(readout: Readout, shape: tuple[int, ...], index: tuple[int, ...]) -> torch.Tensor:

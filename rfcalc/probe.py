@@ -21,9 +21,9 @@ MAX_WORK = 1 << 25
 def probed(call: Call) -> State | list[State]:
     """Return the states of an op's outputs, flagged "probed"; flagged "unknown" where it could not be run.
 
-    Every slice of every dimension of each operand is changed to other random numbers, and the slices of the output that
-    change are noted. The product over dimensions covers whatever the op does, and is exact when the op treats its
-    dimensions independently. An op that cannot be run this way may read everything.
+    Every slice of every dimension of each operand is changed to other random numbers, and the slices of the
+    output that change are noted. The product over dimensions covers whatever the op does, and is exact when
+    the op treats its dimensions independently. An op that cannot be run this way may read everything.
     """
     try:
         return [_probed(call, i) for i in range(len(call.node.outputs))]
@@ -66,7 +66,7 @@ def _through(call: Call, value: int, state: State, output: int) -> State:
         if not set(state.dims[d]) & state.position_atoms:
             continue
         changed = _dependence(call, value, d, n, output)
-        # The output dimension that this one maps to: the one along which the dependence is not the same everywhere.
+        # The output dimension that this one maps to: along it the dependence is not the same everywhere.
         target = [e for e, table in enumerate(changed) if not bool((table == table[:1]).all())]
         if (
             len(target) != 1
@@ -92,7 +92,7 @@ def _through(call: Call, value: int, state: State, output: int) -> State:
 
 
 def _dependence(call: Call, value: int, d: int, n: int, output: int) -> list[torch.Tensor]:
-    """Return, for each output dimension, a (length, n) table: which output slice changes with which input slice."""
+    """Return a (length, n) table for each output dimension: which slice changes with which input slice."""
     tables = [torch.zeros(length, n, dtype=torch.bool) for length in call.shape(output)]
     generator = torch.Generator().manual_seed(0)
     for scale in (1.0, 100.0):
@@ -141,7 +141,7 @@ def _run(call: Call, operands: dict[int, torch.Tensor], output: int) -> torch.Te
 
 
 def _periodic(n: int, sources: tuple[tuple[int, ...], ...]) -> Reads:
-    """Return measured reads; shifted copies of one window away from the borders give the form on the plane."""
+    """Return measured reads; shifted copies of one window give the form on the plane."""
     middle = len(sources) // 2
     if len(sources) > 2 and sources[middle] and sources[middle - 1]:
         step = sources[middle][0] - sources[middle - 1][0]

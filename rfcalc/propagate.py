@@ -50,9 +50,14 @@ def _states(graph: Graph, node: Node, states: dict[int, State]) -> list[State]:
     if len(out) != len(node.outputs):
         raise RuleError(f"the rule of {node.op} returned {len(out)} states for {len(node.outputs)} outputs")
     for i, state in enumerate(out):
-        if not isinstance(state, State) or state.shape != call.shape(i):
-            got = state.shape if isinstance(state, State) else type(state).__name__
+        got = _shape_of(state)
+        if got != call.shape(i):
             raise RuleError(
                 f"the rule of {node.op} at '{node.path}' returned {got}, the output is {call.shape(i)}"
             )
     return out
+
+
+def _shape_of(state: object) -> object:
+    """Return a state's shape; the type's name for what a user's rule returned instead."""
+    return state.shape if isinstance(state, State) else type(state).__name__

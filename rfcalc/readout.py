@@ -9,7 +9,8 @@ from math import prod
 
 from rfcalc.field import Field
 from rfcalc.indexmap import Extent, Plane, union_of_planes
-from rfcalc.state import Atom, Part, Path, State, reduce_paths, union_paths
+from rfcalc.paths import reduce_paths, union_paths
+from rfcalc.state import Atom, Part, Path, State
 
 __all__ = ["Readout", "field_of"]
 
@@ -18,8 +19,8 @@ __all__ = ["Readout", "field_of"]
 class Readout:
     """The clipped sets of one tensor's units; implements `rfcalc.field.Reach`.
 
-    Units are positions: channels are unioned. Position dimensions are those that some input axis depends on and that
-    carry no channels.
+    Units are positions: channels are unioned. Position dimensions are those that some input axis depends on
+    and that carry no channels.
     """
 
     state: State

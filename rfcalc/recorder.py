@@ -76,7 +76,7 @@ def map_tensors(function: Callable[[torch.Tensor], Any], tree: Any) -> Any:
 
 
 def _costly_on_meta(func: Any, args: tuple[Any, ...]) -> bool:
-    """Return whether computing zeros is cheaper: the first Python meta kernel imports torch._dynamo, a second or more."""
+    """Return whether computing zeros is cheaper: the first Python meta kernel imports torch._dynamo."""
     if "torch._dynamo" in sys.modules or func.namespace != "aten" or _aliasing(func)[0]:
         return False
     elements = 0
@@ -99,7 +99,7 @@ def _zeros(tensor: torch.Tensor) -> torch.Tensor:
     return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else tensor
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every op of a forward.
 
     Args:
@@ -114,7 +114,7 @@ class Recorder(TorchDispatchMode):
         location: Callable[[], tuple[str, str, int]],
         abstract: bool,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.nodes: list[Node] = []
         self.values: list[Value] = []
         self._model_tensors = model_tensors
@@ -141,7 +141,7 @@ class Recorder(TorchDispatchMode):
         """Return what was recorded."""
         return Graph(tuple(self.nodes), tuple(self.values), inputs, outputs, batch, input_size)
 
-    def __torch_dispatch__(  # type: ignore[override]
+    def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
@@ -167,8 +167,6 @@ class Recorder(TorchDispatchMode):
         self._record(func, node_args, node_kwargs, reads, numbers, result, tainted, is_view, written)
         return result
 
-    # Running ------------------------------------------------------------------------------------------------------
-
     def _run(
         self,
         func: Any,
@@ -191,15 +189,19 @@ class Recorder(TorchDispatchMode):
         else:
             if self._abstract and not reads:
                 kwargs = _on_cpu(func, args, kwargs)
-            if self._stand_ins or any(self._find(t).root.is_model for t in written):  # type: ignore[union-attr]
-                # The model's own tensors are never written to: a copy takes their place for the rest of the run.
+            if self._stand_ins or any(self._is_models(t) for t in written):
+                # The model's own tensors are never written to: copies take their place from then on.
                 for tensor in written:
-                    if self._find(tensor).root.is_model:  # type: ignore[union-attr]
+                    if self._is_models(tensor):
                         self._stand_ins.setdefault(id(tensor), tensor.detach().clone())
                 args, kwargs = map_tensors(self._stand_in, args), map_tensors(self._stand_in, kwargs)
             result = func(*args, **kwargs)
         # An in-place op hands back what it was given, whatever it ran on.
         return written[0] if len(written) == 1 and isinstance(result, torch.Tensor) else result
+
+    def _is_models(self, tensor: torch.Tensor) -> bool:
+        root = self._find(tensor).root
+        return root is not None and root.is_model
 
     def _stand_in(self, tensor: torch.Tensor) -> torch.Tensor:
         return self._stand_ins.get(id(tensor), tensor)
@@ -213,8 +215,6 @@ class Recorder(TorchDispatchMode):
         if kwargs.get("device") is not None:
             kwargs = {**kwargs, "device": torch.device("meta")}
         return func(*map_tensors(_to_meta, args), **map_tensors(_to_meta, kwargs))
-
-    # Recording ----------------------------------------------------------------------------------------------------
 
     def _record(
         self,
@@ -301,8 +301,6 @@ class Recorder(TorchDispatchMode):
             tracked = self._track(tensor, None, tainted=False)
             tracked.is_model = True
         return tracked
-
-    # Views and in-place ops ---------------------------------------------------------------------------------------
 
     def _current(self, tracked: Tracked) -> Tracked:
         """Bring a view up to date after its base, or another view of it, was changed in place."""

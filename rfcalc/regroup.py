@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
-from rfcalc.state import Atom, Dim, State, constant, join, size_of
+from rfcalc.paths import Dim, size_of
+from rfcalc.state import Atom, State, constant, join
 
 __all__ = ["broadcast", "expanded", "reshaped"]
 
@@ -20,7 +21,7 @@ def reshaped(state: State, shape: Sequence[int]) -> State:
         return state
     if not state.paths:
         return replace(constant(shape), flags=state.flags)
-    # Dimensions that both shapes begin or end with are left alone: lengths of 1 in between stay where they belong.
+    # Dimensions that both shapes begin or end with are left alone: lengths of 1 stay where they belong.
     head = 0
     while head < min(len(old), len(shape)) and old[head] == shape[head]:
         head += 1
@@ -56,7 +57,7 @@ def _groups(atoms: list[Atom], sizes: list[int]) -> list[tuple[list[Atom], list[
 
 
 def _regrouped(state: State, group: list[Atom], sizes: list[int]) -> tuple[State, list[Dim]]:
-    """Return the dimensions of given lengths that a run of atoms makes up, atoms split where the lengths ask for it."""
+    """Return dimensions of given lengths made up of a run of atoms, split where the lengths ask for it."""
     dims: list[Dim] = []
     atoms = list(group)
     split = state
@@ -140,7 +141,7 @@ def unified(one: State, two: State) -> tuple[State, State]:
 
 
 def _refined(one: State, two: State, d: int) -> tuple[State, State]:
-    """Return both states with dimension d cut at the borders of either, as one atom where those do not nest."""
+    """Return both states with dimension d cut at the borders of either, or as one atom."""
     cuts = sorted(
         {prod(a.size for a in s.dims[d][i:]) for s in (one, two) for i in range(len(s.dims[d]) + 1)}
     )

@@ -13,8 +13,33 @@ __all__ = ["is_row", "names_of", "op_name"]
 
 # Bookkeeping: the same elements under another shape or name.
 _SILENT = frozenset(
-    """view _unsafe_view reshape _reshape_alias unflatten flatten expand permute transpose t unsqueeze squeeze alias
-    detach clone contiguous lift_fresh lift _to_copy copy split split_with_sizes unsafe_split unbind chunk""".split()
+    [
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "_reshape_alias",
+        "unflatten",
+        "flatten",
+        "expand",
+        "permute",
+        "transpose",
+        "t",
+        "unsqueeze",
+        "squeeze",
+        "alias",
+        "detach",
+        "clone",
+        "contiguous",
+        "lift_fresh",
+        "lift",
+        "_to_copy",
+        "copy",
+        "split",
+        "split_with_sizes",
+        "unsafe_split",
+        "unbind",
+        "chunk",
+    ]
 )
 
 _NAMES = {
@@ -78,7 +103,8 @@ def op_name(graph: Graph, node: Node) -> str:
 def names_of(graph: Graph, nodes: Sequence[Node]) -> dict[int, str]:
     """Return the unique name of each row's node.
 
-    A module that ran one op in a call gives its path; otherwise the op's name is added. What repeats is numbered.
+    A module that ran one op in a call gives its path; otherwise the op's name is added. What repeats is
+    numbered.
     """
     ops_in_call = Counter((n.path, n.call) for n in nodes)
     parents = {n.path.rpartition(".")[0] for n in graph.nodes if n.path} | {""}

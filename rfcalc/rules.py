@@ -10,6 +10,8 @@ import torch
 
 from rfcalc import rules_mixing as mixing
 from rfcalc import rules_movement as movement
+from rfcalc import rules_positions as positions
+from rfcalc import rules_views as views
 from rfcalc import rules_window as window
 from rfcalc.call import Call as Call
 from rfcalc.call import Rule as Rule
@@ -31,8 +33,8 @@ def rule(op: Any) -> Callable[[F], F]:
         op: The op: a packet (`torch.ops.mylib.blur`), an overload, or its name ("mylib::blur").
 
     Returns:
-        A decorator for a function of one `Call` that returns the `State` of the output (a list for several outputs),
-        nearly always by one of Call's helpers: pointwise(), window(...), mixing(...), whole().
+        A decorator for a function of one `Call` that returns the `State` of the output (a list for several
+        outputs), nearly always by one of Call's helpers: pointwise(), window(...), mixing(...), whole().
 
     Raises:
         RuleError: `op` is no op.
@@ -59,7 +61,7 @@ def _qualified(op: Any) -> str:
 def rule_for(op: Any) -> Rule | None:
     """Return the rule of an op: its own, or the one of pointwise ops where PyTorch tags it as such."""
     if op is write_view:
-        return movement.put_view
+        return positions.put_view
     name = op._schema.name
     if name in RULES:
         return RULES[name]
@@ -89,7 +91,8 @@ def _add(function: Rule, names: str) -> None:
 _add(window.convolution, "convolution")
 _add(
     window.max_pool,
-    "max_pool2d_with_indices max_pool3d_with_indices max_pool1d_with_indices max_pool1d max_pool2d max_pool3d",
+    "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices max_pool1d max_pool2d"
+    " max_pool3d",
 )
 _add(window.average_pool, "avg_pool1d avg_pool2d avg_pool3d")
 _add(
@@ -99,8 +102,9 @@ _add(
 )
 _add(
     window.resample,
-    "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d"
-    " _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d"
+    "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d"
+    " _upsample_nearest_exact2d _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d"
+    " upsample_trilinear3d upsample_bicubic2d"
     " _upsample_bilinear2d_aa _upsample_bicubic2d_aa",
 )
 _add(
@@ -131,8 +135,8 @@ _add(
 )
 _add(
     mixing.reduction,
-    "mean sum amax amin max min argmax argmin norm linalg_vector_norm var std var_mean std_mean logsumexp prod all any"
-    " median nanmean nansum aminmax count_nonzero",
+    "mean sum amax amin max min argmax argmin norm linalg_vector_norm var std var_mean std_mean logsumexp prod"
+    " all any median nanmean nansum aminmax count_nonzero",
 )
 _add(mixing.scan, "cumsum cumprod cummax cummin logcumsumexp _cummax_helper _cummin_helper")
 _add(mixing.recurrent, "mkldnn_rnn_layer")
@@ -143,21 +147,22 @@ _add(mixing.deformable, "torchvision::deform_conv2d")
 
 # Data movement
 _add(
-    movement.same,
+    views.same,
     "alias detach clone contiguous lift_fresh lift _to_copy view_as_real view_as_complex resolve_conj"
     " resolve_neg _conj positive",
 )
-_add(movement.reshape, "view _unsafe_view reshape _reshape_alias unflatten flatten")
-_add(movement.expand, "expand broadcast_to")
-_add(movement.permute, "permute")
-_add(movement.transpose, "transpose t swapaxes")
-_add(movement.unsqueeze, "unsqueeze")
-_add(movement.squeeze, "squeeze")
+_add(views.reshape, "view _unsafe_view reshape _reshape_alias unflatten flatten")
+_add(views.expand, "expand broadcast_to")
+_add(views.permute, "permute")
+_add(views.transpose, "transpose t swapaxes")
+_add(views.unsqueeze, "unsqueeze")
+_add(views.squeeze, "squeeze")
 _add(movement.slice_, "slice")
 _add(movement.select, "select")
 _add(
     movement.pieces,
-    "split split_with_sizes unsafe_split unsafe_split_with_sizes unbind chunk split_copy split_with_sizes_copy unbind_copy",
+    "split split_with_sizes unsafe_split unsafe_split_with_sizes unbind chunk split_copy"
+    " split_with_sizes_copy unbind_copy",
 )
 _add(movement.flip, "flip")
 _add(movement.roll, "roll")
@@ -165,13 +170,13 @@ _add(movement.index_select, "index_select")
 _add(movement.index, "index _unsafe_index")
 _add(movement.cat, "cat concat")
 _add(movement.stack, "stack")
-_add(movement.pixel_shuffle, "pixel_shuffle")
-_add(movement.pixel_unshuffle, "pixel_unshuffle")
-_add(movement.unfold, "unfold")
-_add(movement.im2col, "im2col")
-_add(movement.copy, "copy")
+_add(views.pixel_shuffle, "pixel_shuffle")
+_add(views.pixel_unshuffle, "pixel_unshuffle")
+_add(views.unfold, "unfold")
+_add(views.im2col, "im2col")
+_add(positions.copy, "copy")
 _add(
-    movement.on_positions,
+    positions.on_positions,
     "as_strided as_strided_ repeat tile diagonal take channel_shuffle native_channel_shuffle rot90 tril triu",
 )
 _add(movement.glu, "glu")
@@ -184,14 +189,16 @@ _add(
 # Elementwise ops that PyTorch does not tag as such
 _add(
     Call.pointwise,
-    "native_dropout hardswish log_sigmoid_forward rrelu_with_noise _prelu_kernel floor_divide polar complex real imag",
+    "native_dropout hardswish log_sigmoid_forward rrelu_with_noise _prelu_kernel floor_divide polar complex"
+    " real imag",
 )
 
 # Content that the input has no part in
 _add(
     Call.nothing,
-    "zeros ones full empty arange linspace eye rand randn randint randperm scalar_tensor tril_indices triu_indices"
-    " zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones new_full"
-    " new_empty new_empty_strided empty_strided zero zero_ fill fill_ bernoulli bernoulli_ uniform_ normal_ random_"
-    " exponential_ _efficientzerotensor",
+    "zeros ones full empty arange linspace eye rand randn randint randperm scalar_tensor tril_indices"
+    " triu_indices zeros_like ones_like full_like empty_like rand_like randn_like randint_like"
+    " new_zeros new_ones new_full"
+    " new_empty new_empty_strided empty_strided zero zero_ fill fill_ bernoulli bernoulli_ uniform_ normal_"
+    " random_ exponential_ _efficientzerotensor",
 )

@@ -1,4 +1,4 @@
-"""Rules of ops that mix whole dimensions: linear layers, products, norms, softmax, reductions, scans, sampling."""
+"""Rules of ops that mix whole dimensions: linear layers, norms, softmax, reductions, scans, sampling."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def scan(call: Call) -> State | list[State]:
 
 
 def recurrent(call: Call) -> list[State]:
-    """One direction of a recurrent layer over (time, batch, features): step o reads 0..o, or o.. in reverse."""
+    """One direction of a recurrent layer, (time, batch, features): step o reads 0..o, or o.. in reverse."""
     steps = call.x.shape[0]
     reads = geometry.suffix(steps) if call.arguments["reverse"] else geometry.prefix(steps)
     x = call.x.reduced([2])

@@ -58,7 +58,7 @@ def window_of(graph: Graph, node: Node) -> Window | None:
 
 def contract_channels(state: State, channels: int, groups: int = 1) -> State:
     """Return the state after every output channel has read all input channels (of its group)."""
-    uneven = bool({a for a in state.dims[1]} & state.position_atoms)
+    uneven = bool(set(state.dims[1]) & state.position_atoms)
     mixed = groups > 1 and (state.mixed or uneven)
     return replace(state.reduced([1]).resized(1, channels, channel=True), mixed=mixed)
 

@@ -1,8 +1,8 @@
 """Output shapes of the commonest ops, so that tracing neither computes nor loads anything.
 
-A meta tensor's own kernel would do, but many of those are Python and import torch._dynamo or sympy on first use, more
-than a second. An op that is not here runs on its meta kernel. A function refuses (`UnsupportedError`) whatever is not plainly
-right: the real op then decides, and words the error.
+A meta tensor's own kernel would do, but many of those are Python and import torch._dynamo or sympy on first
+use, more than a second. An op that is not here runs on its meta kernel. A function refuses
+(`UnsupportedError`) whatever is not plainly right: the real op then decides, and words the error.
 """
 
 from __future__ import annotations
@@ -218,8 +218,41 @@ def _clone(x: torch.Tensor, **kwargs: Any) -> torch.Tensor:
     return _same(x)
 
 
-_SAME = """relu hardtanh hardswish hardsigmoid silu gelu sigmoid tanh leaky_relu elu mish softplus exp log abs neg sqrt
-rsqrt reciprocal sin cos erf softsign logit celu floor ceil round clamp clamp_min clamp_max square log_sigmoid""".split()
+_SAME = [
+    "relu",
+    "hardtanh",
+    "hardswish",
+    "hardsigmoid",
+    "silu",
+    "gelu",
+    "sigmoid",
+    "tanh",
+    "leaky_relu",
+    "elu",
+    "mish",
+    "softplus",
+    "exp",
+    "log",
+    "abs",
+    "neg",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "sin",
+    "cos",
+    "erf",
+    "softsign",
+    "logit",
+    "celu",
+    "floor",
+    "ceil",
+    "round",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "square",
+    "log_sigmoid",
+]
 
 SHAPES: dict[Any, Callable[..., Any]] = {
     aten.convolution.default: _convolution,

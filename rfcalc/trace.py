@@ -24,8 +24,9 @@ __all__ = ["Graph", "Node", "Ref", "Value", "trace"]
 def trace(model: nn.Module, input_size: tuple[int, ...], *, train: bool = False) -> Graph:
     """Run the model once on one image and return the run as data.
 
-    Shapes alone are followed first (the input is a meta tensor; weights stay where they are and are not read), which
-    costs next to nothing. Where forward() asks for the content of a tensor, it runs for real on the model's device.
+    Shapes alone are followed first (the input is a meta tensor; weights stay where they are and are not
+    read), which costs next to nothing. Where forward() asks for the content of a tensor, it runs for real on
+    the model's device.
 
     Args:
         model: Any module whose forward takes one tensor (N, C, *spatial).
@@ -37,7 +38,7 @@ def trace(model: nn.Module, input_size: tuple[int, ...], *, train: bool = False)
         ForwardError: forward() raised; the message names the layer and the shapes.
     """
     size = tuple(input_size)
-    if not 2 <= len(size) <= 4 or any(not isinstance(n, int) or n < 1 for n in size):
+    if not 2 <= len(size) <= 4 or not all(_is_length(n) for n in size):
         raise InputError(
             f"an input is (C, length), (C, H, W) or (C, D, H, W), all positive; got {input_size}"
         )
@@ -55,8 +56,12 @@ def trace(model: nn.Module, input_size: tuple[int, ...], *, train: bool = False)
         reason = " ".join(str(cause).split()) or type(cause).__name__
         raise ForwardError(
             f"forward() of {type(model).__name__} failed{where} with shapes {shapes}: {reason}; "
-            f"the input was {'x'.join(map(str, size))}, another can be chosen with --input CxHxW"
+            f"the input was {'x'.join(map(str, size))}, another can be chosen with --input"
         ) from cause
+
+
+def _is_length(n: object) -> bool:
+    return isinstance(n, int) and n > 0
 
 
 class _FailedError(Exception):
@@ -67,7 +72,7 @@ class _FailedError(Exception):
 
 
 class _Location:
-    """Which module is running, followed with hooks on all modules of the process, so that none is put on the model."""
+    """Which module is running, followed with hooks on every module of the process: none is on the model."""
 
     def __init__(self, model: nn.Module) -> None:
         self._names = {id(m): name for name, m in model.named_modules()}
@@ -102,7 +107,7 @@ class _Location:
 
 
 class _CircularPadding(TorchFunctionMode):
-    """Makes F.pad(mode="circular") one indexing op for each dimension; PyTorch's own writes slice by slice."""
+    """Makes F.pad(mode="circular") one indexing op for each dimension; PyTorch writes slice by slice."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -186,7 +191,7 @@ def _run(model: nn.Module, size: tuple[int, ...], train: bool, abstract: bool) -
 
 
 def _named_outputs(result: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield (name, tensor) of nested outputs: "" for a lone tensor, "0", "out", "out.aux" inside containers."""
+    """Yield (name, tensor) of nested outputs: "" for a lone tensor, "0", "out", "out.aux" in containers."""
     if isinstance(result, torch.Tensor):
         yield name, result
         return

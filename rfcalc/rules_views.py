@@ -1,0 +1,110 @@
+"""Rules of views: the same elements under other dimensions, space to channels and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rfcalc import geometry
+from rfcalc.call import Call
+from rfcalc.indexmap import Reads
+from rfcalc.regroup import expanded, reshaped
+from rfcalc.state import State
+
+__all__: list[str] = []
+
+
+def same(call: Call) -> State:
+    """Copies and aliases: nothing moves."""
+    return call.x
+
+
+def reshape(call: Call) -> State:
+    """The same elements in row-major order under another shape."""
+    return reshaped(call.x, call.shape())
+
+
+def expand(call: Call) -> State:
+    """Dimensions of length 1 repeat."""
+    return expanded(call.x, call.shape())
+
+
+def permute(call: Call) -> State:
+    """Dimensions in another order."""
+    return call.x.permuted([d % len(call.x.dims) for d in call.arguments["dims"]])
+
+
+def transpose(call: Call) -> State:
+    """Two dimensions change places; `t` has no arguments."""
+    rank = len(call.x.dims)
+    if rank < 2:
+        return call.x
+    order = list(range(rank))
+    a, b = call.arguments.get("dim0", 0) % rank, call.arguments.get("dim1", 1) % rank
+    order[a], order[b] = order[b], order[a]
+    return call.x.permuted(order)
+
+
+def unsqueeze(call: Call) -> State:
+    """A new dimension of length 1."""
+    dim = call.arguments["dim"] % len(call.shape())
+    dims = call.x.dims
+    return replace(call.x, dims=(*dims[:dim], (), *dims[dim:]))
+
+
+def squeeze(call: Call) -> State:
+    """Dimensions of length 1 vanish; what they carried moves to a neighbour."""
+    return reshaped(call.x, call.shape())
+
+
+def pixel_shuffle(call: Call) -> State:
+    """(C r r, H, W) -> (C, H r, W r): blocks of channels become places."""
+    *batch, _, height, width = call.x.shape
+    channels, factor = call.shape()[-3], call.arguments["upscale_factor"]
+    state = call.x.flagged("upper bound") if call.x.mixed else call.x
+    state = reshaped(state, (*batch, channels, factor, factor, height, width))
+    b = len(batch)
+    state = state.permuted([*range(b), b, b + 3, b + 1, b + 4, b + 2])
+    return reshaped(state, call.shape())
+
+
+def pixel_unshuffle(call: Call) -> State:
+    """(C, H r, W r) -> (C r r, H, W): places of a block become channels."""
+    *batch, channels, _, _ = call.x.shape
+    height, width = call.shape()[-2:]
+    factor = call.arguments["downscale_factor"]
+    state = reshaped(call.x, (*batch, channels, height, factor, width, factor))
+    b = len(batch)
+    state = state.permuted([*range(b), b, b + 2, b + 4, b + 1, b + 3])
+    dims = (*state.dims[:b], sum(state.dims[b : b + 3], ()), *state.dims[b + 3 :])
+    return replace(state, dims=dims)
+
+
+def unfold(call: Call) -> State:
+    """tensor.unfold: windows of one dimension, their places in a new last dimension."""
+    a = call.arguments
+    dim = a["dimension"] % len(call.x.dims)
+    size, step = a["size"], a["step"]
+    n_out = call.shape()[dim]
+    n = call.x.shape[dim]
+    state = call.x.along(dim, Reads.gather(n, [o * step + t for o in range(n_out) for t in range(size)]))
+    if state is call.x or not state.dims[dim]:
+        state = call.x.reduced([dim]).resized(dim, n_out * size) if not call.x.dims[dim] else state
+    split = reshaped(state, (*state.shape[:dim], n_out, size, *state.shape[dim + 1 :]))
+    order = [d for d in range(len(split.dims)) if d != dim + 1] + [dim + 1]
+    return split.permuted(order)
+
+
+def im2col(call: Call) -> State:
+    """F.unfold: windows as columns; positions are the windows' row-major index."""
+    a = call.arguments
+    state = call.x
+    grid = []
+    for axis in range(2):
+        k, d, p, s = (a[key][axis] for key in ("kernel_size", "dilation", "padding", "stride"))
+        n = state.shape[2 + axis]
+        n_out = (n + 2 * p - d * (k - 1) - 1) // s + 1
+        grid.append(n_out)
+        state = state.along(2 + axis, geometry.window(n, n_out, k, s, p, d))
+    state = state.reduced([1]).resized(1, call.shape()[1], channel=True)
+    uneven = replace(state, mixed=True)
+    return replace(uneven, dims=(*state.dims[:2], state.dims[2] + state.dims[3]))
