@@ -114,7 +114,7 @@ def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
     )
     console.print(
         f"test accuracy {percent(winner.test_accuracy)} on {winner.dataset.test_images:,} images of "
-        f"{winner.dataset.title}, after {len(winner.epochs)} epochs; one run",
+        f"{winner.dataset.title}, after {len(winner.epochs)} epochs of training; one run",
         style="bold",
         markup=False,
     )

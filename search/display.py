@@ -9,6 +9,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -38,7 +39,7 @@ class Display:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task("", visible=False, note="")
+        self._task: TaskID | None = None
         self._stage, self._total = "", 1
         self._done = 0.0
 
@@ -54,7 +55,6 @@ class Display:
     def stage(self, name: str, total: int, done: int = 0) -> None:
         """Begin a stage of `total` steps, of which `done` were made before a break."""
         self._stage, self._total, self._done = name, total, done
-        self._progress.remove_task(self._task)
         self._task = self._progress.add_task(name, total=total, completed=done, note="")
         if not self.console.is_terminal:
             self.console.print(
@@ -63,12 +63,14 @@ class Display:
 
     def note(self, text: str) -> None:
         """Show `text` beside the bar."""
-        self._progress.update(self._task, note=text)
+        if self._task is not None:
+            self._progress.update(self._task, note=text)
 
     def advance(self, note: str) -> None:
         """Count one step of the stage."""
         self._done += 1
-        self._progress.update(self._task, advance=1, note=note)
+        if self._task is not None:
+            self._progress.update(self._task, advance=1, note=note)
         if not self.console.is_terminal and self._is_milestone():
             self.console.print(f"  {self._stage} {self._done:.0f}/{self._total}: {note}", highlight=False)
 

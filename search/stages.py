@@ -151,6 +151,7 @@ class Driver:
         accuracy = event.epoch.val_accuracy
         assert accuracy is not None  # every job has validation images
         candidate.trial.report(accuracy, event.epoch.epoch)
+        self._note_epoch(event)
         last = event.epoch.epoch >= self.settings.epochs
         self.executor.answer(event.job, go_on=last or not candidate.trial.should_prune())
 
@@ -169,11 +170,14 @@ class Driver:
                 if isinstance(event, JobDone):
                     yield running.pop(event.job.number), event.outcome
                 else:
-                    self.display.note(
-                        f"trial {event.job.number} epoch {event.epoch.epoch}/{recipe.epochs}: "
-                        f"{percent(event.epoch.val_accuracy)}"
-                    )
+                    self._note_epoch(event)
                     self.executor.answer(event.job, go_on=True)
+
+    def _note_epoch(self, event: EpochDone) -> None:
+        epoch, epochs = event.epoch, event.job.recipe["epochs"]
+        self.display.note(
+            f"trial {event.job.number} epoch {epoch.epoch}/{epochs}: {percent(epoch.val_accuracy)}"
+        )
 
     def _job(self, number: int, spec: dict[str, object], recipe: Recipe, images: int | None) -> Job:
         settings = self.settings
