@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import shutil
 import signal
@@ -83,9 +82,10 @@ class Plan:
 def _run(options: argparse.Namespace, words: list[str], console: Console) -> int:
     from records.run import RunRecord
     from training import checkpoint
-    from training.runfolder import CHECKPOINT, RUN
+    from training.display import conclude, say_stopped
+    from training.runfolder import CHECKPOINT, RUN, locate, make
 
-    folder = _locate(options, console)
+    folder = locate(options.out, options.name, options.resume, console)
     before = RunRecord.read(folder / RUN) if (folder / RUN).is_file() else None
     if before is not None and before.finished:
         console.print(f"{folder}: this run is finished, nothing is left to resume", markup=False)
@@ -103,35 +103,18 @@ def _run(options: argparse.Namespace, words: list[str], console: Console) -> int
         ),
     )
     _announce(plan, folder, console)
-    _make(folder)
+    created = make(folder)
     try:
         with _sigterm_stops():
             record = _train(plan, options, folder, console)
     except BaseException as error:
-        if not checkpoint.exists(folder / CHECKPOINT):  # nothing to go on from: leave nothing behind
-            shutil.rmtree(folder, ignore_errors=True)
+        if created and not checkpoint.exists(folder / CHECKPOINT):
+            shutil.rmtree(folder, ignore_errors=True)  # nothing to go on from: leave nothing behind
         if isinstance(error, KeyboardInterrupt):
-            _say_stopped(folder, console)
+            say_stopped(folder, console)
         raise
-    _conclude(record, folder, console)
+    conclude(record, folder, console)
     return 0
-
-
-def _locate(options: argparse.Namespace, console: Console) -> Path:
-    """Return the folder of the run: a new one, or one to resume."""
-    from training.errors import TrainingError
-
-    out: Path = options.out
-    fresh = out / (options.name or time.strftime("%Y%m%d-%H%M%S"))
-    if not options.resume:
-        if fresh.exists():
-            raise TrainingError(f"{fresh} exists; continue it with --resume, or choose another --name")
-        return fresh
-    found = sorted((path.stat().st_mtime, path.parent) for path in out.glob("*/run.json"))
-    folder = found[-1][1] if found and options.name is None else fresh
-    if not (folder / "run.json").is_file():
-        console.print(f"nothing to resume in {folder}; starting afresh", style="yellow", markup=False)
-    return folder
 
 
 def _as_started(options: argparse.Namespace, before: RunRecord) -> tuple[argparse.Namespace, list[str]]:
@@ -352,51 +335,6 @@ def _announce(plan: Plan, folder: Path, console: Console) -> None:
         lines.insert(2, f"budget    BROKEN: {broken}; {plan.budget}")
     for line in lines:
         console.print(line, markup=False)
-
-
-def _conclude(record: RunRecord, folder: Path, console: Console) -> None:
-    data = record.dataset
-    if record.test_accuracy is not None:
-        text = f"test accuracy {record.test_accuracy:.2%} on {data.test_images:,} images of {data.title}"
-        if record.test_accuracy_flip is not None:
-            text += f" (with flip test-time augmentation {record.test_accuracy_flip:.2%})"
-    else:
-        accuracy = record.val_accuracy or 0.0
-        text = f"validation accuracy {accuracy:.2%} on {data.validation_images:,} images of {data.title}"
-    console.print(f"{text}, seed {record.seed}, {record.seconds:.0f} s", style="bold", markup=False)
-    if record.per_class and len(record.per_class) > 2:
-        hardest = sorted(record.per_class.items(), key=lambda item: item[1])[:3]
-        console.print("hardest: " + ", ".join(f"{name} {share:.1%}" for name, share in hardest), markup=False)
-    if data.notice:
-        console.print(data.notice, style="bold yellow", markup=False)
-    console.print(
-        f"wrote {folder}: run.json, best.safetensors, predictions.npz, three pictures",
-        markup=False,
-    )
-
-
-def _say_stopped(folder: Path, console: Console) -> None:
-    if not folder.is_dir():
-        console.print("stopped before the first epoch was finished; nothing was kept")
-        return
-    words = ["python", "train.py", "--resume", "--name", folder.name]
-    if folder.parent != Path("runs/train"):
-        words += ["--out", str(folder.parent)]
-    console.print(f"stopped; the finished epochs are kept. Continue with: {shlex.join(words)}", markup=False)
-
-
-def _make(folder: Path) -> None:
-    """Create the folder, and find out now rather than after an epoch that it cannot be written."""
-    from training.errors import TrainingError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise TrainingError(f"--out {folder.parent}: cannot be written ({reason}); choose another") from error
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -134,14 +135,15 @@ def test_full_trains_on_everything_and_meets_the_test_images(command, data):
     assert record.test_accuracy == right / 30
 
 
-def test_a_stopped_run_goes_on_and_ends_as_the_unbroken_one(command, monkeypatch, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_stopped_run_goes_on_and_ends_as_the_unbroken_one(command, monkeypatch, capsys, number):
     assert command("--name", "whole", "--epochs", "3", "--deterministic") == 0
     show = Display.epoch
 
     def stop(self: Display, record) -> None:
         show(self, record)
         if record.epoch == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
 
     monkeypatch.setattr(Display, "epoch", stop)
     assert command("--name", "broken", "--epochs", "3", "--deterministic") == 130
@@ -182,6 +184,14 @@ def test_a_name_that_exists_offers_resume_and_is_left_alone(command, capsys):
         "runs/train/a exists; continue it with --resume, or choose another --name" in capsys.readouterr().err
     )
     assert not list(Path("runs/train/a").iterdir())
+
+
+def test_what_lay_in_the_folder_before_survives_a_failure(command, capsys):
+    Path("runs/train/mine").mkdir(parents=True)
+    Path("runs/train/mine/notes.txt").write_text("keep me")
+    assert command("--name", "mine", "--resume", "--subset", "6") == 2
+    assert "fewer than one batch" in capsys.readouterr().err
+    assert Path("runs/train/mine/notes.txt").read_text() == "keep me"
 
 
 def test_any_network_from_a_file_is_trained(command):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -9,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from records.run import EpochRecord
+from records.run import EpochRecord, RunRecord
 from training.loop import Progress
 
 _HEADER = f"{'epoch':>9}  {'loss':>7}  {'train':>7}  {'val loss':>8}  {'val':>7}  {'rate':>8}  {'seconds':>7}"
@@ -73,3 +75,36 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
         f"{record.epoch:>4}/{epochs:<4}  {record.train_loss:>7.4f}  {record.train_accuracy:>7.2%}  "
         f"{loss:>8}  {accuracy:>7}  {record.learning_rate:>8.2g}  {record.seconds:>7.1f}"
     )
+
+
+def conclude(record: RunRecord, folder: Path, console: Console) -> None:
+    """Say what came of a run."""
+    data = record.dataset
+    if record.test_accuracy is not None:
+        text = f"test accuracy {record.test_accuracy:.2%} on {data.test_images:,} images of {data.title}"
+        if record.test_accuracy_flip is not None:
+            text += f" (with flip test-time augmentation {record.test_accuracy_flip:.2%})"
+    else:
+        accuracy = record.val_accuracy or 0.0
+        text = f"validation accuracy {accuracy:.2%} on {data.validation_images:,} images of {data.title}"
+    console.print(f"{text}, seed {record.seed}, {record.seconds:.0f} s", style="bold", markup=False)
+    if record.per_class and len(record.per_class) > 2:
+        hardest = sorted(record.per_class.items(), key=lambda item: item[1])[:3]
+        console.print("hardest: " + ", ".join(f"{name} {share:.1%}" for name, share in hardest), markup=False)
+    if data.notice:
+        console.print(data.notice, style="bold yellow", markup=False)
+    console.print(
+        f"wrote {folder}: run.json, best.safetensors, predictions.npz, three pictures",
+        markup=False,
+    )
+
+
+def say_stopped(folder: Path, console: Console) -> None:
+    """Say what is kept of a run that was stopped, and how to continue it."""
+    if not folder.is_dir():
+        console.print("stopped before the first epoch was finished; nothing was kept")
+        return
+    words = ["python", "train.py", "--resume", "--name", folder.name]
+    if folder.parent != Path("runs/train"):
+        words += ["--out", str(folder.parent)]
+    console.print(f"stopped; the finished epochs are kept. Continue with: {shlex.join(words)}", markup=False)

@@ -11,7 +11,6 @@ import dataclasses
 import math
 import os
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,10 +24,10 @@ from torch.nn import functional as F
 
 from records.run import EpochRecord
 from training import checkpoint as files
-from training.checkpoint import CheckpointError
 from training.device import Normalise, autocast, memory_format, resolve, settle
 from training.errors import TrainingError
 from training.evaluate import evaluate, logits_of
+from training.identity import identity_of, same_run
 from training.loader import Batch, Loader
 from training.optim import Ema, build_optimizer, learning_rate
 from training.recipe import Recipe
@@ -157,11 +156,11 @@ class _Run:
         self.notice: str | None = None
         self._model, self._train, self._seed, self._device = model.to(device), train, seed, device
         self._steps = len(train) // recipe.batch_size
-        self._identity = _identity(model, train, seed)
+        self._identity = identity_of(model, train, seed)
         saved = None
         if resumed is not None and files.exists(resumed):
             saved, self.notice = files.load(resumed)
-            recipe = _same_run(saved, self._identity, recipe, resumed)
+            recipe = same_run(saved, self._identity, recipe, resumed)
         self.recipe = settle(recipe, model, train.image_size, device, deterministic=deterministic)
         self._format = memory_format(self.recipe.layout)
         model.to(memory_format=self._format)
@@ -299,41 +298,6 @@ def _default_workers(device: torch.device) -> int:
 def _draw(*key: int) -> int:
     """Return 64 bits that are a function of `key` alone."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
-
-
-def _identity(model: nn.Module, train: Samples, seed: int) -> dict[str, Any]:
-    """Return what must be equal for a checkpoint to be of the same run."""
-    images = zlib.crc32(np.ascontiguousarray(train.images).data)
-    return {
-        "network": {name: list(value.shape) for name, value in model.state_dict().items()},
-        "training images": [len(train), images, zlib.crc32(np.ascontiguousarray(train.labels).data)],
-        "classes": list(train.classes),
-        "seed": seed,
-    }
-
-
-def _same_run(saved: dict[str, Any], identity: dict[str, Any], recipe: Recipe, path: Path) -> Recipe:
-    """Return the checkpoint's recipe, in which "auto" is settled.
-
-    Raises:
-        CheckpointError: The checkpoint is of another network, data set, seed or recipe.
-    """
-    advice = "resume with what it began with, or start anew under another name"
-    try:
-        found = Recipe.from_json(saved["recipe"])
-        for what, value in identity.items():
-            if saved["identity"][what] != value:
-                shown = f" ({saved['identity'][what]}, not {value})" if what == "seed" else ""
-                raise CheckpointError(f"{path} was written by a run with another {what}{shown}; {advice}")
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} lacks {error}: it is not a checkpoint of a training run") from error
-    for field in dataclasses.fields(Recipe):
-        asked, kept = getattr(recipe, field.name), getattr(found, field.name)
-        if asked != kept and not (asked == "auto" and field.name in ("precision", "layout")):
-            raise CheckpointError(
-                f"{path} was written with {field.name}={kept!r} and not {asked!r}; {advice}"
-            )
-    return found
 
 
 @contextmanager

@@ -1,0 +1,50 @@
+"""Whether a checkpoint is of the run that wants to go on from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from training.checkpoint import CheckpointError
+from training.recipe import Recipe
+from training.samples import Samples
+
+
+def identity_of(model: nn.Module, train: Samples, seed: int) -> dict[str, Any]:
+    """Return what must be equal for a checkpoint to be of the same run."""
+    images = zlib.crc32(np.ascontiguousarray(train.images).data)
+    return {
+        "network": {name: list(value.shape) for name, value in model.state_dict().items()},
+        "training images": [len(train), images, zlib.crc32(np.ascontiguousarray(train.labels).data)],
+        "classes": list(train.classes),
+        "seed": seed,
+    }
+
+
+def same_run(saved: dict[str, Any], identity: dict[str, Any], recipe: Recipe, path: Path) -> Recipe:
+    """Return the checkpoint's recipe, in which "auto" is settled.
+
+    Raises:
+        CheckpointError: The checkpoint is of another network, data set, seed or recipe.
+    """
+    advice = "resume with what it began with, or start anew under another name"
+    try:
+        found = Recipe.from_json(saved["recipe"])
+        for what, value in identity.items():
+            if saved["identity"][what] != value:
+                shown = f" ({saved['identity'][what]}, not {value})" if what == "seed" else ""
+                raise CheckpointError(f"{path} was written by a run with another {what}{shown}; {advice}")
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} lacks {error}: it is not a checkpoint of a training run") from error
+    for field in dataclasses.fields(Recipe):
+        asked, kept = getattr(recipe, field.name), getattr(found, field.name)
+        if asked != kept and not (asked == "auto" and field.name in ("precision", "layout")):
+            raise CheckpointError(
+                f"{path} was written with {field.name}={kept!r} and not {asked!r}; {advice}"
+            )
+    return found
