@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from rfcalc._version import __version__
 from rfcalc.budget import Budget, key_of
+from rfcalc.columns import COLUMNS
 from rfcalc.errors import InputError, UsageError
 
 FORMATS = ("table", "json", "csv", "md")
@@ -152,9 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--output", type=Path, metavar="FILE", help="write there instead of to stdout, whole or not at all"
     )
-    report.add_argument(
-        "--columns", metavar="A,B,...", help="columns to show, in this order; help lists them"
-    )
+    report.add_argument("--columns", metavar="A,B,...", help=f"columns to show, of {', '.join(COLUMNS)}")
     report.add_argument(
         "--all", dest="every_row", action="store_true", help="a row for every op, activations too"
     )

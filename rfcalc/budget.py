@@ -147,7 +147,7 @@ def _judge_one(analysis: Analysis, name: str, bound: int | bool) -> Limit:
 def _receptive_field(analysis: Analysis) -> tuple[int | None, str]:
     field = analysis.field
     if analysis.field_row is None:
-        return None, "the network has no local features: its first op has the whole image in view"
+        return None, "no local features"
     at = f"at {analysis.rows[analysis.field_row].name}"
     if "unknown" in field.flags:
         return None, f"{at}: an op without a rule, so the size is not known"

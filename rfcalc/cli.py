@@ -33,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return _fail("interrupted", None, options)
+    except SystemExit as error:
+        # parse() is behind us, so that only the model's own code can have asked for this.
+        return _fail(
+            f"the code of {options.target} exits while it runs: sys.exit({error.code!r})", error, options
+        )
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         return _fail(f"this is a bug of rfcalc {__version__}: {said} (--debug shows where)", error, options)

@@ -55,7 +55,7 @@ def draw(influence: torch.Tensor, row: Row, model: str, closed: Sigma) -> bytes:
     # The square root lets the eye see the faint rim that a linear scale swallows.
     shown = axes.imshow((influence / influence.max()).sqrt().numpy(), cmap="Greys", vmin=0, vmax=1)
     figure.colorbar(shown, ax=axes, label="square root of the influence, largest = 1")
-    seen = row.field.mask(*(n // 2 for n in row.field.positions)).nonzero()
+    seen = row.field.mask(*(n // 2 for n in row.field.positions)).nonzero(as_tuple=True)
     top, left = (int(places.min()) for places in seen)
     height, width = (int(places.max() - places.min()) + 1 for places in seen)
     box = Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor=_BOX, linewidth=1.5)

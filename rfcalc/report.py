@@ -141,7 +141,7 @@ def _sigma(sigma: Sigma) -> str:
 def _field(analysis: Analysis) -> str:
     field = analysis.field
     if analysis.field_row is None:
-        return "no local features: the first op has the whole image in view"
+        return "no local features" + (": all ops have the whole image in view" if analysis.rows else "")
     where = analysis.rows[analysis.field_row].name
     height = " x ".join(map(str, field.size)) if len(set(field.size)) > 1 else f"{field.size[0]}"
     reach = f"{height} px at {where}, jump {per_axis(field.jump)}, start {per_axis(field.start)}"

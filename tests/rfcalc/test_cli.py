@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from rfcalc.cli import main
+from rfcalc.oracle import Mismatch, Verification
 
 ROOT = Path(__file__).resolve().parents[2]
 NET = """
@@ -79,8 +80,15 @@ class TestExitCodes:
             ("from torch import nn\nclass Net(nn.Module):\n    def __init__(self, n): pass\n", "--arg n=..."),
             ("import sys; sys.exit(0)\n", "exits while it loads (sys.exit(0) at"),
             ("raise RuntimeError('broken')\n", "raises while it loads at"),
+            (
+                NET.replace("return self.c1(x)", "raise KeyError('nope')"),
+                "forward() of Net failed with shapes",
+            ),
+            (NET.replace("return self.c1(x)", "raise SystemExit(4)"), "exits while it runs: sys.exit(4)"),
+            (NET.replace("return self.c1(x)", "return 3"), "forward() of Net returned no tensor but int"),
+            (NET.replace("(self, x)", "(self, x, y)"), "missing 1 required positional argument: 'y'"),
         ],
-        ids=["syntax", "none", "several", "arguments", "exit", "raises"],
+        ids=["syntax", "none", "several", "arguments", "exit", "raises", "key", "exits", "number", "second"],
     )
     def test_a_file_that_is_no_model_is_one_line_and_the_code_two(
         self, text: str, message: str, write: Write, capsys: pytest.CaptureFixture[str]
@@ -254,6 +262,61 @@ class TestOutput:
         main([write(), "--no-budget", "--output", str(tmp_path / "rf.txt")])
         (tmp_path / "plain").touch()
         assert (tmp_path / "rf.txt").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+class TestQuestions:
+    def test_explain_and_lint_answer_instead_of_the_table(self, capsys: pytest.CaptureFixture[str]) -> None:
+        example = str(ROOT / "examples" / "decoder.py")
+        assert main([example, "--no-budget", "--explain", "head", "--lint", "--width", "100"]) == 0
+        out = capsys.readouterr().out
+        for part in ("Why head sees what it sees", "What would change head", "checkerboard  up2"):
+            assert part in out
+        assert "peak activations" not in out
+
+    def test_their_answers_are_in_json_and_markdown_too(self, capsys: pytest.CaptureFixture[str]) -> None:
+        example = str(ROOT / "examples" / "decoder.py")
+        questions = ["--no-budget", "--explain", "head", "--lint", "--verify", "--erf"]
+        assert main([example, *questions, "--format", "json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["explain"]["layer"] == "head"
+        assert "checkerboard" in {finding["check"] for finding in found["lint"]}
+        assert found["verify"]["agreed"] == found["verify"]["checked"] > 0
+        assert len(found["rows"][0]["erf_sigma"]) == 2
+        assert main([example, *questions, "--format", "md"]) == 0
+        assert "## Lint" in capsys.readouterr().out
+
+    def test_verify_says_how_many_agree(self, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main([write(), "--no-budget", "--verify"]) == 0
+        assert "3 of 3 units agree with the float64 gradient oracle" in capsys.readouterr().out
+
+    def test_a_disagreement_gives_the_code_one_and_names_the_unit(
+        self, write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wrong = Verification(3, 2, (Mismatch("c1", (0, 1), 4, 5),), ())
+        monkeypatch.setattr("rfcalc.inspection.verify", lambda model, analysis: wrong)
+        assert main([write(), "--no-budget", "--verify", "--width", "200"]) == 1
+        assert "2 of 3 units agree" in (out := capsys.readouterr().out)
+        assert "c1 at (0, 1): 4 pixels missing, 5 too many" in out
+
+    def test_erf_adds_a_column_and_the_sigma_of_the_features(
+        self, write: Write, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([write(), "--no-budget", "--erf"]) == 0
+        out = capsys.readouterr().out
+        assert " erf " in out
+        assert "sigma 0.82 px in closed form" in out
+
+    def test_the_map_is_a_picture(
+        self, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        pytest.importorskip("matplotlib")
+        assert main([write(), "--no-budget", "--erf-map", str(tmp_path / "erf.png")]) == 0
+        assert (tmp_path / "erf.png").read_bytes().startswith(b"\x89PNG")
+        assert "px measured" in capsys.readouterr().out.replace("\n", " ").replace("  ", "")
+
+    def test_an_unknown_layer_is_one_line(self, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main([write(), "--no-budget", "--explain", "c2"]) == 2
+        assert "--explain c2: no such layer; did you mean 'c1'?" in capsys.readouterr().err
 
 
 class TestTargets:
