@@ -141,12 +141,11 @@ def drawing(found: Sequence[Stage], image_size: tuple[int, int]) -> Markup:
     items = [_card(stage, image_size, widest) for stage in found]
     key = element(
         "p",
-        element("i", class_="k-map"),
-        "output map (height and width to scale, depth grows with the channels)",
-        element("i", class_="k-image"),
-        f"the image, {image_size[0]} x {image_size[1]} pixels",
-        element("i", class_="k-field"),
-        "receptive field of one unit, to the image's scale",
+        element("span", element("i", class_="k-map"), "output map; its depth grows with the channels"),
+        element(
+            "span", element("i", class_="k-image"), f"the image, {image_size[0]} x {image_size[1]} pixels"
+        ),
+        element("span", element("i", class_="k-field"), "receptive field of one unit"),
         class_="key",
     )
     return element("div", element("ol", items, class_="stages"), key)

@@ -76,7 +76,7 @@ def classes(run: RunRecord, name: str) -> Markup | None:
         matrix = table(tables.confusion(run), f"{name}-confusion-table")
         parts.append(element("h3", "Confusion matrix"))
         drawn = _matrix(run.confusion, run.dataset.classes)
-        parts.append(element("div", drawn, class_="scroll", tabindex=0, role="region", aria_label="Matrix"))
+        parts.append(element("div", drawn, class_="wide", tabindex=0, role="region", aria_label="Matrix"))
         parts.append(element("details", element("summary", "The matrix as a table"), matrix))
     why = f"Measured on the {seen} images, one run. A row of the matrix is a true class, a column an answer."
     return section(f"{name}-by-class", "Class by class", why, parts)
@@ -98,17 +98,19 @@ def mistakes(run: TrainRun) -> Markup | None:
     return section("mistakes", "Most confident mistakes", words, shown, listed)
 
 
+def images(dataset: DatasetFacts) -> str:
+    """How many images a run saw, and of what size."""
+    height, width = dataset.image_size
+    seen = f"{dataset.train_images:,} train, {dataset.validation_images:,} validation"
+    return f"{seen}, {dataset.test_images:,} test; {height} x {width} pixels"
+
+
 def environment_table(dataset: DatasetFacts, environment: Environment, seed: int, started: str) -> Table:
     """Where and on what a run took place."""
-    height, width = dataset.image_size
     commit = environment.git_commit or "unknown (not a git checkout)"
     rows = [
         ("data set", dataset.title),
-        (
-            "images",
-            f"{dataset.train_images:,} train, {dataset.validation_images:,} validation,"
-            f" {dataset.test_images:,} test; {height} x {width} pixels",
-        ),
+        ("images", images(dataset)),
         ("content key of the data", dataset.fingerprint),
         ("seed", str(seed)),
         ("started", started),

@@ -20,10 +20,11 @@ def save_all(run: SearchRun, folder: Path) -> list[Path]:
     Raises:
         ReportError: The folder cannot be written.
     """
+    data = run.record.dataset.title
     writers: dict[str, Callable[[Path], None]] = {
-        "accuracy-params": lambda path: save_accuracy(path, run.scored, "params", run.record.winner),
-        "accuracy-macs": lambda path: save_accuracy(path, run.scored, "macs", run.record.winner),
-        "learning-curves": lambda path: save_learning_curves(path, run.scored, run.record.winner),
+        "accuracy-params": lambda path: save_accuracy(path, run.scored, "params", run.record.winner, data),
+        "accuracy-macs": lambda path: save_accuracy(path, run.scored, "macs", run.record.winner, data),
+        "learning-curves": lambda path: save_learning_curves(path, run.scored, run.record.winner, data),
         "importances": lambda path: save_importances(path, run.record.importances),
     }
     if run.best is not None:
@@ -45,7 +46,9 @@ def save_all(run: SearchRun, folder: Path) -> list[Path]:
     return written
 
 
-def save_accuracy(path: Path, trials: Sequence[TrialRecord], cost: str, winner: int | None) -> None:
+def save_accuracy(
+    path: Path, trials: Sequence[TrialRecord], cost: str, winner: int | None, data: str = ""
+) -> None:
     """Draw validation accuracy against a cost, with the Pareto front.
 
     Args:
@@ -53,6 +56,7 @@ def save_accuracy(path: Path, trials: Sequence[TrialRecord], cost: str, winner: 
         trials: Those without a score are left out.
         cost: "params" or "macs".
         winner: Number of the trial that won, if one did.
+        data: Name of the data set, for the title.
     """
     title = {"params": "parameters", "macs": "multiply-accumulates per image"}[cost]
     with figure(path, (5.4, 3.8)) as drawn:
@@ -77,11 +81,13 @@ def save_accuracy(path: Path, trials: Sequence[TrialRecord], cost: str, winner: 
                 place, value = getattr(trial, cost), 100 * (trial.score or 0.0)
                 axes.scatter([place], [value], s=64, marker="D", color=VERMILION, label="winner", zorder=3)
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
-        axes.set(xlabel=title, ylabel="validation accuracy (%)", title="One run a trial")
+        axes.set(xlabel=title, ylabel="validation accuracy (%)", title=_titled(data, "one run a trial"))
         axes.legend(loc="lower right")
 
 
-def save_learning_curves(path: Path, trials: Sequence[TrialRecord], winner: int | None) -> None:
+def save_learning_curves(
+    path: Path, trials: Sequence[TrialRecord], winner: int | None, data: str = ""
+) -> None:
     """Draw the validation accuracy of every trial, epoch by epoch; the winner's stands out."""
     with figure(path, (5.4, 3.8)) as drawn:
         axes = drawn.subplots()
@@ -101,7 +107,7 @@ def save_learning_curves(path: Path, trials: Sequence[TrialRecord], winner: int 
             say(axes, "no epoch was finished")
             return
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel="epoch", ylabel="validation accuracy (%)", title=f"{lines} trials")
+        axes.set(xlabel="epoch", ylabel="validation accuracy (%)", title=_titled(data, f"{lines} trials"))
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower right")
 
@@ -119,3 +125,7 @@ def save_importances(path: Path, importances: Mapping[str, float]) -> None:
         axes.grid(False, axis="y")
         axes.margins(x=0.12)
         axes.set(xlabel="importance (share of the accuracy's spread)")
+
+
+def _titled(data: str, words: str) -> str:
+    return ": ".join(filter(None, (data, words)))

@@ -1,5 +1,6 @@
 """The sections of a search's page, from its records; the charts themselves are drawn by assets/report.js."""
 
+from dataclasses import replace
 from typing import Any
 
 from records.search import TrialRecord
@@ -98,7 +99,7 @@ def winner(run: SearchRun) -> Markup | None:
     if best is None:
         return None
     why = (
-        f"Network {best.record.network}, found from the base {run.record.base} as trial {run.record.winner}."
+        f"Trial {run.record.winner}: the network {best.record.network}, with what the search proposed for it."
     )
     return section("winner", "The winner", why, network.told(best))
 
@@ -136,7 +137,8 @@ def accuracy_and_cost(run: SearchRun) -> Markup:
             element("details", element("summary", f"The Pareto front against {title} as a table"), shown)
         )
     why = (
-        "Validation accuracy of each trial after its last epoch, one run each. Nothing beats a trial on the"
+        f"Validation accuracy of each trial after its last epoch, one run each: {_effort(run)}."
+        " Nothing beats a trial on the"
         " front at a lower cost. Hover or use the arrow keys to read a trial; click or Enter marks it"
         " in every chart."
     )
@@ -211,6 +213,9 @@ def reproduce(run: SearchRun) -> Markup:
         lines.append(("Measure the winner", f"python -m rfcalc {folder}/best/model.py"))
     lines.append(("Write this page again", f"python -m reports {folder}"))
     facts = results.environment_table(record.dataset, record.environment, record.seed, record.started)
+    if run.best is not None:
+        row = ("images of the winner's last training", results.images(run.best.record.dataset))
+        facts = replace(facts, rows=(*facts.rows[:2], row, *facts.rows[2:]))
     why = (
         f"Sampler: {record.sampler}. The same seed gives the same proposals; training on other hardware may"
         " round differently."
@@ -240,6 +245,12 @@ def _legend() -> Markup:
         [element("span", Markup(f'<svg aria-hidden="true">{mark}</svg>'), words) for mark, words in marks],
         class_="legend",
     )
+
+
+def _effort(run: SearchRun) -> str:
+    """How much a trial was trained, so that nobody takes its accuracy for that of a finished network."""
+    most = max((len(trial.epochs) for trial in run.trials), default=0)
+    return f"at most {most} epochs on {run.record.dataset.train_images:,} images"
 
 
 def _limit(words: str, bound: object) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from records.run import EpochRecord, RunRecord
-from records.search import SearchRecord, TrialRecord
+from records.search import LimitRecord, SearchRecord, TrialRecord
 from reports.runs import Mistake
 from reports.table import Cell, Column, Table, counts, millions, percents, times
 
@@ -22,7 +22,7 @@ def verdict(record: SearchRecord) -> Table:
     rows = tuple(
         (
             limit.name,
-            limit.limit,
+            _bound(limit),
             limit.value,
             None if limit.holds is None else limit.margin,
             words[limit.holds],
@@ -77,7 +77,7 @@ def finalists(record: SearchRecord) -> Table:
     """The trials that were trained again, longer, the best first."""
     columns = (
         Column("trial", number=True),
-        percents("validation accuracy"),
+        percents("validation"),
         percents("as a trial"),
         counts("params"),
         Column("MACs", millions, number=True),
@@ -94,7 +94,7 @@ def finalists(record: SearchRecord) -> Table:
         )
         for each in ranked
     )
-    return Table("Finalists, trained again for longer (one run each)", columns, rows)
+    return Table("Finalists, trained again for longer (validation accuracy, one run each)", columns, rows)
 
 
 def outcomes(record: SearchRecord) -> Table:
@@ -176,6 +176,12 @@ def epochs(run: Sequence[EpochRecord]) -> Table:
         for e in run
     )
     return Table("Epoch by epoch", columns, rows)
+
+
+def _bound(limit: LimitRecord) -> str:
+    """Say which side of a number holds, where the record has the number alone."""
+    sign = {"min": ">= ", "max": "<= "}.get(limit.name[:3], "")
+    return sign + limit.limit if limit.limit[:1].isdigit() else limit.limit
 
 
 def _four(value: float) -> str:

@@ -61,6 +61,10 @@ const short = (value) => {
   if (size >= 1e4) return +(value / 1e3).toPrecision(3) + ' k';
   return String(+value.toPrecision(4));
 };
+// As the tables of the page show them.
+const millions = (value) => value >= 1e6
+  ? (value / 1e6).toLocaleString('en', {minimumFractionDigits: 2, maximumFractionDigits: 2}) + ' M'
+  : value >= 1e3 ? (value / 1e3).toFixed(1) + ' k' : String(value);
 const percents = (value) => (100 * value).toFixed(2) + ' %';
 
 const tip = document.createElement('div');

@@ -45,7 +45,7 @@ function search() {
   function tell(index) {
     const lines = [`trial ${data.number[index]}${data.number[index] === data.winner ? ' (winner)' : ''}, ${data.states[data.state[index]]}`];
     if (data.score[index] !== null) lines.push(`accuracy ${percents(data.score[index])}`);
-    lines.push(`params ${data.params[index].toLocaleString('en')}`, `MACs ${short(data.macs[index])}`, `RF ${data.rf[index]}`);
+    lines.push(`params ${data.params[index].toLocaleString('en')}`, `MACs ${millions(data.macs[index])}`, `RF ${data.rf[index]}`);
     for (const [name, values] of column) if (values[index] !== null) lines.push(`${name} ${values[index]}`);
     return lines.join('\n');
   }
@@ -318,11 +318,14 @@ function search() {
     const most = 300;
     const table = byId('trials-table');
     const heads = [...table.tHead.rows[0].cells];
-    const seconds = (value) => value < 60 ? value.toFixed(1) + ' s'
-      : value < 3600 ? `${Math.floor(Math.round(value) / 60)} min ${Math.round(value) % 60} s` : (value / 3600).toFixed(1) + ' h';
+    const seconds = (value) => {
+      if (value < 60) return value.toFixed(1) + ' s';
+      const whole = Math.round(value), minutes = Math.floor(whole / 60);
+      return minutes < 60 ? `${minutes} min ${whole % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+    };
     const group = (value) => typeof value === 'number' ? value.toLocaleString('en') : value;
     const columns = [[data.number, String], [data.state.map((at) => data.states[at]), String], [data.score, percents],
-      [data.params, group], [data.macs, short], [data.rf, group], ...data.values.map((values) => [values, group]),
+      [data.params, group], [data.macs, millions], [data.rf, group], ...data.values.map((values) => [values, group]),
       [data.curves.map((curve) => curve.length), String], [data.seconds, seconds]];
     let sort = -1, down = false, order = [...Array(count).keys()];
     const visible = () => order.filter((index) => data.score[index] === null

@@ -31,9 +31,15 @@ def test_accuracy_names_its_axes_states_and_the_winner(
 ) -> None:
     trials = [make_trial(number) for number in range(20)]
     complete = [trial for trial in trials if trial.state == "complete"]
-    save_accuracy(tmp_path / "a.svg", trials, "macs", complete[0].number)
+    save_accuracy(tmp_path / "a.svg", trials, "macs", complete[0].number, "shapes (drawn)")
     text = (tmp_path / "a.svg").read_text()
-    for words in ("validation accuracy (%)", "multiply-accumulates", f"complete ({len(complete)})", "winner"):
+    for words in (
+        "validation accuracy (%)",
+        "multiply-accumulates",
+        f"complete ({len(complete)})",
+        "winner",
+        "shapes (drawn)",
+    ):
         assert words in text
 
 

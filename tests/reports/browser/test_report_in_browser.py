@@ -7,6 +7,7 @@ import pytest
 
 from reports.page import write_report, write_search_report
 from reports.runs import open_run, open_search
+from reports.table import millions
 
 Show = Callable[..., Any]
 ROWS = "[...document.querySelectorAll('#trials-table tbody tr')]"
@@ -47,11 +48,12 @@ def test_the_table_of_trials_holds_the_numbers_of_the_json(report: Path, page: S
     rows = browser.run(f"{ROWS}.map((row) => [...row.cells].map((cell) => cell.textContent))")
     trials = {trial.number: trial for trial in open_search(report.parent).trials}
     assert len(rows) == len(trials)
-    for number, state, accuracy, params, _, field, *_ in rows:
+    for number, state, accuracy, params, macs, field, *_ in rows:
         trial = trials[int(number)]
         assert state == trial.state
         assert accuracy == ("-" if trial.score is None else f"{100 * trial.score:.2f} %")
         assert params == f"{trial.params:,}"
+        assert macs == millions(trial.macs)
         assert field == str(trial.receptive_field)
 
 
