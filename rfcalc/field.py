@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    import torch
 
 __all__ = ["FLAGS", "Field", "Reach"]
 
@@ -95,25 +94,25 @@ class Field:
             union = [seen | bits for seen, bits in zip(union, product, strict=True)]
         return tuple(_indices(bits) for bits in union)
 
-    def mask(self, *index: int) -> NDArray[np.bool_]:
+    def mask(self, *index: int) -> torch.Tensor:
         """Return the exact input pixels of the unit at `index`.
 
         Returns:
-            A boolean array of the input's spatial shape, e.g. (H, W).
+            A boolean tensor of the input's spatial shape, e.g. (H, W), on the CPU.
 
         Raises:
             IndexError: The index has another length than `positions`, or lies outside of it.
         """
-        import numpy as np
+        import torch
 
         size = self.reach.input_size
-        mask: NDArray[np.bool_] = np.zeros(size, dtype=bool)
+        mask = torch.zeros(size, dtype=torch.bool)
         for product in self.reach.products(self._checked(index)):
             axes = [
-                np.array([bits >> i & 1 for i in range(n)], dtype=bool)
+                torch.tensor([bits >> i & 1 for i in range(n)], dtype=torch.bool)
                 for bits, n in zip(product, size, strict=True)
             ]
-            grid: Any = axes[0]
+            grid = axes[0]
             for axis in axes[1:]:
                 grid = grid[..., None] & axis
             mask |= grid

@@ -353,7 +353,7 @@ def _compare(oracle: Oracle, analysis: Analysis, row: Row, index: tuple[int, ...
         raise UnreachableError("its output is not a real number")
     assert isinstance(row.field.reach, Readout)
     seen = oracle.pixels(value, unit(row.field.reach, analysis.graph.values[value].shape, index))
-    claimed = torch.from_numpy(row.field.mask(*index))
+    claimed = row.field.mask(*index)
     missing, extra = int((seen & ~claimed).sum()), int((claimed & ~seen).sum())
     if missing == 0 and (extra == 0 or row.field.flags & BOUNDED):
         return None

@@ -55,7 +55,7 @@ def test_counts_are_those_of_the_masks(name: str) -> None:
         masks = [field.mask(*index) for index in itertools.product(*map(range, field.positions))]
         counts = torch.tensor([int(mask.sum()) for mask in masks]).reshape(field.positions)
         assert torch.equal(seen_counts(field), counts)
-        assert unseen_pixels(field) == 16 * 12 - int(sum(masks).astype(bool).sum())
+        assert unseen_pixels(field) == 16 * 12 - int(sum(masks).bool().sum())
         assert worst_share(field) == pytest.approx(int(counts.min()) / (16 * 12))
 
 

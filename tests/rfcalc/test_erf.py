@@ -140,7 +140,7 @@ class TestMeasured:
         analysis = rfcalc.analyze(model, input_size=(1, 15, 15))
         row = analysis.rows[-1]
         found = measured(analysis, row)
-        mask = torch.from_numpy(row.field.mask(*(n // 2 for n in row.field.positions)))
+        mask = row.field.mask(*(n // 2 for n in row.field.positions))
         assert float(found[~mask].sum()) == 0.0
         assert float(found.sum()) == pytest.approx(1.0)
 
