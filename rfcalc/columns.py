@@ -47,13 +47,26 @@ def per_axis(values: Sequence[object]) -> str:
     return texts[0] if len(set(texts)) == 1 else "x".join(texts)
 
 
+def sizes(field: Field) -> str:
+    """The local extent of a field: "13", "3x5", "3..5" over phases."""
+    return per_axis(
+        [
+            str(largest) if smallest == largest else f"{smallest}..{largest}"
+            for smallest, largest in zip(field.size_min, field.size, strict=True)
+        ]
+    )
+
+
 def extent(field: Field) -> str:
-    """The receptive field as one cell: "13", "3x5", "3..5" over phases, "image (13)" where it is global."""
-    sizes = [
-        str(largest) if smallest == largest else f"{smallest}..{largest}"
-        for smallest, largest in zip(field.size_min, field.size, strict=True)
-    ]
-    return f"image ({per_axis(sizes)})" if field.is_global else per_axis(sizes)
+    """The receptive field as one cell: its local extent, "image (13)" behind a global operation."""
+    return f"image ({sizes(field)})" if field.is_global else sizes(field)
+
+
+def percent(share: float) -> str:
+    """A share of 0 to 1 in per cent; rounded down from 10 on, so that 100 % means all."""
+    if share == 0:
+        return "none"
+    return f"{100 * share:.2g} %" if share < 0.095 else f"{floor(100 * share)} %"
 
 
 def decimal(value: Fraction | int | None) -> str:
@@ -86,10 +99,7 @@ def _worst_share(line: Line) -> float:
 
 
 def _share(line: Line) -> str:
-    percent = 100 * _worst_share(line)
-    if percent == 0:
-        return "none"
-    return f"{percent:.2g} %" if percent < 9.5 else f"{floor(percent)} %"
+    return percent(_worst_share(line))
 
 
 def _exact_share(line: Line) -> str:

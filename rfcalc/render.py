@@ -67,8 +67,8 @@ def _markdown(report: Report, lines: Sequence[Line], columns: Sequence[Column]) 
     if report.asks:
         for section in sections(report):
             parts.append(f"## {section.title}")
-            parts += [_grid(section.header, section.rows, section.numbers)] if section.rows else []
             parts += [_escaped(section.text)] if section.text else []
+            parts += [_grid(section.header, section.rows, section.numbers)] if section.rows else []
     else:
         parts.append(_grid([column.name for column in shown], rows, [column.number for column in shown]))
         parts.append("\n".join(f"- {label}: {_escaped(sentence)}" for label, sentence in facts(report)))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rfcalc.budget import Limit, Verdict, key_of
-from rfcalc.columns import extent, per_axis
+from rfcalc.columns import extent, per_axis, percent, sizes
+from rfcalc.coverage import seen_counts
 
 if TYPE_CHECKING:
     from rfcalc.analysis import Analysis
     from rfcalc.erf import Sigma
     from rfcalc.explain import Explanation
+    from rfcalc.field import Field
     from rfcalc.lint import Finding
     from rfcalc.oracle import Verification
 
@@ -84,6 +87,8 @@ def facts(report: Report) -> list[tuple[str, str]]:
         found.insert(1, ("effective field", _effective(report, report.sigmas[analysis.field_row])))
     if report.verification is not None:
         found.append(("verified", verified_sentence(report.verification)))
+    if analysis.field_row is not None:
+        found.insert(1, ("image seen", _seen(analysis.field)))
     if len(analysis.outputs) > 1:
         texts = [f"{name} {extent(field)}" for name, field in analysis.outputs.items()]
         found.insert(1, ("outputs", ", ".join(texts)))
@@ -143,10 +148,19 @@ def _field(analysis: Analysis) -> str:
     if analysis.field_row is None:
         return "no local features" + (": all ops have the whole image in view" if analysis.rows else "")
     where = analysis.rows[analysis.field_row].name
-    height = " x ".join(map(str, field.size)) if len(set(field.size)) > 1 else f"{field.size[0]}"
-    reach = f"{height} px at {where}, jump {per_axis(field.jump)}, start {per_axis(field.start)}"
+    reach = f"{sizes(field)} px at {where}, jump {per_axis(field.jump)}, start {per_axis(field.start)}"
     flags = sorted(field.flags)
     return reach + (f" ({', '.join(flags)})" if flags else "")
+
+
+def _seen(field: Field) -> str:
+    """How much of the image the worst unit of a map sees, the centre unit, and how many units see all."""
+    counts, pixels = seen_counts(field), math.prod(field.reach.input_size)
+    centre = int(counts[tuple(n // 2 for n in counts.shape)])
+    all_seen = int((counts == pixels).sum())
+    worst = percent(int(counts.min()) / pixels)
+    units = f"{all_seen:,} of {_plural(counts.numel(), 'unit')}"
+    return f"{worst} by the worst unit, {percent(centre / pixels)} by the centre unit; {units} see all of it"
 
 
 def _uncounted(analysis: Analysis) -> str:
@@ -161,4 +175,4 @@ def _named(names: Sequence[str], what: str, at_most: int = 6) -> str:
 
 
 def _plural(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
