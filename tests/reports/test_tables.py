@@ -48,6 +48,14 @@ def test_limits_that_do_not_hold_are_marked(make_search: Callable[..., Path]) ->
     assert [row[3] for row in table.rows] == [4.0, None]
 
 
+def test_a_limit_says_which_side_of_its_number_holds(make_search: Callable[..., Path]) -> None:
+    record = open_search(make_search(trials=3)).record
+    bare = [("max_params", "99,999"), ("min_dilated", "1"), ("stages", "4"), ("require_gap", "yes")]
+    limits = tuple(dataclasses.replace(record.verdict[0], name=name, limit=limit) for name, limit in bare)
+    shown = [row[1] for row in tables.verdict(dataclasses.replace(record, verdict=limits)).rows]
+    assert shown == ["<= 99,999", ">= 1", "4", "yes"]
+
+
 def test_every_trial_has_its_proposal_in_the_table(make_trial: Callable[..., TrialRecord]) -> None:
     chosen = [make_trial(number) for number in range(4)]
     chosen[1] = dataclasses.replace(chosen[1], values={"kernel": "3x3"})
