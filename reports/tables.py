@@ -165,9 +165,9 @@ def epochs(run: Sequence[EpochRecord]) -> Table:
     columns = (
         Column("epoch", number=True),
         Column("train loss", _four, number=True),
-        percents("train accuracy (augmented)"),
-        Column("validation loss", _four, number=True),
-        percents("validation accuracy"),
+        percents("train accuracy"),
+        Column("val loss", _four, number=True),
+        percents("val accuracy"),
         Column("learning rate", lambda value: f"{value:.5g}", number=True),
         times("time"),
     )
@@ -175,7 +175,7 @@ def epochs(run: Sequence[EpochRecord]) -> Table:
         (e.epoch, e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy, e.learning_rate, e.seconds)
         for e in run
     )
-    return Table("Epoch by epoch", columns, rows)
+    return Table("Epoch by epoch (training on augmented images)", columns, rows)
 
 
 def _bound(limit: LimitRecord) -> str:
