@@ -135,8 +135,8 @@ _add(
 )
 _add(
     mixing.reduction,
-    "mean sum amax amin max min argmax argmin norm linalg_vector_norm var std var_mean std_mean logsumexp prod"
-    " all any median nanmean nansum aminmax count_nonzero",
+    "mean sum amax amin max min argmax argmin norm linalg_vector_norm var std var_mean std_mean logsumexp"
+    " prod all any median nanmean nansum aminmax count_nonzero",
 )
 _add(mixing.scan, "cumsum cumprod cummax cummin logcumsumexp _cummax_helper _cummin_helper")
 _add(mixing.recurrent, "mkldnn_rnn_layer")

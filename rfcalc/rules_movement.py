@@ -14,7 +14,7 @@ from rfcalc.indexmap import Extent, IndexMap, Reads
 from rfcalc.paths import size_of
 from rfcalc.regroup import broadcast, expanded, unified
 from rfcalc.rules_positions import on_positions
-from rfcalc.state import Part, Path, State, constant
+from rfcalc.state import Atom, Part, Path, State, constant
 
 __all__: list[str] = []
 
@@ -248,11 +248,48 @@ def _same_view(one: State, two: State) -> bool:
 
 
 def stack(call: Call) -> State:
-    """A new dimension whose indices are the operands; they count as channels."""
+    """A new dimension: channels where the operands see the same, places (time steps) where they differ."""
     tensors = [call.state(ref) for ref in call.arguments["tensors"]]
-    rank = len(call.shape())
-    dim = (call.arguments.get("dim") or 0) % rank
+    shape = call.shape()
+    dim = (call.arguments.get("dim") or 0) % len(shape)
+    first = next((t for t in tensors if t.paths), tensors[0])
+    if all(t.dims == first.dims for t in tensors if t.paths) and not all(
+        _same_view(t, first) for t in tensors
+    ):
+        return _in_places(tensors, first, dim)
     parts = [replace(t, dims=(*t.dims[:dim], (), *t.dims[dim:])) for t in tensors]
-    one = tuple(1 if d == dim else n for d, n in enumerate(call.shape()))
-    out = broadcast([p for p in parts if p.paths] or parts, one).resized(dim, call.shape()[dim], channel=True)
-    return replace(out, mixed=True)
+    one = tuple(1 if d == dim else n for d, n in enumerate(shape))
+    return broadcast([p for p in parts if p.paths] or parts, one).resized(dim, shape[dim], channel=True)
+
+
+def _in_places(tensors: list[State], first: State, dim: int) -> State:
+    """Return tensors along a new dimension, each at its own index: no two paths meet there."""
+    new = Atom(len(tensors))
+    paths = []
+    for local in (True, False):
+        chosen = [[p for p in t.paths if p.is_local == local] for t in tensors]
+        for i in range(max(len(c) for c in chosen)):
+            paths.append(_side_by_side([c[i] if i < len(c) else None for c in chosen], new))
+    flags = frozenset[str]().union(*(t.flags for t in tensors))
+    dims = (*first.dims[:dim], (new,), *first.dims[dim:])
+    return State(dims, (), flags, any(t.mixed for t in tensors)).with_paths(paths)
+
+
+def _side_by_side(paths: list[Path | None], new: Atom) -> Path:
+    """Return one path over a new leading atom: at each of its indices what that operand's path sees."""
+    known = [p for p in paths if p is not None]
+    parts = []
+    for axis in range(len(known[0].parts)):
+        atoms = tuple(dict.fromkeys(a for p in known for a in p.parts[axis].atoms))
+        maps = [p.parts[axis].spread(atoms).map if p is not None else None for p in paths]
+        nothing = (0,) * size_of(atoms)
+        seen = tuple(bits for m in maps for bits in (nothing if m is None else m.seen))
+        plane = None
+        for m in maps:
+            if m is not None:
+                extent = m.plane if isinstance(m.plane, Extent) else m.plane.extent
+                plane = extent if plane is None else plane.merged(extent)
+        assert plane is not None
+        over = (new, *atoms)
+        parts.append(Part(over, IndexMap(seen, tuple(a.size for a in over), plane)))
+    return Path(tuple(parts))

@@ -1,0 +1,82 @@
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from rfcalc.analysis import analyze
+from rfcalc.oracle import Oracle, verify
+from rfcalc.trace import trace
+
+
+@pytest.fixture(scope="module")
+def network():
+    return analyze(nn.Sequential(nn.Conv2d(2, 3, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, 1)), (2, 16, 16))
+
+
+def test_a_right_field_agrees_on_every_unit(network):
+    result = verify(None, network, units=0)
+    assert result.checked == result.agreed == 64 + 64 + 16
+    assert result.mismatches == ()
+
+
+def test_a_wrong_field_is_found_with_the_pixels_that_differ(network):
+    other = analyze(nn.Sequential(nn.Conv2d(2, 3, 5, 2, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)), (2, 16, 16))
+    wrong = dataclasses.replace(
+        network, rows=(dataclasses.replace(network.rows[0], field=other.rows[0].field),)
+    )
+    result = verify(None, wrong, units=2)
+    assert result.checked == 2
+    assert result.agreed == 0
+    corner, centre = result.mismatches
+    assert (corner.row, corner.index, corner.missing, corner.extra) == ("0", (0, 0), 0, 9 - 4)
+    assert (centre.missing, centre.extra) == (0, 25 - 9)
+
+
+def test_the_oracle_agrees_with_plain_autograd_on_a_linear_network():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, 2, 1), nn.ConvTranspose2d(2, 1, 3, 2, 1)).double()
+    for p in model.parameters():
+        nn.init.constant_(p, 0.5)
+    graph = trace(model, (1, 9, 9))
+    oracle = Oracle(graph)
+    value = next(iter(graph.outputs.values()))
+    for index in ((0, 0), (4, 5), (8, 8)):
+        x = torch.ones(1, 1, 9, 9, dtype=torch.float64, requires_grad=True)
+        model(x)[0, 0][index].backward()
+        chosen = torch.zeros(graph.values[value].shape, dtype=torch.bool)
+        chosen[0, :, index[0], index[1]] = True
+        assert torch.equal(oracle.pixels(value, chosen), x.grad[0, 0] != 0)
+
+
+def test_dead_units_and_zero_weights_do_not_hide_a_path():
+    model = nn.Sequential(
+        nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 3, padding=1)
+    )
+    for p in model.parameters():
+        nn.init.constant_(p, -1.0)
+    nn.init.zeros_(model[2].weight)
+    result = verify(None, analyze(model, (1, 8, 8)), units=4)
+    assert result.agreed == result.checked > 0
+
+
+def test_deep_averaging_neither_underflows_nor_loses_its_rim():
+    model = nn.Sequential(*(nn.AvgPool2d(3, 1, 1) for _ in range(60)))
+    result = verify(None, analyze(model, (1, 150, 3)), units=2, rows=["59"])
+    assert result.agreed == result.checked == 2
+
+
+def test_rows_that_gradients_cannot_reach_are_named_with_the_reason():
+    class Rounded(nn.Module):
+        def forward(self, x):
+            return F.one_hot(x.argmax(1), 3).float() * 1.0
+
+    result = verify(None, analyze(Rounded(), (3, 4, 4)))
+    assert result.checked < len(result.skipped) + 3
+    assert any("not a real number" in reason for _, reason in result.skipped)
+
+
+def test_the_chosen_units_start_with_corner_centre_and_corner():
+    analysis = analyze(nn.Conv2d(1, 1, 3), (1, 12, 12))
+    assert verify(None, analysis, units=3).checked == 3
+    assert verify(None, analysis, units=0).checked == 100
