@@ -131,25 +131,37 @@ def _outer(path: Path, positions: tuple[int, ...], along: tuple[int | None, ...]
 
 
 def _grid(reach: Readout, along: tuple[int | None, ...]) -> torch.Tensor:
-    """Counts of a union of several products; the first axis is cut into cells once for each index of it."""
-    counts = torch.zeros(reach.positions, dtype=torch.int64)
-    first, rest = along[0], along[1:]
-    lengths = [1 if dim is None else reach.positions[dim] for dim in rest]
-    for i in range(1 if first is None else reach.positions[first]):
-        cells = _cells([_at(path, 0, i) for path in reach.paths])
-        for others in _indices(tuple(lengths)):
-            total = 0
-            for bits, members in cells:
-                products = [
-                    [_at(reach.paths[m], axis, j) for axis, j in enumerate(others, 1)] for m in members
-                ]
-                total += bits.bit_count() * (union_size(products) if others else 1)
-            place: list[int | slice] = [slice(None)] * len(reach.positions)
-            for dim, j in zip(along, (i, *others), strict=True):
-                if dim is not None:
-                    place[dim] = j
-            counts[tuple(place)] = total
-    return counts
+    """Counts of a union of several products."""
+    counts = _grid_of(reach.paths, tuple(range(len(along))))
+    order = sorted(
+        range(len(along)), key=lambda axis: len(along) if along[axis] is None else along[axis] or 0
+    )
+    return counts.permute(order).reshape(reach.positions)
+
+
+def _grid_of(paths: Sequence[Path], axes: tuple[int, ...]) -> torch.Tensor:
+    """Sizes of the union of products over `axes`, for every combination of their indices.
+
+    As `union_size`, one axis at a time; which products a cell lies in repeats along an axis, so that the union
+    of their other axes is worked out once for each such set.
+    """
+    first, rest = axes[0], axes[1:]
+    length = max(len(path.parts[first].map.seen) for path in paths)
+    if not rest:
+        seen = [reduce(or_, (_at(path, first, i) for path in paths)).bit_count() for i in range(length)]
+        return torch.tensor(seen, dtype=torch.int64)
+    below: dict[tuple[int, ...], torch.Tensor] = {}
+    planes = []
+    for i in range(length):
+        plane: torch.Tensor | int = 0
+        for bits, members in _cells([_at(path, first, i) for path in paths]):
+            if members not in below:
+                below[members] = _grid_of([paths[m] for m in members], rest)
+            plane = plane + bits.bit_count() * below[members]
+        planes.append(plane)
+    tensors = [torch.as_tensor(plane, dtype=torch.int64) for plane in planes]
+    shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors), (1,))  # type: ignore[no-untyped-call]
+    return torch.stack([tensor.expand(shape) for tensor in tensors])
 
 
 def _at(path: Path, axis: int, index: int) -> int:
