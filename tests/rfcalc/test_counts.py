@@ -24,11 +24,15 @@ class Tokens(nn.Module):
 
 
 NETS = {
-    "plain": nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.Flatten(), nn.Linear(8 * 36, 10)),
-    "grouped and dilated": nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 12, 3, groups=4, dilation=2)),
+    "plain": nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.Flatten(), nn.Linear(8 * 36, 10)
+    ),
+    "grouped and dilated": nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 12, 3, groups=4, dilation=2)
+    ),
     "transposed": nn.Sequential(nn.ConvTranspose2d(3, 8, 4, 2, 1), nn.ConvTranspose2d(8, 4, 3, 3, groups=2)),
     "linear of every kind": Tokens(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("net", NETS.values(), ids=NETS)

@@ -70,7 +70,7 @@ def test_a_map_is_stored_with_its_smallest_period():
 
 
 def law(layers):
-    """Return whether a chain of (kernel, stride, dilation) has no holes, by the complete-sequence criterion."""
+    """Return whether a chain of (kernel, stride, dilation) has no holes: the complete-sequence criterion."""
     spacings, jump = [], 1
     for kernel, stride, dilation in layers:
         if kernel > 1:

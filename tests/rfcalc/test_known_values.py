@@ -10,7 +10,7 @@ from rfcalc.analysis import analyze
 
 models = pytest.importorskip("torchvision.models")
 
-# RF, jump, padding (-start) of the last local features: TF-slim, RFA, DeLF and autograd agree where they overlap.
+# RF, jump, padding (-start) of the last local features; TF-slim, RFA, DeLF and autograd agree.
 LAST = {
     "alexnet": (195, 32, 66),
     "vgg11": (150, 32, 59),
@@ -153,11 +153,30 @@ def test_rf_32_needs_63_for_every_unit_to_see_the_whole_32x32_image():
 
 
 # One of each family; sizes of a family run the same ops. RFCALC_ALL_MODELS=1 takes all eighty.
-FAMILIES = (
-    "alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet0_5 "
-    "mobilenet_v2 mobilenet_v3_small regnet_x_400mf regnet_y_400mf resnet18 resnext50_32x4d shufflenet_v2_x0_5 "
-    "squeezenet1_0 swin_t swin_v2_t vgg11_bn vit_b_32 wide_resnet50_2"
-).split()
+FAMILIES = [
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "maxvit_t",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "regnet_x_400mf",
+    "regnet_y_400mf",
+    "resnet18",
+    "resnext50_32x4d",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_0",
+    "swin_t",
+    "swin_v2_t",
+    "vgg11_bn",
+    "vit_b_32",
+    "wide_resnet50_2",
+]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Random networks against the gradient oracle: every output unit's clipped set, pixel by pixel.
 
-CI draws a few; more: RFCALC_NETWORKS=2000 python -m pytest tests/rfcalc/test_random_networks.py --hypothesis-seed=1
+CI draws a few; more:
+RFCALC_NETWORKS=2000 python -m pytest tests/rfcalc/test_random_networks.py --hypothesis-seed=1
 """
 
 import os
@@ -24,13 +25,26 @@ pairs = st.tuples(small, small)
 amounts = st.tuples(*[st.integers(0, 2)] * 4)
 
 steps = st.one_of(
-    st.tuples(st.just("conv"), kernels, pairs, pairs, st.tuples(st.integers(0, 3), st.integers(0, 3)), st.booleans()),
-    st.tuples(st.just("transposed"), kernels, pairs, pairs, st.tuples(st.integers(0, 2), st.integers(0, 2)), pairs),
+    st.tuples(
+        st.just("conv"), kernels, pairs, pairs, st.tuples(st.integers(0, 3), st.integers(0, 3)), st.booleans()
+    ),
+    st.tuples(
+        st.just("transposed"), kernels, pairs, pairs, st.tuples(st.integers(0, 2), st.integers(0, 2)), pairs
+    ),
     st.tuples(st.just("max pool"), kernels, pairs, st.booleans(), small),
     st.tuples(st.just("average pool"), kernels, pairs, st.booleans(), st.booleans()),
     st.tuples(st.just("adaptive pool"), st.integers(1, 9), st.integers(1, 9), st.booleans()),
-    st.tuples(st.just("interpolate"), st.sampled_from(["nearest", "nearest-exact", "bilinear", "bicubic", "area"]), pairs),
-    st.tuples(st.just("resize"), st.sampled_from(["nearest", "bilinear", "aligned", "bicubic"]), st.integers(2, 17), st.integers(2, 17)),
+    st.tuples(
+        st.just("interpolate"),
+        st.sampled_from(["nearest", "nearest-exact", "bilinear", "bicubic", "area"]),
+        pairs,
+    ),
+    st.tuples(
+        st.just("resize"),
+        st.sampled_from(["nearest", "bilinear", "aligned", "bicubic"]),
+        st.integers(2, 17),
+        st.integers(2, 17),
+    ),
     st.tuples(st.just("pad"), st.sampled_from(["constant", "reflect", "replicate", "circular"]), amounts),
     st.tuples(st.just("slice"), st.integers(0, 3), st.integers(0, 3), small, small),
     st.tuples(st.just("flip"), st.sampled_from([(2,), (3,), (2, 3)])),
@@ -47,7 +61,7 @@ steps = st.one_of(
     st.tuples(st.just("write"), st.integers(0, 3), st.integers(0, 3), small),
     st.tuples(st.just("windows"), st.integers(2, 3)),
     st.tuples(st.just("relu")),
-)  # fmt: skip
+)
 
 
 class Drawn(nn.Module):

@@ -200,8 +200,8 @@ def test_a_small_network_is_analysed_without_importing_the_compiler():
 
     code = (
         "import sys, torch; from torch import nn; from rfcalc.analysis import analyze;"
-        "analyze(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.PixelShuffle(2), nn.MaxPool2d(2),"
-        "nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)), (3, 32, 32));"
+        "analyze(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.PixelShuffle(2),"
+        "nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)), (3, 32, 32));"
         "sys.exit(any(m in sys.modules for m in ('torch._dynamo', 'sympy')))"
     )
     root = __file__.split("/tests/")[0]
