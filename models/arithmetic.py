@@ -69,25 +69,22 @@ def figures(spec: NetSpec, input_size: Shape | None = None) -> Figures:
     pending = False  # the current features are a normed, activated copy of a depthwise convolution's result
     for (_, stage), shapes in zip(spec.parts(), shapes_of, strict=True):
         held = _held(stage)
+        positions = [height * width for _, height, width in shapes]
         for index, layer in enumerate(stage.layers):
-            channels, inputs, outputs = (
-                shapes[index][0],
-                _positions(shapes[index]),
-                _positions(shapes[index + 1]),
-            )
+            channels, inputs, outputs = shapes[index][0], positions[index], positions[index + 1]
             weights = layer_weights(layer, channels)
             params += layer_params(layer, channels, weights)
             macs += layer_macs(layer, inputs, outputs, weights)
             kept = held[index]
             alive = layer_elements(layer, channels, inputs, outputs, index in kept)
             if len(kept) > 1 or (kept and index not in kept):
-                alive += sum(shapes[start][0] * _positions(shapes[start]) for start in kept if start != index)
+                alive += sum(shapes[start][0] * positions[start] for start in kept if start != index)
             elements = max(elements, alive)
             found, pending = _pairs(layer, channels, pending)
             pairs += found
             dilated += _dilated(layer)
     shape = shapes_of[-1][-1]
-    last = (spec.output, shape[0], _positions(shape), spec.classes)
+    last = (spec.output, shape[0], shape[1] * shape[2], spec.classes)
     pairs += pending and spec.output.kind == "conv-gap"
     field = features_field(spec)
     size, jump, start = field.size, field.jump, field.lows[0]
@@ -138,23 +135,17 @@ def _held(stage: StageSpec) -> list[tuple[int, ...]]:
     return [tuple({start for start, end in spans if start <= index <= end}) for index in range(len(layers))]
 
 
-def _positions(shape: Shape) -> int:
-    return shape[1] * shape[2]
-
-
 def _pairs(layer: LayerSpec, channels: int, pending: bool) -> tuple[int, bool]:
     """Return how many depthwise-separable pairs a layer completes, and whether its output waits for one."""
+    if layer.groups == 1 and layer.kind != "depthwise_separable":
+        return int(pending and layer.kind == "conv" and layer.kernel == 1), False
+    pointwise = layer.kind == "conv" and layer.kernel == 1 and layer.group_count(channels) == 1
+    depthwise = layer.kind != "transposed" and layer.kernel > 1 and channels > 1
+    if layer.kind != "depthwise_separable":
+        depthwise = depthwise and layer.group_count(channels) == channels
     mixes = layer.gated or layer.kind == "depthwise_separable"  # a 1x1 follows the layer's first convolution
-    pointwise = layer.kernel == 1 and layer.kind == "conv" and layer.group_count(channels) == 1
-    depthwise = (
-        layer.kind == "depthwise_separable"
-        or (
-            layer.kind in ("conv", "dilated") and layer.group_count(channels) == channels and layer.kernel > 1
-        )
-    ) and channels > 1
-    found = (pending and pointwise) + (depthwise and mixes)
-    pending = depthwise and not mixes and not layer.residual and not layer.squeeze_excite
-    return found, pending
+    waits = depthwise and not mixes and not layer.residual and not layer.squeeze_excite
+    return (pending and pointwise) + (depthwise and mixes), waits
 
 
 def _dilated(layer: LayerSpec) -> int:

@@ -43,13 +43,8 @@ PIXELS = Hulls(1, (0,), (0,))
 def features_field(spec: NetSpec) -> Hulls:
     """Return what the last features before the output see, squeeze-excite gates left out."""
     stages = (spec.stem, *spec.stages)
-    if any(layer.kind == "transposed" and layer.stride == 2 for stage in stages for layer in stage.layers):
-        return _any_field(stages)
-    shift, low, high = (
-        1,
-        0,
-        0,
-    )  # the same with a period of 1, in plain integers: a search does this all the time
+    # Without up-sampling the period is 1 and plain integers do, which a search does all the time.
+    shift, low, high = 1, 0, 0
     for stage in stages:
         inputs = []
         for layer in stage.layers:
@@ -61,6 +56,8 @@ def features_field(spec: NetSpec) -> Hulls:
                 before = reach // 2 if layer.padding is None else layer.padding
                 behind = reach - before
                 if layer.kind == "transposed":
+                    if layer.stride == 2:
+                        return _any_field(stages)
                     before, behind = behind, before
             low, high = low - before * shift, high + behind * shift
             shift *= layer.stride
