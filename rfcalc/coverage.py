@@ -142,8 +142,8 @@ def _grid(reach: Readout, along: tuple[int | None, ...]) -> torch.Tensor:
 def _grid_of(paths: Sequence[Path], axes: tuple[int, ...]) -> torch.Tensor:
     """Sizes of the union of products over `axes`, for every combination of their indices.
 
-    As `union_size`, one axis at a time; which products a cell lies in repeats along an axis, so that the union
-    of their other axes is worked out once for each such set.
+    As `union_size`, one axis at a time; which products a cell lies in repeats along an axis, so that the
+    union of their other axes is worked out once for each such set.
     """
     first, rest = axes[0], axes[1:]
     length = max(len(path.parts[first].map.seen) for path in paths)
