@@ -63,7 +63,7 @@ class Settings(Record):
 STAGES = ("epochs", "subset", "finalists", "final_epochs", "final_subset", "winner_epochs")
 _DEFAULTS: dict[tuple[str, str], tuple[int | None, ...]] = {
     ("cpu", "shapes"): (4, 3_000, 3, 5, None, 16),
-    ("cpu", "images"): (4, 5_000, 3, 6, 15_000, 28),
+    ("cpu", "images"): (4, 5_000, 3, 6, 15_000, 24),
     ("gpu", "shapes"): (6, None, 3, 16, None, 40),
     ("gpu", "images"): (10, None, 5, 30, None, 150),
 }

@@ -13,6 +13,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 PRUNER_STARTUP_TRIALS = 8
 """Trials that run to the end before any is compared with them."""
+FIRST_JUDGED_EPOCH = 2
+"""The learning rate still climbs in the first one: what a network does there says little."""
 
 
 def open_study(name: str, storage: str, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
@@ -31,7 +33,9 @@ def open_study(name: str, storage: str, sampler: optuna.samplers.BaseSampler) ->
             study_name=name,
             storage=storage,
             sampler=sampler,
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=PRUNER_STARTUP_TRIALS, n_warmup_steps=1),
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=PRUNER_STARTUP_TRIALS, n_warmup_steps=FIRST_JUDGED_EPOCH
+            ),
             direction="maximize",
             load_if_exists=True,
         )

@@ -108,7 +108,7 @@ def test_the_hopeless_are_pruned_and_counted(
     make_driver: MakeDriver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(studies, "PRUNER_STARTUP_TRIALS", 3)
-    driver = make_driver(lambda job: [0.1, 0.1, 0.1] if job.number == 4 else _rising(job))
+    driver = make_driver(lambda job: [0.05, 0.1, 0.1] if job.number == 4 else _rising(job))
     driver.run_trials()
     records = driver.folder.trials()
     assert len(records) == settings.trials
