@@ -3,7 +3,7 @@
     python benchmarks/rfcalc_speed.py [--repeats 7] [--json FILE]
 
 A claim: the whole analysis (rows, both views of the field, counts) takes no longer than torchinfo's summary,
-which has no receptive fields at all. Every figure is the median of the repeats, after one warm-up of each contestant.
+which has no receptive fields at all. Every figure is the median of the repeats, after one warm-up.
 """
 
 import argparse

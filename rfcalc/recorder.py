@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from rfcalc.dispatch import SMALL, aliasing, costly_on_meta, map_tensors, on_cpu, to_meta, zeros
 from rfcalc.graph import Graph, Node, Ref, Value, write_view
 from rfcalc.shapes import SHAPES, UnsupportedError
 
-__all__ = ["DataDependentError", "Recorder", "map_tensors"]
+__all__ = ["DataDependentError", "Recorder"]
 
 aten = torch.ops.aten
 _ASKS_FOR_CONTENT = {aten._local_scalar_dense.default, aten.is_nonzero.default, aten.equal.default}
@@ -30,7 +29,6 @@ _POINTWISE_ENDINGS = (
     "clamp_",
     "hardtanh_",
 )
-_SMALL = 1 << 20
 
 
 class DataDependentError(Exception):
@@ -50,53 +48,6 @@ class Tracked:
     view: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None
     root: Tracked | None = None
     writes: int = 0
-
-
-@lru_cache(maxsize=4096)
-def _aliasing(func: Any) -> tuple[bool, tuple[int, ...], tuple[str, ...]]:
-    """Return (is a view, positions it writes to, keywords it writes to) from the op's schema."""
-    schema = func._schema
-    writes = tuple(
-        i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write
-    )
-    names = tuple(schema.arguments[i].name for i in writes)
-    is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
-    return is_view or func in (aten._unsafe_view.default, aten._reshape_alias.default), writes, names
-
-
-def map_tensors(function: Callable[[torch.Tensor], Any], tree: Any) -> Any:
-    """Return nested arguments with `function` applied to every tensor."""
-    if isinstance(tree, torch.Tensor):
-        return function(tree)
-    if isinstance(tree, list | tuple):
-        return type(tree)(map_tensors(function, t) for t in tree) if type(tree) in (list, tuple) else tree
-    if isinstance(tree, dict):
-        return {k: map_tensors(function, v) for k, v in tree.items()}
-    return tree
-
-
-def _costly_on_meta(func: Any, args: tuple[Any, ...]) -> bool:
-    """Return whether computing zeros is cheaper: the first Python meta kernel imports torch._dynamo."""
-    if "torch._dynamo" in sys.modules or func.namespace != "aten" or _aliasing(func)[0]:
-        return False
-    elements = 0
-
-    def count(tensor: torch.Tensor) -> None:
-        nonlocal elements
-        elements += tensor.numel()
-
-    map_tensors(count, args)
-    return elements <= _SMALL
-
-
-def _to_meta(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.is_meta:
-        return tensor
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-
-
-def _zeros(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else tensor
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -156,7 +107,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         node_kwargs = map_tensors(ref, kwargs)
         numbers = tuple(dict.fromkeys(t.value for t in reads))
         tainted = any(t.tainted for t in reads)
-        is_view, write_positions, write_names = _aliasing(func)
+        is_view, write_positions, write_names = aliasing(func)
         written = [args[i] for i in write_positions if i < len(args) and isinstance(args[i], torch.Tensor)]
         written += [kwargs[n] for n in write_names if isinstance(kwargs.get(n), torch.Tensor)]
         try:
@@ -188,7 +139,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = self._run_on_meta(func, args, kwargs)
         else:
             if self._abstract and not reads:
-                kwargs = _on_cpu(func, args, kwargs)
+                kwargs = on_cpu(func, args, kwargs)
             if self._stand_ins or any(self._is_models(t) for t in written):
                 # The model's own tensors are never written to: copies take their place from then on.
                 for tensor in written:
@@ -210,11 +161,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run an op for its output shapes alone."""
         if torch.Tag.dynamic_output_shape in func.tags or torch.Tag.data_dependent_output in func.tags:
             raise DataDependentError
-        if _costly_on_meta(func, args):
-            return map_tensors(_to_meta, func(*map_tensors(_zeros, args), **map_tensors(_zeros, kwargs)))
+        if costly_on_meta(func, args):
+            return map_tensors(to_meta, func(*map_tensors(zeros, args), **map_tensors(zeros, kwargs)))
         if kwargs.get("device") is not None:
             kwargs = {**kwargs, "device": torch.device("meta")}
-        return func(*map_tensors(_to_meta, args), **map_tensors(_to_meta, kwargs))
+        return func(*map_tensors(to_meta, args), **map_tensors(to_meta, kwargs))
 
     def _record(
         self,
@@ -280,7 +231,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> int:
         index = len(self.values)
         name = self._model_tensors.get(id(tensor)) if producer is None else None
-        keep = not tainted and not tensor.is_meta and (name is not None or tensor.numel() <= _SMALL)
+        keep = not tainted and not tensor.is_meta and (name is not None or tensor.numel() <= SMALL)
         self.values.append(
             Value(
                 index,
@@ -350,15 +301,3 @@ def _replace(tree: Any, old: int, new: int) -> Any:
     if isinstance(tree, list | tuple):
         return type(tree)(_replace(t, old, new) for t in tree)
     return tree
-
-
-def _on_cpu(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Make integer tensors with their content, though the forward asks for the input's (meta) device."""
-    device = kwargs.get("device")
-    if device is None or torch.device(device).type != "meta":
-        return kwargs
-    dtype = kwargs.get("dtype")
-    counts = func._schema.name == "aten::arange" and all(isinstance(a, int) for a in args)
-    if (dtype is None and counts) or (dtype is not None and not dtype.is_floating_point):
-        return {**kwargs, "device": torch.device("cpu")}
-    return kwargs

@@ -1,0 +1,78 @@
+"""What the recorder asks about an op call: does it alias, and what does it run on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+__all__ = ["SMALL", "aliasing", "costly_on_meta", "map_tensors", "on_cpu", "to_meta", "zeros"]
+
+aten = torch.ops.aten
+
+SMALL = 1 << 20
+"""Elements up to which a tensor is computed or kept without a second thought."""
+
+
+@lru_cache(maxsize=4096)
+def aliasing(func: Any) -> tuple[bool, tuple[int, ...], tuple[str, ...]]:
+    """Return (is a view, positions it writes to, keywords it writes to) from the op's schema."""
+    schema = func._schema
+    writes = tuple(
+        i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write
+    )
+    names = tuple(schema.arguments[i].name for i in writes)
+    is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
+    return is_view or func in (aten._unsafe_view.default, aten._reshape_alias.default), writes, names
+
+
+def map_tensors(function: Callable[[torch.Tensor], Any], tree: Any) -> Any:
+    """Return nested arguments with `function` applied to every tensor."""
+    if isinstance(tree, torch.Tensor):
+        return function(tree)
+    if isinstance(tree, list | tuple):
+        return type(tree)(map_tensors(function, t) for t in tree) if type(tree) in (list, tuple) else tree
+    if isinstance(tree, dict):
+        return {k: map_tensors(function, v) for k, v in tree.items()}
+    return tree
+
+
+def costly_on_meta(func: Any, args: tuple[Any, ...]) -> bool:
+    """Return whether computing zeros is cheaper: the first Python meta kernel imports torch._dynamo."""
+    if "torch._dynamo" in sys.modules or func.namespace != "aten" or aliasing(func)[0]:
+        return False
+    elements = 0
+
+    def count(tensor: torch.Tensor) -> None:
+        nonlocal elements
+        elements += tensor.numel()
+
+    map_tensors(count, args)
+    return elements <= SMALL
+
+
+def to_meta(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a meta tensor of the same shape, strides and dtype."""
+    if tensor.is_meta:
+        return tensor
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def zeros(tensor: torch.Tensor) -> torch.Tensor:
+    """Return zeros of a meta tensor's shape; any other tensor as it is."""
+    return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else tensor
+
+
+def on_cpu(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Make integer tensors with their content, though the forward asks for the input's (meta) device."""
+    device = kwargs.get("device")
+    if device is None or torch.device(device).type != "meta":
+        return kwargs
+    dtype = kwargs.get("dtype")
+    counts = func._schema.name == "aten::arange" and all(isinstance(a, int) for a in args)
+    if (dtype is None and counts) or (dtype is not None and not dtype.is_floating_point):
+        return {**kwargs, "device": torch.device("cpu")}
+    return kwargs
