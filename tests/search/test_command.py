@@ -100,7 +100,7 @@ def test_an_out_folder_that_cannot_be_written_is_named(
 
 @pytest.mark.slow
 def test_a_search_killed_in_its_trials_goes_on_to_the_end(image_folder: Path, tmp_path: Path) -> None:
-    """SIGKILL of the driver and its workers, then --resume: no finished trial is lost, and the rest is done."""
+    """SIGKILL of the driver and its workers, then --resume: no finished trial is lost."""
     command = _command(tmp_path, image_folder, "--name", "run", "--seed", "5", *SMALL)
     folder = tmp_path / "out" / "run"
     process = subprocess.Popen(

@@ -19,7 +19,7 @@ def transform(policy: str, name: str):
 
 
 def kolmogorov_smirnov(first: np.ndarray, second: np.ndarray) -> float:
-    """Two-sample statistic over its critical value at p = 0.001: below 1, the same distribution is believable."""
+    """Two-sample statistic over its critical value at p = 0.001: below 1, both may be one distribution."""
     both = np.sort(np.concatenate([first, second]))
     gap = np.abs(
         np.searchsorted(np.sort(first), both, "right") / len(first)
@@ -88,10 +88,7 @@ def test_matrices_are_distributed_as_the_librarys(policy):
     ours = affine_matrices(affine, (32, 32), count, np.random.default_rng(1))
     affine.set_random_seed(2)
     theirs = np.stack(
-        [
-            affine.get_params_dependent_on_data({"shape": (32, 32, 3)}, {})["matrix"][:2]
-            for _ in range(count)
-        ]
+        [affine.get_params_dependent_on_data({"shape": (32, 32, 3)}, {})["matrix"][:2] for _ in range(count)]
     )
     for row, column in np.ndindex(2, 3):
         assert kolmogorov_smirnov(ours[:, row, column], theirs[:, row, column]) < 1
