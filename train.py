@@ -248,7 +248,9 @@ def _network(
 
 
 def _train(plan: Plan, options: argparse.Namespace, folder: Path, console: Console) -> RunRecord:
-    from records.files import write_json
+    from models.source import standalone_source
+    from models.spec import NetSpec
+    from records.files import write_json, write_text
     from reports import figures
     from training.display import Display
     from training.evaluate import evaluate
@@ -301,6 +303,8 @@ def _train(plan: Plan, options: argparse.Namespace, folder: Path, console: Conso
         result.confidence,
         classes,
     )
+    if record.spec is not None:
+        write_text(folder / "model.py", standalone_source(NetSpec.from_json(record.spec)))
     write_run(folder, record, plan.model, result, "test" if options.full else "validation")
     return record
 

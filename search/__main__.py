@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     from models.errors import SpecError
     from records.codec import RecordError
+    from reports.errors import ReportError
     from rfcalc import RfcalcError
     from search.errors import SearchError
     from search.session import Stopped
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         return STOPPED
     except KeyboardInterrupt:
         return STOPPED
-    except (SearchError, TrainingError, SpecError, RecordError, RfcalcError, OSError) as error:
+    except (SearchError, TrainingError, SpecError, RecordError, ReportError, RfcalcError, OSError) as error:
         if options.debug:
             raise
         errors.print(f"search: error: {error}", markup=False)

@@ -29,6 +29,7 @@ FILES = {
     "curves.png",
     "confusion.png",
     "mistakes.png",
+    "model.py",
 }
 
 
