@@ -1,6 +1,6 @@
 """rfcalc against torchinfo.summary and one real forward, side by side in one run.
 
-    python benchmarks/rfcalc_speed.py [--repeats 7] [--json FILE]
+    python -m benchmarks.rfcalc_speed [--repeats 7] [--json FILE]
 
 A claim: the whole analysis (rows, both views of the field, counts) takes no longer than torchinfo's summary,
 which has no receptive fields at all. Every figure is the median of the repeats, after one warm-up.
@@ -13,6 +13,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -71,23 +72,20 @@ def seconds_and_peak(name: str, size: int, repeats: int) -> dict[str, float]:
     return {"seconds": seconds, "peak_mib": peak / 2**20}
 
 
-def cold_start(repeats: int, folder: Path) -> dict[str, float]:
-    model = folder / "rfcalc_speed_model.py"
-    model.write_text(SMALL)
-    commands = {
-        "import torch": [sys.executable, "-c", "import torch"],
-        "rfcalc model.py": [sys.executable, "-m", "rfcalc", str(model), "--format", "json"],
-        "rfcalc --help": [sys.executable, "-m", "rfcalc", "--help"],
-        "rfcalc --version": [sys.executable, "-m", "rfcalc", "--version"],
-    }
-
+def cold_start(repeats: int) -> dict[str, float]:
     def run(command: list[str]) -> Callable[[], object]:
         return lambda: subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model.py"
+        model.write_text(SMALL)
+        commands = {
+            "import torch": [sys.executable, "-c", "import torch"],
+            "rfcalc model.py": [sys.executable, "-m", "rfcalc", str(model)],
+            "rfcalc --help": [sys.executable, "-m", "rfcalc", "--help"],
+            "rfcalc --version": [sys.executable, "-m", "rfcalc", "--version"],
+        }
         return median_seconds({name: run(command) for name, command in commands.items()}, repeats)
-    finally:
-        model.unlink()
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
@@ -127,7 +125,7 @@ def main() -> None:
         lines = [[n, f"{f['seconds'] * 1e3:.0f} ms", f"{f['peak_mib']:.1f} MiB"] for n, f in figures.items()]
         console.print(table(title, ["", "rfcalc", "peak of Python objects"], lines))
 
-    cold = cold_start(repeats, Path.cwd())
+    cold = cold_start(repeats)
     lines = [[n, f"{s:.2f} s", f"{s / cold['import torch']:.2f}x"] for n, s in cold.items()]
     console.print(table("Cold start, whole process", ["command", "time", "of import torch"], lines))
 
