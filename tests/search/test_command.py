@@ -55,8 +55,8 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         ),
         (["--recipe", "fats"], "search: error: --recipe fats: unknown; did you mean fast? choose one of"),
         (
-            ["--subset", "100"],
-            "search: error: --subset 100: fewer images than one batch of recipe 'fast', 128",
+            ["--subset", "20"],
+            "search: error: --subset 20: fewer images than one batch of recipe 'fast', 64",
         ),
         (["--device", "cuda"], "search: error: device 'cuda' is not available here"),
     ],
