@@ -80,7 +80,14 @@ def _wrapped(line: str, indent: int) -> str:
     """Indent a line of JSON and break it between its keys where it is too long."""
     first, others = " " * indent, " " * (indent + 2)
     glued = line.replace('": ', '":\N{NO-BREAK SPACE}')
-    text = textwrap.fill(glued, WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False)
+    text = textwrap.fill(
+        glued,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
