@@ -82,7 +82,7 @@ def _wrapped(line: str, indent: int) -> str:
     glued = line.replace('": ', '":\N{NO-BREAK SPACE}')
     text = textwrap.fill(
         glued,
-        WIDTH,
+        WIDTH - 1,  # a comma may follow
         initial_indent=first,
         subsequent_indent=others,
         break_long_words=False,
