@@ -112,14 +112,14 @@ class Path:
         """Return the path with nothing seen where `keep`, over the row-major index of `atoms`, is false."""
         if all(keep):
             return self
-        users = [i for i, part in enumerate(self.parts) if set(atoms) & set(part.atoms)]
-        chosen = users[0] if users else 0
-        part = self.parts[chosen]
-        over = (*part.atoms, *(a for a in atoms if a not in part.atoms))
-        part = part.spread(over)
-        flat = _project(over, atoms)
-        mapped = part.map.kept(tuple(keep[i] for i in flat))
-        return Path((*self.parts[:chosen], Part(over, mapped), *self.parts[chosen + 1 :]))
+        users = [i for i, part in enumerate(self.parts) if set(atoms) & set(part.atoms)] or [0]
+        parts = list(self.parts)
+        # In every part that varies there: a union over these atoms would mix in what a part still holds.
+        for i in users:
+            over = (*parts[i].atoms, *(a for a in atoms if a not in parts[i].atoms))
+            mapped = parts[i].spread(over).map.kept(tuple(keep[flat] for flat in _project(over, atoms)))
+            parts[i] = Part(over, mapped)
+        return Path(tuple(parts))
 
     def covers(self, other: Path) -> bool:
         """Return whether every element sees at least what it sees through `other`, clipped and unbounded."""
