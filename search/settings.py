@@ -62,7 +62,7 @@ class Settings(Record):
 # (docs/results/search.md); a GPU takes all images.
 STAGES = ("epochs", "subset", "finalists", "final_epochs", "final_subset", "winner_epochs")
 _DEFAULTS: dict[tuple[str, str], tuple[int | None, ...]] = {
-    ("cpu", "shapes"): (4, 3_000, 3, 5, None, 16),
+    ("cpu", "shapes"): (4, 2_500, 3, 4, None, 12),
     ("cpu", "images"): (4, 5_000, 3, 6, 15_000, 24),
     ("gpu", "shapes"): (6, None, 3, 16, None, 40),
     ("gpu", "images"): (10, None, 5, 30, None, 150),
