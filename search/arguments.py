@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
+from training.flags import natural, plain_name, positive
+
 EPILOG = """\
 Every proposal is checked against the budget ([tool.rfcalc] in pyproject.toml) before any training. All
 choices are made on validation images held out of train; the winner alone meets the test images, once.
@@ -22,7 +24,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add(
         "--trials",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="candidates that fit the budget and are trained (default 50)",
     )
@@ -34,17 +36,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="cifar10, shapes, or a folder or archive of train/<class>/* and test/<class>/*",
     )
     add("--cache", type=Path, metavar="DIR", help="where decoded images are kept (default data/cache)")
-    add("--resize", type=_positive, metavar="N", help="bring every image to N x N pixels")
+    add("--resize", type=positive, metavar="N", help="bring every image to N x N pixels")
     stages = parser.add_argument_group("the stages (defaults depend on the device and the data)")
     add = stages.add_argument
-    add("--epochs", type=_positive, metavar="N", help="epochs of a trial")
-    add("--subset", type=_positive, metavar="N", help="training images of a trial")
-    add("--finalists", type=_positive, metavar="N", help="best trials that are trained longer")
-    add("--final-epochs", type=_positive, metavar="N", help="epochs of a finalist")
-    add("--final-subset", type=_positive, metavar="N", help="training images of a finalist")
+    add("--epochs", type=positive, metavar="N", help="epochs of a trial")
+    add("--subset", type=positive, metavar="N", help="training images of a trial")
+    add("--finalists", type=positive, metavar="N", help="best trials that are trained longer")
+    add("--final-epochs", type=positive, metavar="N", help="epochs of a finalist")
+    add("--final-subset", type=positive, metavar="N", help="training images of a finalist")
     add(
         "--winner-epochs",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="epochs of the winner, on train and validation together",
     )
@@ -52,14 +54,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = how.add_argument
     add("--base", metavar="SPEC", help="preset or spec.json whose widths are searched (default by device)")
     add("--recipe", help="training recipe by name (default fast)")
-    add("--seed", type=_natural, metavar="N", help="seed of proposals and trainings (default 0)")
+    add("--seed", type=natural, metavar="N", help="seed of proposals and trainings (default 0)")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), help="default auto")
-    add("--jobs", type=_positive, metavar="N", help="networks that train at the same time (default 1)")
+    add("--jobs", type=positive, metavar="N", help="networks that train at the same time (default 1)")
     add("--storage", metavar="URL", help="RDB of the study (default SQLite in the run folder)")
     where = parser.add_argument_group("where")
     add = where.add_argument
     add("--out", type=Path, default=Path("runs/search"), metavar="DIR", help="default runs/search")
-    add("--name", type=_name, help="folder below --out (default: date and time; with --resume the newest)")
+    add(
+        "--name",
+        type=plain_name,
+        help="folder below --out (default: date and time; with --resume the newest)",
+    )
     add("--resume", action="store_true", help="continue a search; --trials may be raised")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(arguments)
@@ -69,27 +75,3 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line; the usage would bury it."""
         self.exit(2, f"search: error: {message}; see python -m search --help\n")
-
-
-def _positive(text: str) -> int:
-    return _whole(text, at_least=1)
-
-
-def _natural(text: str) -> int:
-    return _whole(text, at_least=0)
-
-
-def _whole(text: str, at_least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-    if value < at_least:
-        raise argparse.ArgumentTypeError(f"must be at least {at_least}, got {value}")
-    return value
-
-
-def _name(text: str) -> str:
-    if not text or text.startswith(".") or any(character in text for character in '/\\:*?"<>|\0'):
-        raise argparse.ArgumentTypeError(f"a plain folder name is needed, got {text!r}")
-    return text

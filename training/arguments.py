@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
+from training.flags import natural, plain_name, positive
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -26,54 +28,34 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument_group("data").add_argument
     add("--data", metavar="D", help="cifar10, shapes, or a folder or archive of {train,test}/<class>/*")
     add("--cache", type=Path, metavar="DIR", help="where decoded images are kept (default data/cache)")
-    add("--resize", type=_positive, metavar="N", help="bring every image to N x N pixels")
+    add("--resize", type=positive, metavar="N", help="bring every image to N x N pixels")
     add(
         "--subset",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="training images, every class in proportion (default all)",
     )
     add("--full", action="store_true", default=None, help="train on train + validation, report test")
     add = parser.add_argument_group("training").add_argument
     add("--recipe", help="fast, standard, record, or a recipe.json (default fast)")
-    add("--epochs", type=_positive, metavar="N", help="instead of the recipe's")
+    add("--epochs", type=positive, metavar="N", help="instead of the recipe's")
     add("--policy", help="augmentation instead of the recipe's: none, mild, assignment, strong")
-    add("--seed", type=_natural, metavar="N", help="of weights, shuffling and augmentation (default 0)")
+    add("--seed", type=natural, metavar="N", help="of weights, shuffling and augmentation (default 0)")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), help="default auto")
     add(
         "--workers",
-        type=_natural,
+        type=natural,
         metavar="N",
         help="threads that augment ahead (default: none on a CPU, 4 on a GPU)",
     )
     add("--deterministic", action="store_true", default=None, help="the same bits at every run, slower")
     add = parser.add_argument_group("where").add_argument
     add("--out", type=Path, default=Path("runs/train"), metavar="DIR", help="default runs/train")
-    add("--name", type=_name, help="folder below --out (default: date and time; with --resume the newest)")
+    add(
+        "--name",
+        type=plain_name,
+        help="folder below --out (default: date and time; with --resume the newest)",
+    )
     add("--resume", action="store_true", help="continue a run; its own flags hold")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    return _whole(text, at_least=1)
-
-
-def _natural(text: str) -> int:
-    return _whole(text, at_least=0)
-
-
-def _whole(text: str, at_least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-    if value < at_least:
-        raise argparse.ArgumentTypeError(f"must be at least {at_least}, got {value}")
-    return value
-
-
-def _name(text: str) -> str:
-    if not text or text.startswith(".") or any(character in text for character in '/\\:*?"<>|\0'):
-        raise argparse.ArgumentTypeError(f"a plain folder name is needed, got {text!r}")
-    return text
