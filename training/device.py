@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeGuard
 
 import torch
 from torch import nn
@@ -62,6 +64,39 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
+@contextmanager
+def float32_where_bfloat16_is_slow(model: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
+    """Within it, and under `autocast`, depthwise kernels that lack a fast bfloat16 form compute in float32.
+
+    On a CPU, oneDNN has fast bfloat16 code for depthwise 3x3 kernels of stride 1 alone: the gradient of a
+    strided one costs ten times its float32 form. docs/training.md has the measurement.
+    """
+    slow: list[nn.Conv2d] = []
+    if device.type == "cpu" and precision == "bfloat16":
+        slow = [module for module in model.modules() if _is_slow_in_bfloat16(module)]
+    for module in slow:
+        module.forward = functools.partial(_in_float32, module)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for module in slow:
+            del module.forward
+
+
+def _is_slow_in_bfloat16(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    if not isinstance(module, nn.Conv2d) or not 1 < module.groups == module.in_channels:
+        return False
+    if "forward" in vars(module):  # somebody else's wrapper stays
+        return False
+    return max(module.kernel_size) > 3 or max(module.stride) > 1 or max(module.dilation) > 1
+
+
+def _in_float32(module: nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
+    with torch.autocast(images.device.type, enabled=False):
+        # The class's own forward: the instance's is this function.
+        return type(module).forward(module, images.float()).to(images.dtype)
+
+
 def memory_format(layout: str) -> torch.memory_format:
     """Return torch's own name of a recipe's layout."""
     return torch.channels_last if layout == "channels_last" else torch.contiguous_format
@@ -106,7 +141,7 @@ def _fastest(choices: list[tuple[str, str]], model: nn.Module, shape: tuple[int,
         for _ in range(4):  # interleaved, and the least of each: other programs slow all of them alike
             for choice, network in networks.items():
                 began = time.perf_counter()
-                with autocast(device, choice[0]):
+                with float32_where_bfloat16_is_slow(network, device, choice[0]), autocast(device, choice[0]):
                     logits = network(images.to(memory_format=memory_format(choice[1])))
                     loss = F.cross_entropy(logits.flatten(1), torch.zeros(shape[0], dtype=torch.int64))
                 loss.backward()  # type: ignore[no-untyped-call]

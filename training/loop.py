@@ -24,7 +24,14 @@ from torch.nn import functional as F
 
 from records.run import EpochRecord
 from training import checkpoint as files
-from training.device import Normalise, autocast, memory_format, resolve, settle
+from training.device import (
+    Normalise,
+    autocast,
+    float32_where_bfloat16_is_slow,
+    memory_format,
+    resolve,
+    settle,
+)
 from training.errors import TrainingError
 from training.evaluate import evaluate, logits_of
 from training.identity import identity_of, same_run
@@ -118,6 +125,7 @@ def fit(
         stack.enter_context(_determinism(deterministic, place))
         stack.enter_context(torch.random.fork_rng(devices=[place] if place.type == "cuda" else []))
         run = _Run(model, train, recipe, seed, place, deterministic, checkpoint if resume else None)
+        stack.enter_context(float32_where_bfloat16_is_slow(model, place, run.recipe.precision))
         loader = stack.enter_context(
             Loader(
                 train,
