@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from training.checkpoint import CheckpointError
-from training.recipe import Recipe
+from training.recipe import SETTLED, Recipe
 from training.samples import Samples
 
 
@@ -43,7 +43,7 @@ def same_run(saved: dict[str, Any], identity: dict[str, Any], recipe: Recipe, pa
         raise CheckpointError(f"{path} lacks {error}: it is not a checkpoint of a training run") from error
     for field in dataclasses.fields(Recipe):
         asked, kept = getattr(recipe, field.name), getattr(found, field.name)
-        if asked != kept and not (asked == "auto" and field.name in ("precision", "layout")):
+        if asked != kept and not (asked == "auto" and field.name in SETTLED):
             raise CheckpointError(
                 f"{path} was written with {field.name}={kept!r} and not {asked!r}; {advice}"
             )

@@ -14,6 +14,10 @@ SCHEDULES = ("one-cycle", "cosine")
 POLICIES = ("none", "mild", "assignment", "strong")
 PRECISIONS = ("auto", "float32", "bfloat16")
 LAYOUTS = ("auto", "channels_last", "contiguous")
+AUGMENTS = ("auto", "cpu", "gpu")
+COMPILES = ("auto", "off", "on", "graphs")
+SETTLED = ("precision", "layout", "augment", "compile")
+"""Keys whose "auto" is replaced by what is chosen when a run begins."""
 
 
 class RecipeError(TrainingError, ValueError):
@@ -57,12 +61,24 @@ class Recipe:
     """Augmentation by name, see `training.augment`."""
     mixup: float = 0.0
     """Largest share of the second image at the end of the ramp (Tiniest's form); 0: none."""
+    cutmix: float = 0.0
+    """Largest area of a patch of the second image at the end of the ramp; beside `mixup`, half of the batches
+    each; 0: none."""
+    distill_weight: float = 0.0
+    """Share of the teacher's answers in the loss, beside that of the labels; 0: no teacher."""
+    distill_temperature: float = 4.0
+    """By which both networks' logits are divided before they are compared."""
     clip: float = 0.0
     """Largest norm of the gradient; 0: as it comes."""
     precision: str = "auto"
     """"float32", "bfloat16" (autocast), or "auto": what trains this network faster on this device."""
     layout: str = "auto"
     """Of images and kernels in memory: "channels_last", "contiguous", or "auto" likewise."""
+    augment: str = "auto"
+    """Where images are augmented: "cpu" (albumentations and OpenCV, on the processor), "gpu" (batched, in torch,
+    on the training device, which then holds the data set), or "auto": "gpu" on CUDA where the data fits."""
+    compile: str = "auto"
+    """"off", "on" (torch.compile), "graphs" (CUDA graphs), or "auto": off, until one is measured to pay."""
 
     def __post_init__(self) -> None:
         for key, (holds, rule) in _RULES.items():
@@ -121,9 +137,14 @@ _RULES: dict[str, tuple[typing.Callable[[Any], bool], str]] = {
     "ema": (lambda value: 0 <= value < 1, "0 <= ema < 1 (a share of the run)"),
     "policy": _one_of("policy", POLICIES),
     "mixup": (lambda value: 0 <= value <= 0.5, "0 <= mixup <= 0.5"),
+    "cutmix": (lambda value: 0 <= value <= 0.5, "0 <= cutmix <= 0.5"),
+    "distill_weight": (lambda value: 0 <= value <= 1, "0 <= distill_weight <= 1"),
+    "distill_temperature": (lambda value: 0 < value <= 100, "0 < distill_temperature <= 100"),
     "clip": (lambda value: 0 <= value < float("inf"), "0 <= clip < infinity"),
     "precision": _one_of("precision", PRECISIONS),
     "layout": _one_of("layout", LAYOUTS),
+    "augment": _one_of("augment", AUGMENTS),
+    "compile": _one_of("compile", COMPILES),
 }
 _KINDS: dict[str, type] = typing.get_type_hints(Recipe)
 

@@ -1,0 +1,123 @@
+"""Trained networks from disk: the network that `best.safetensors` describes, built, with its weights."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.errors import SpecError
+from models.net import build
+from models.spec import NetSpec
+from training.checkpoint import CheckpointError, load_weights
+from training.errors import TrainingError
+
+WEIGHTS = "best.safetensors"
+
+
+def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """Build the network of a finished training and give it its weights.
+
+    Nothing that the file names is imported or run: a spec is data. Where there is none, the caller brings the
+    network.
+
+    Args:
+        path: A safetensors file, or the folder of a run that holds `best.safetensors`.
+        model: Takes the weights in place; None: built from the spec in the file's metadata.
+
+    Returns:
+        The network in eval mode, and the metadata: `network`, `spec`, `target`, `classes`, `input_size`,
+        `normalisation`, `dataset`, `val_accuracy`, `test_accuracy`.
+
+    Raises:
+        CheckpointError: There is no such file, it is damaged, it has no spec and `model` is None, or the weights
+            are of another network.
+    """
+    file = path / WEIGHTS if path.is_dir() else path
+    if not file.is_file():
+        what = f"{path} holds no {WEIGHTS}: its run has not ended" if path.is_dir() else f"{path} is missing"
+        raise CheckpointError(f"{what}; name the folder of a finished run, or its {WEIGHTS}")
+    tensors, metadata = load_weights(file)
+    if model is None:
+        if metadata.get("spec") is None:
+            raise CheckpointError(
+                f"{file} holds weights but no spec; name the network too: --model model.py:Name "
+                f"(it was {metadata.get('target') or metadata.get('network') or 'not said'})"
+            )
+        try:
+            model = build(NetSpec.from_json(metadata["spec"]))
+        except SpecError as error:
+            raise CheckpointError(f"{file}: its spec cannot be built: {error}") from error
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).split("\n\t")[1:2] or [str(error)]
+        raise CheckpointError(f"{file} is of another network: {' '.join(first[0].split())}") from error
+    return model.eval(), metadata
+
+
+def as_teacher(
+    network: nn.Module,
+    metadata: dict[str, Any],
+    *,
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> nn.Module:
+    """Return a trained network as one that reads the student's normalised images.
+
+    Args:
+        network: From `load_network`.
+        metadata: Likewise.
+        classes: Of the student's data.
+        mean: Per channel, 0-255, of the student's data.
+        std: Likewise.
+
+    Raises:
+        TrainingError: The teacher knows other classes, or the same ones in another order.
+    """
+    known = metadata.get("classes")
+    if known is not None and list(known) != list(classes):
+        raise TrainingError(
+            f"the teacher {metadata.get('network', '?')!r} knows {len(known)} classes ({', '.join(known[:3])}, ...), "
+            f"the data has {len(classes)} ({', '.join(classes[:3])}, ...); they must be the same in the same order"
+        )
+    own = metadata.get("normalisation")
+    if own is None or (list(own["mean"]) == list(mean) and list(own["std"]) == list(std)):
+        return network.eval()
+    return _Renormalised(network, own, mean, std).eval()
+
+
+class _Renormalised(nn.Module):
+    """Undoes one data set's normalisation and does another's: what a teacher of other data is used to."""
+
+    factor: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(
+        self, network: nn.Module, own: dict[str, Any], mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        theirs, its = (torch.tensor(each).view(1, -1, 1, 1) for each in (mean, own["mean"]))
+        spread, its_spread = (torch.tensor(each).view(1, -1, 1, 1) for each in (std, own["std"]))
+        self.register_buffer("factor", spread / its_spread)
+        self.register_buffer("offset", (theirs - its) / its_spread)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logits for images (B, 3, H, W) that the student's normalisation made."""
+        logits: torch.Tensor = self.network(images * self.factor + self.offset)
+        return logits
+
+
+def fingerprint(model: nn.Module) -> int:
+    """Return a checksum of everything in a network's state: equal for equal weights."""
+    total = 0
+    for name, value in sorted(model.state_dict().items()):
+        raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        total = zlib.crc32(raw.data, zlib.crc32(name.encode(), total))
+    return total
