@@ -1,0 +1,158 @@
+"""A run before it starts: everything that can be wrong is found here, and nothing is written."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import nn
+
+import rfcalc
+from records.environment import describe
+from records.run import RunRecord
+from rfcalc.budget import Verdict, find_budget
+from training import datasets, device
+from training.command.files import read_json
+from training.command.network import fresh
+from training.errors import TrainingError
+from training.evaluate import evaluate
+from training.recipe import RECIPES, Recipe
+from training.runfolder import dataset_facts
+from training.samples import Samples
+
+CACHE = Path("data/cache")
+"""Where decoded images are kept unless --cache says otherwise."""
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can start."""
+
+    model: nn.Module
+    recipe: Recipe
+    train: Samples
+    judged_on: Samples
+    """The validation images, or with --full the test images."""
+    record: RunRecord
+    """All but what training brings."""
+    verdict: Verdict | None
+    budget: str
+    """Where the budget stands."""
+
+
+def make_plan(options: argparse.Namespace, console: Console) -> Plan:
+    """Check everything that can be wrong before anything is trained or written.
+
+    Raises:
+        TrainingError: Data, network, recipe and device do not fit together.
+        SpecError: The spec is wrong.
+        RfcalcError: The target cannot be loaded or analysed.
+    """
+    place = device.resolve(options.device or "auto")
+    recipe = recipe_of(options)
+    seed = options.seed or 0
+    dataset = datasets.load(
+        options.data, cache=options.cache or CACHE, resize=options.resize, console=console
+    )
+    labels = dataset.train.labels
+    train, held_out = datasets.holdout(labels)
+    if options.full:
+        train = np.arange(len(labels))
+    if options.subset is not None:
+        train = datasets.subset(train, labels, options.subset, seed)
+    if options.full:
+        judged_on = Samples.of(dataset.test, None, dataset)
+    else:
+        judged_on = Samples.of(dataset.train, held_out, dataset)
+
+    torch.manual_seed(seed)
+    height, width = dataset.image_size
+    network = fresh(options, place.type, (3, height, width), len(dataset.classes))
+    analysis = rfcalc.analyze(network.model, input_size=(3, height, width))
+    found = find_budget(Path(options.model.partition(":")[0]).parent if options.model else _REPOSITORY)
+    # Two images through the network tell whether its answers fit the classes.
+    evaluate(network.model, replace(judged_on, images=judged_on.images[:2], labels=judged_on.labels[:2]))
+    record = RunRecord(
+        name="",
+        network=network.name,
+        recipe=recipe.to_json(),
+        seed=seed,
+        dataset=dataset_facts(dataset, len(train), 0 if options.full else len(held_out)),
+        environment=describe(place.type),
+        params=analysis.params,
+        macs=analysis.macs,
+        receptive_field=(analysis.field.size[0], analysis.field.size[-1]),
+        seconds=0.0,
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        spec=network.spec,
+        target=network.target,
+        source=network.source,
+        finished=False,
+    )
+    return Plan(
+        model=network.model,
+        recipe=recipe,
+        train=Samples.of(dataset.train, train, dataset),
+        judged_on=judged_on,
+        record=record,
+        verdict=rfcalc.judge(analysis, found[0]) if found else None,
+        budget=str(found[1]) if found else "",
+    )
+
+
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """Return the recipe that the flags name, with what they change in it.
+
+    Raises:
+        TrainingError: There is no such recipe, or a value breaks its rule.
+    """
+    asked = options.recipe or "fast"
+    if asked in RECIPES:
+        recipe = RECIPES[asked]
+    elif asked.endswith(".json"):
+        recipe = Recipe.from_json(read_json(Path(asked), "--recipe"))
+    else:
+        raise TrainingError(
+            f"--recipe {asked}: unknown; choose one of {', '.join(RECIPES)}, or a recipe.json"
+        )
+    changes = {key: value for key in ("epochs", "policy") if (value := getattr(options, key)) is not None}
+    return replace(recipe, **changes)
+
+
+def announce(plan: Plan, folder: Path, console: Console) -> None:
+    """Say what will be trained on what, and how it stands to the budget."""
+    record, recipe = plan.record, plan.recipe
+    data = record.dataset
+    if data.notice:
+        console.print(data.notice, style="bold yellow", markup=False)
+    size = f"{data.image_size[0]}x{data.image_size[1]}"
+    validating = f"{data.validation_images:,} to validate"
+    rest = validating if data.validation_images else f"{data.test_images:,} to test"
+    field = " x ".join(map(str, dict.fromkeys(record.receptive_field)))
+    for line in (
+        f"data      {data.title}: {data.train_images:,} images of {size} to train, {rest}",
+        f"network   {record.network}: {record.params:,} parameters, {record.macs / 1e6:.1f} M MACs, "
+        f"receptive field {field}",
+        f"budget    {_judged(plan)}",
+        f"recipe    {recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch_size}, "
+        f"policy {recipe.policy}, on {record.environment.device}",
+        f"folder    {folder}",
+    ):
+        console.print(line, markup=False)
+
+
+def _judged(plan: Plan) -> str:
+    if plan.verdict is None:
+        return "none ([tool.rfcalc] in a pyproject.toml would set one)"
+    if plan.verdict.ok:
+        return f"all {len(plan.verdict.margins)} limits of {plan.budget} hold"
+    broken = "; ".join(
+        f"{limit.name.replace('_', '-')} {limit.bound} (has {limit.value})" for limit in plan.verdict.broken
+    )
+    return f"BROKEN: {broken}; {plan.budget}"

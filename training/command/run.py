@@ -1,0 +1,160 @@
+"""The training itself: the folder, the loop, the pictures, and leaving cleanly when it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from models.source import standalone_source
+from models.spec import NetSpec
+from records.files import write_json, write_text
+from records.run import RunRecord
+from reports import figures
+from training import checkpoint
+from training.arguments import parse
+from training.command.plan import Plan, announce, make_plan
+from training.display import Display, conclude, say_stopped
+from training.errors import TrainingError
+from training.evaluate import Evaluation, evaluate
+from training.loop import fit
+from training.runfolder import CHECKPOINT, RUN, judged, locate, make, write_run
+
+
+def train(options: argparse.Namespace, words: Sequence[str], console: Console) -> None:
+    """Train a network by the flags, or go on with a run, and fill its folder.
+
+    Args:
+        options: The parsed flags.
+        words: As they were typed; run.json keeps them.
+        console: Where to talk.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM; what is kept was said.
+        TrainingError: It cannot be done; nothing is left of a run that had no checkpoint yet.
+    """
+    folder = locate(options.out, options.name, options.resume, console)
+    before = RunRecord.read(folder / RUN) if (folder / RUN).is_file() else None
+    if before is not None and before.finished:
+        console.print(f"{folder}: this run is finished, nothing is left to resume", markup=False)
+        return
+    if before is not None:
+        options, words = _as_started(options, before)
+    plan = make_plan(options, console)
+    plan = replace(
+        plan,
+        record=replace(
+            plan.record,
+            name=folder.name,
+            command=shlex.join(["python", "train.py", *words]),
+            started=before.started if before else plan.record.started,
+        ),
+    )
+    announce(plan, folder, console)
+    created = make(folder)
+    try:
+        with _sigterm_stops():
+            record = _fill(plan, options, folder, console)
+    except BaseException as error:
+        if created and not checkpoint.exists(folder / CHECKPOINT):
+            shutil.rmtree(folder, ignore_errors=True)  # nothing to go on from: leave nothing behind
+        if isinstance(error, KeyboardInterrupt):
+            say_stopped(folder, console)
+        raise
+    conclude(record, folder, console)
+
+
+def _as_started(options: argparse.Namespace, before: RunRecord) -> tuple[argparse.Namespace, Sequence[str]]:
+    """Return the flags that the run was started with; only what cannot change its result may differ now."""
+    words = shlex.split(before.command or "")[2:]
+    started = parse(words)
+    for key, value in vars(options).items():
+        if key in ("out", "name", "resume", "debug") or (
+            key in ("cache", "workers", "device") and value is not None
+        ):
+            setattr(started, key, value)
+        elif value is not None and value != getattr(started, key):
+            raise TrainingError(
+                f"--{key} {value}: the run {before.name!r} was started with {getattr(started, key)}; "
+                "leave the flag out, or choose another --name"
+            )
+    return started, words
+
+
+def _fill(plan: Plan, options: argparse.Namespace, folder: Path, console: Console) -> RunRecord:
+    record = plan.record
+    place = record.environment.device
+    write_json(folder / RUN, record.to_json())
+    with Display(console, plan.recipe.epochs) as display:
+        history = fit(
+            plan.model,
+            plan.train,
+            None if options.full else plan.judged_on,
+            plan.recipe,
+            seed=record.seed,
+            device=place,
+            on_epoch=display.epoch,
+            checkpoint=folder / CHECKPOINT,
+            resume=options.resume,
+            workers=options.workers,
+            deterministic=bool(options.deterministic),
+            progress=display.step,
+        )
+    if history.notice:
+        console.print(history.notice, style="yellow", markup=False)
+    began = time.perf_counter()
+    result = evaluate(plan.model, plan.judged_on, device=place)
+    flipped = evaluate(plan.model, plan.judged_on, device=place, flip=True) if options.full else None
+    trained = sum(epoch.seconds for epoch in history.epochs)
+    record = replace(
+        record,
+        recipe=history.recipe.to_json(),
+        epochs=history.epochs,
+        seconds=round(trained + time.perf_counter() - began, 2),
+        finished=True,
+    )
+    if options.full:
+        record = judged(record, test=result, test_flip=flipped)
+    else:
+        record = judged(record, validation=result)
+    _draw(plan, record, result, folder)
+    if record.spec is not None:
+        write_text(folder / "model.py", standalone_source(NetSpec.from_json(record.spec)))
+    write_run(folder, record, plan.model, result, "test" if options.full else "validation")
+    return record
+
+
+def _draw(plan: Plan, record: RunRecord, result: Evaluation, folder: Path) -> None:
+    classes = record.dataset.classes
+    figures.save_curves(folder / "curves.png", record.epochs)
+    figures.save_confusion(folder / "confusion.png", result.confusion, classes)
+    figures.save_mistakes(
+        folder / "mistakes.png",
+        plan.judged_on.images,
+        result.labels,
+        result.predictions,
+        result.confidence,
+        classes,
+    )
+
+
+@contextmanager
+def _sigterm_stops() -> Iterator[None]:
+    """Let SIGTERM leave as cleanly as Ctrl-C."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
