@@ -1,6 +1,7 @@
 """Dataclass to JSON and back, with errors that name the field."""
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -105,8 +106,7 @@ def _decode_union(kind: Any, value: Any, where: str, field: str) -> Any:
 def _decode_dataclass(kind: Any, value: Any, where: str, field: str) -> Any:
     if not isinstance(value, dict):
         raise _wrong(where, field, "an object", value)
-    hints = typing.get_type_hints(kind)
-    known = {item.name: item for item in dataclasses.fields(kind)}
+    hints, known = _layout(kind)
     prefix = f"{field}." if field else ""
     for key in value:
         if key not in known:
@@ -116,6 +116,12 @@ def _decode_dataclass(kind: Any, value: Any, where: str, field: str) -> Any:
         if key not in value and not optional:
             raise RecordError(f"{where}: field '{prefix}{key}' is missing")
     return kind(**{key: _decode(hints[key], item, where, prefix + key) for key, item in value.items()})
+
+
+@functools.cache
+def _layout(kind: Any) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    """Types and fields by name; kept, since resolving annotations takes longer than reading a whole trial."""
+    return typing.get_type_hints(kind), {item.name: item for item in dataclasses.fields(kind)}
 
 
 def _wrong(where: str, field: str, expected: str, value: Any) -> RecordError:
