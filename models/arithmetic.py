@@ -5,6 +5,7 @@ The tests compare every figure with the built network: parameters and MACs with 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -68,21 +69,26 @@ def figures(spec: NetSpec, input_size: Shape | None = None) -> Figures:
     params = macs = elements = pairs = dilated = 0
     pending = False  # the current features are a normed, activated copy of a depthwise convolution's result
     for (_, stage), shapes in zip(spec.parts(), shapes_of, strict=True):
-        held = _held(stage)
-        positions = [height * width for _, height, width in shapes]
+        spans = [
+            (end + 1 - layer.residual, end) for end, layer in enumerate(stage.layers) if layer.residual > 1
+        ]
+        channels, height, width = shapes[0]
+        inputs = height * width
         for index, layer in enumerate(stage.layers):
-            channels, inputs, outputs = shapes[index][0], positions[index], positions[index + 1]
+            out, height, width = shapes[index + 1]
+            outputs = height * width
             weights = layer_weights(layer, channels)
             params += layer_params(layer, channels, weights)
             macs += layer_macs(layer, inputs, outputs, weights)
-            kept = held[index]
-            alive = layer_elements(layer, channels, inputs, outputs, index in kept)
-            if len(kept) > 1 or (kept and index not in kept):
-                alive += sum(shapes[start][0] * positions[start] for start in kept if start != index)
-            elements = max(elements, alive)
+            kept, beside = (layer.residual > 0, 0) if not spans else _held(layer, index, spans, shapes)
+            elements = max(elements, beside + layer_elements(layer, channels, inputs, outputs, kept))
             found, pending = _pairs(layer, channels, pending)
             pairs += found
-            dilated += _dilated(layer)
+            if layer.kind == "split":
+                dilated += sum([branch.dilation > 1 and branch.kernel > 1 for branch in layer.branches])
+            elif layer.dilation > 1 and layer.kernel > 1:
+                dilated += 1
+            channels, inputs = out, outputs
     shape = shapes_of[-1][-1]
     last = (spec.output, shape[0], shape[1] * shape[2], spec.classes)
     pairs += pending and spec.output.kind == "conv-gap"
@@ -100,17 +106,17 @@ def figures(spec: NetSpec, input_size: Shape | None = None) -> Figures:
     )
 
 
-def count_params(parts: Iterable[StageSpec], output: OutputSpec, channels: int, classes: int) -> int:
-    """Return the parameters of a network of these parts that reads `channels` channels.
+def count_params(stages: Iterable[StageSpec], channels: int) -> int:
+    """Return the parameters of stages in a row, the first of which reads `channels` channels.
 
     For solvers that try many widths: it needs no `NetSpec`, so nothing is checked.
     """
     params = 0
-    for stage in parts:
+    for stage in stages:
         for layer in stage.layers:
             params += layer_params(layer, channels, layer_weights(layer, channels))
             channels = layer.width
-    return params + output_params(output, channels, classes)
+    return params
 
 
 def _shapes_at(spec: NetSpec, input_size: Shape) -> list[list[Shape]]:
@@ -126,13 +132,23 @@ def _shapes_at(spec: NetSpec, input_size: Shape) -> list[list[Shape]]:
     return found
 
 
-def _held(stage: StageSpec) -> list[tuple[int, ...]]:
-    """Return for each layer the layers whose inputs must outlive its first step, for shortcuts."""
-    layers = stage.layers
-    if all(layer.residual <= 1 for layer in layers):
-        return [(index,) if layer.residual else () for index, layer in enumerate(layers)]
-    spans = [(end + 1 - layer.residual, end) for end, layer in enumerate(layers) if layer.residual]
-    return [tuple({start for start, end in spans if start <= index <= end}) for index in range(len(layers))]
+def _held(
+    layer: LayerSpec, index: int, spans: list[tuple[int, int]], shapes: list[Shape]
+) -> tuple[bool, int]:
+    """Return what shortcuts over several layers hold back while layer `index` runs.
+
+    Args:
+        layer: The layer.
+        index: Its place in the stage.
+        spans: First and last layer of every shortcut of the stage over more than one layer.
+        shapes: The input shape of every layer of the stage.
+
+    Returns:
+        Whether the layer's input must outlive its first step, and the elements of other layers' inputs.
+    """
+    held = {start for start, end in spans if start <= index <= end}
+    others = sum(math.prod(shapes[start]) for start in held if start != index)
+    return layer.residual == 1 or index in held, others
 
 
 def _pairs(layer: LayerSpec, channels: int, pending: bool) -> tuple[int, bool]:
@@ -146,9 +162,3 @@ def _pairs(layer: LayerSpec, channels: int, pending: bool) -> tuple[int, bool]:
     mixes = layer.gated or layer.kind == "depthwise_separable"  # a 1x1 follows the layer's first convolution
     waits = depthwise and not mixes and not layer.residual and not layer.squeeze_excite
     return (pending and pointwise) + (depthwise and mixes), waits
-
-
-def _dilated(layer: LayerSpec) -> int:
-    if layer.kind == "split":
-        return sum(branch.dilation > 1 and branch.kernel > 1 for branch in layer.branches)
-    return int(layer.dilation > 1 and layer.kernel > 1)

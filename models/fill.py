@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from math import lcm
+from operator import itemgetter
 
 from .arithmetic import count_params
+from .costs import output_params
 from .errors import SpecError
-from .spec import NetSpec, stage_widths, starts_at_input, widened, with_widths
+from .spec import NetSpec, stage_widths, starts_at_input, widened_stage, widened_stem, with_widths
 
 UNUSED = 0.02
 """Share of the budget that may stay unused before stages are traded against each other."""
@@ -16,20 +19,19 @@ Widths = tuple[int, ...]
 Count = Callable[[Widths], int]
 
 
-def fill_budget(spec: NetSpec, max_params: int) -> NetSpec:
+def fill_budget(spec: NetSpec, max_params: int, step: int = 1) -> NetSpec:
     """Return `spec` with C1 to C4 widened or narrowed so that its parameters come close under `max_params`.
 
     One multiplier for all widths comes first, then single steps, the one that leaves the least unused each
     time; where more than 2 % is still unused, steps of one stage are traded for steps of another. Widths move
-    in multiples of the groups that divide them, and stages that a shortcut ties together move together.
+    in multiples of `step` and of the groups that divide them, and stages that a shortcut ties together move
+    together.
 
     Raises:
         SpecError: Even the narrowest network has more parameters.
     """
-    start, steps, ties = stage_widths(spec), width_steps(spec), tied_stages(spec)
-
-    def count(widths: Widths) -> int:
-        return count_params(widened(spec, widths), spec.output, spec.input_size[0], spec.classes)
+    start, ties, count = stage_widths(spec), tied_stages(spec), _counter(spec)
+    steps = tuple(lcm(step, groups) for groups in width_steps(spec))
 
     def scaled(multiplier: float) -> Widths:
         return tuple(
@@ -55,6 +57,29 @@ def fill_budget(spec: NetSpec, max_params: int) -> NetSpec:
             break
         widths = traded
     return with_widths(spec, widths)
+
+
+def _counter(spec: NetSpec) -> Count:
+    """Return what counts the parameters of `spec` at given widths; it looks at each stage once a width."""
+
+    @cache
+    def stage(number: int, width: int, channels: int) -> tuple[int, int]:
+        part = widened_stage(spec.stages[number], width, channels)
+        return count_params([part], channels), part.layers[-1].width
+
+    @cache
+    def stem(width: int) -> tuple[int, int]:
+        part, channels = widened_stem(spec, width), spec.input_size[0]
+        return count_params([part], channels), part.layers[-1].width if part.layers else channels
+
+    def count(widths: Widths) -> int:
+        params, channels = stem(widths[0])
+        for number, width in enumerate(widths):
+            more, channels = stage(number, width, channels)
+            params += more
+        return params + output_params(spec.output, channels, spec.classes)
+
+    return count
 
 
 def width_steps(spec: NetSpec) -> Widths:
@@ -108,4 +133,6 @@ def _trades(widths: Widths, steps: Widths, ties: list[list[int]]) -> Iterator[Wi
 
 def _best(candidates: Iterator[Widths], count: Count, max_params: int) -> Widths | None:
     """Return the candidate with the most parameters within the limit."""
-    return max((c for c in candidates if count(c) <= max_params), key=count, default=None)
+    counted = ((count(widths), widths) for widths in candidates)
+    fitting = [(params, widths) for params, widths in counted if params <= max_params]
+    return max(fitting, key=itemgetter(0))[1] if fitting else None

@@ -43,6 +43,8 @@ __all__ = [
     "stage_widths",
     "starts_at_input",
     "widened",
+    "widened_stage",
+    "widened_stem",
     "with_widths",
 ]
 
@@ -140,16 +142,19 @@ def with_widths(spec: NetSpec, widths: Sequence[int]) -> NetSpec:
 
 def widened(spec: NetSpec, widths: Sequence[int]) -> list[StageSpec]:
     """Return the stem and the stages that `with_widths` puts together, unchecked."""
-    stem, channels = spec.stem, spec.input_size[0]
-    if stem.layers:
-        if starts_at_input(spec.c1):
-            stem = _widened(stem, _start_width(spec.c1, widths[0]), channels)
-        channels = stem.layers[-1].width
-    parts = [stem]
+    stem = widened_stem(spec, widths[0])
+    parts, channels = [stem], stem.layers[-1].width if stem.layers else spec.input_size[0]
     for stage, width in zip(spec.stages, widths, strict=True):
-        parts.append(_widened(stage, width, channels))
+        parts.append(widened_stage(stage, width, channels))
         channels = parts[-1].layers[-1].width
     return parts
+
+
+def widened_stem(spec: NetSpec, width: int) -> StageSpec:
+    """Return the stem that goes with a C1 of `width` channels."""
+    if not spec.stem.layers or not starts_at_input(spec.c1):
+        return spec.stem
+    return widened_stage(spec.stem, _start_width(spec.c1, width), spec.input_size[0])
 
 
 def starts_at_input(stage: StageSpec) -> bool:
@@ -171,8 +176,8 @@ def _scaled(layer: LayerSpec, old: int, new: int) -> int:
     return max(step, round(layer.width * new / old / step) * step)
 
 
-def _widened(stage: StageSpec, width: int, channels: int) -> StageSpec:
-    """Return the stage with its last layer `width` wide, reading `channels`."""
+def widened_stage(stage: StageSpec, width: int, channels: int) -> StageSpec:
+    """Return the stage with its last layer `width` wide, reading `channels`; depthwise layers keep what they read."""
     old = stage.layers[-1].width
     layers = []
     for layer in stage.layers:

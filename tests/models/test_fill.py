@@ -64,3 +64,10 @@ def test_where_steps_are_coarse_the_result_is_as_close_as_any_near_widths():
 def test_a_budget_that_the_narrowest_network_breaks_is_refused():
     with pytest.raises(SpecError, match=r"tiny: the narrowest network has \d+ parameters, over 50"):
         fill_budget(PRESETS["tiny"], 50)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_widths_move_in_multiples_of_the_step_that_is_asked_for(name):
+    filled = fill_budget(PRESETS[name], 99_999, step=4)
+    assert all(width % 4 == 0 for width in stage_widths(filled))
+    assert 0.96 * 99_999 <= figures(filled).params <= 99_999
