@@ -21,7 +21,7 @@ from .costs import (
 )
 from .errors import SpecError
 from .fields import features_field
-from .layers import LayerSpec, OutputSpec, StageSpec
+from .layers import LayerSpec, StageSpec
 from .rules import Shape, stage_shapes
 from .spec import NetSpec
 

@@ -177,7 +177,7 @@ def _scaled(layer: LayerSpec, old: int, new: int) -> int:
 
 
 def widened_stage(stage: StageSpec, width: int, channels: int) -> StageSpec:
-    """Return the stage with its last layer `width` wide, reading `channels`; depthwise layers keep what they read."""
+    """Return the stage with its last layer `width` wide, reading `channels`; depthwise layers follow."""
     old = stage.layers[-1].width
     layers = []
     for layer in stage.layers:
