@@ -2,6 +2,8 @@
 
     python train.py --data shapes --preset tiny --epochs 3
     python train.py --data cifar10 --preset residual --recipe standard --full
+    python train.py --evaluate runs/train/NAME --tta
+    python train.py --predict cat.png --weights runs/train/NAME
 
 Trains on the train split alone and reports validation accuracy; `--full` trains on train and validation
 together and meets the test images once. Nothing is selected on the way: the final, averaged weights are the
@@ -30,12 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     from models.errors import SpecError
     from records.codec import RecordError
     from rfcalc import RfcalcError
-    from training.command.run import train
+    from training.command import perform
     from training.errors import TrainingError
 
     console = Console(highlight=False, soft_wrap=True)
     try:
-        train(options, words, console)
+        perform(options, words, console)
     except KeyboardInterrupt:
         return STOPPED
     except (TrainingError, SpecError, RecordError, RfcalcError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Reading what the user names."""
+"""Files that flags name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import TrainingError
+
+CACHE = Path("data/cache")
+"""Where decoded images are kept unless --cache says otherwise."""
 
 
 def read_json(path: Path, flag: str) -> Any:

@@ -1,20 +1,29 @@
-"""Which network a run trains: a preset, a spec, or whatever a target builds."""
+"""Which network a run trains: a preset, a published one, a spec, what a target builds, or that of a run."""
 
 from __future__ import annotations
 
 import argparse
+import pkgutil
+import tempfile
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+import models.reference
 import rfcalc
 from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
+from records.run import RunRecord
+from rfcalc.target import Target
 from training.command.files import read_json
 from training.errors import TrainingError
+
+PUBLISHED = tuple(sorted(module.name for module in pkgutil.iter_modules(models.reference.__path__)))
+"""Names of the networks in models/reference, which `--preset` takes, too."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,8 @@ class Network:
     """What was loaded where there is no spec."""
     source: str | None = None
     """The text of that file."""
+    notice: str | None = None
+    """What the user should know of how it was found."""
 
 
 def fresh(
@@ -47,15 +58,57 @@ def fresh(
         RfcalcError: The target cannot be loaded.
     """
     if options.model:
-        path = Path(options.model.partition(":")[0])
-        source = path.read_text(encoding="utf-8") if path.is_file() else None
-        return Network(rfcalc.load_model(options.model), options.model, target=options.model, source=source)
+        return _loaded(options.model, options.model)
     if options.spec:
-        spec = NetSpec.from_json(read_json(options.spec, "--spec"))
-    else:
-        preset = options.preset or ("tiny" if device == "cpu" else "residual")
-        if preset not in PRESETS:
-            raise TrainingError(f"--preset {preset}: unknown; choose one of {', '.join(PRESETS)}")
-        spec = PRESETS[preset]
+        return _built(NetSpec.from_json(read_json(options.spec, "--spec")), input_size, classes)
+    preset = options.preset or ("tiny" if device == "cpu" else "residual")
+    if preset in PUBLISHED:
+        return _loaded(f"{models.reference.__name__}.{preset}", preset)
+    if preset not in PRESETS:
+        raise TrainingError(
+            f"--preset {preset}: unknown; choose one of {', '.join(PRESETS)}, "
+            f"or of the published ones: {', '.join(PUBLISHED)}"
+        )
+    return _built(PRESETS[preset], input_size, classes)
+
+
+def of_run(record: RunRecord, input_size: tuple[int, int, int], classes: int) -> Network:
+    """Build the network of a run anew, by its spec or by the text of its file.
+
+    Raises:
+        SpecError: The spec cannot take such images.
+        RfcalcError: The target is gone and its text was not kept, or it cannot be loaded.
+    """
+    if record.spec is not None:
+        return _built(NetSpec.from_json(record.spec), input_size, classes)
+    target = record.target or record.network
+    if record.source is None or _source(target) == record.source:
+        return _loaded(target, record.network)
+    name = Path(target.partition(":")[0]).stem if ".py" in target else target.rpartition(".")[2]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name.partition(':')[0]}.py"
+        path.write_text(record.source, encoding="utf-8")
+        colon = target.rpartition(":")[1:] if ":" in target else ("", "")
+        model = rfcalc.load_model(f"{path}{''.join(colon)}")
+    notice = f"{target} is no longer what it was: the network comes from the text in run.json"
+    return Network(model, record.network, target=target, source=record.source, notice=notice)
+
+
+def _built(spec: NetSpec, input_size: tuple[int, int, int], classes: int) -> Network:
     spec = replace(spec, input_size=input_size, classes=classes)
     return Network(build(spec), spec.name, spec=spec.to_json())
+
+
+def _loaded(target: str, name: str) -> Network:
+    return Network(rfcalc.load_model(target), name, target=target, source=_source(target))
+
+
+def _source(target: str) -> str | None:
+    """Return the text of the file that a target stands for, where there is one."""
+    try:
+        parsed = Target.parse(target)
+        found = find_spec(parsed.module) if parsed.path is None else None
+        path = Path(found.origin) if found is not None and found.origin else parsed.path
+        return path.read_text(encoding="utf-8") if path is not None else None
+    except (rfcalc.RfcalcError, ImportError, ValueError, OSError):
+        return None

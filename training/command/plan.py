@@ -17,16 +17,15 @@ from records.environment import describe
 from records.run import RunRecord
 from rfcalc.budget import Verdict, find_budget
 from training import datasets, device
-from training.command.files import read_json
-from training.command.network import fresh
+from training.command.files import CACHE, read_json
+from training.command.network import fresh, of_run
+from training.command.repeat import as_before, check_images, differences
 from training.errors import TrainingError
 from training.evaluate import evaluate
 from training.recipe import RECIPES, Recipe
 from training.runfolder import dataset_facts
 from training.samples import Samples
 
-CACHE = Path("data/cache")
-"""Where decoded images are kept unless --cache says otherwise."""
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -44,10 +43,21 @@ class Plan:
     verdict: Verdict | None
     budget: str
     """Where the budget stands."""
+    options: argparse.Namespace
+    """The flags, those of a repeated run filled in."""
+    repeats: RunRecord | None = None
+    """The run that is done again."""
+    notice: str | None = None
+    """What the user should know of the network."""
 
 
-def make_plan(options: argparse.Namespace, console: Console) -> Plan:
+def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord | None = None) -> Plan:
     """Check everything that can be wrong before anything is trained or written.
+
+    Args:
+        options: Of train.py.
+        console: Where the reading of images is shown.
+        repeats: The run that is to be done again.
 
     Raises:
         TrainingError: Data, network, recipe and device do not fit together.
@@ -55,7 +65,10 @@ def make_plan(options: argparse.Namespace, console: Console) -> Plan:
         RfcalcError: The target cannot be loaded or analysed.
     """
     place = device.resolve(options.device or "auto")
-    recipe = recipe_of(options)
+    named = options.data is not None
+    if repeats is not None:
+        options = as_before(options, repeats)
+    recipe = Recipe.from_json(repeats.recipe) if repeats is not None else recipe_of(options)
     seed = options.seed or 0
     dataset = datasets.load(
         options.data, cache=options.cache or CACHE, resize=options.resize, console=console
@@ -73,8 +86,12 @@ def make_plan(options: argparse.Namespace, console: Console) -> Plan:
 
     torch.manual_seed(seed)
     height, width = dataset.image_size
-    network = fresh(options, place.type, (3, height, width), len(dataset.classes))
-    analysis = rfcalc.analyze(network.model, input_size=(3, height, width))
+    size, classes = (3, height, width), len(dataset.classes)
+    if repeats is not None:
+        network = of_run(repeats, size, classes)
+    else:
+        network = fresh(options, place.type, size, classes)
+    analysis = rfcalc.analyze(network.model, input_size=size)
     found = find_budget(Path(options.model.partition(":")[0]).parent if options.model else _REPOSITORY)
     # Two images through the network tell whether its answers fit the classes.
     evaluate(network.model, replace(judged_on, images=judged_on.images[:2], labels=judged_on.labels[:2]))
@@ -95,6 +112,8 @@ def make_plan(options: argparse.Namespace, console: Console) -> Plan:
         source=network.source,
         finished=False,
     )
+    if repeats is not None:
+        check_images(repeats, record, named)
     return Plan(
         model=network.model,
         recipe=recipe,
@@ -103,6 +122,9 @@ def make_plan(options: argparse.Namespace, console: Console) -> Plan:
         record=record,
         verdict=rfcalc.judge(analysis, found[0]) if found else None,
         budget=str(found[1]) if found else "",
+        options=options,
+        repeats=repeats,
+        notice=network.notice,
     )
 
 
@@ -145,6 +167,12 @@ def announce(plan: Plan, folder: Path, console: Console) -> None:
         f"folder    {folder}",
     ):
         console.print(line, markup=False)
+    if plan.notice:
+        console.print(plan.notice, style="yellow", markup=False)
+    if plan.repeats is not None:
+        console.print(f"repeats   {plan.repeats.name} of {plan.repeats.started}", markup=False)
+        for line in differences(plan.repeats, record) or ("nothing: same code, packages and machine",):
+            console.print(f"differs   {line}", markup=False)
 
 
 def _judged(plan: Plan) -> str:

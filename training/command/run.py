@@ -17,11 +17,12 @@ from rich.console import Console
 from models.source import standalone_source
 from models.spec import NetSpec
 from records.files import write_json, write_text
-from records.run import RunRecord
+from records.run import EpochRecord, RunRecord
 from reports import figures
-from training import checkpoint
+from training import checkpoint, tensorboard
 from training.arguments import parse
 from training.command.plan import Plan, announce, make_plan
+from training.command.repeat import read_run
 from training.display import Display, conclude, say_stopped
 from training.errors import TrainingError
 from training.evaluate import Evaluation, evaluate
@@ -48,7 +49,10 @@ def train(options: argparse.Namespace, words: Sequence[str], console: Console) -
         return
     if before is not None:
         options, words = _as_started(options, before)
-    plan = make_plan(options, console)
+    repeats = read_run(options.repeat) if options.repeat else None
+    if options.tensorboard:
+        tensorboard.require()
+    plan = make_plan(options, console, repeats)
     plan = replace(
         plan,
         record=replace(
@@ -62,7 +66,7 @@ def train(options: argparse.Namespace, words: Sequence[str], console: Console) -
     created = make(folder)
     try:
         with _sigterm_stops():
-            record = _fill(plan, options, folder, console)
+            record = _fill(plan, folder, console)
     except BaseException as error:
         if created and not checkpoint.exists(folder / CHECKPOINT):
             shutil.rmtree(folder, ignore_errors=True)  # nothing to go on from: leave nothing behind
@@ -70,6 +74,14 @@ def train(options: argparse.Namespace, words: Sequence[str], console: Console) -
             say_stopped(folder, console)
         raise
     conclude(record, folder, console)
+    if repeats is not None:
+        console.print(f"the run that was repeated: {_accuracies(repeats)}", markup=False)
+
+
+def _accuracies(record: RunRecord) -> str:
+    known = (("validation", record.val_accuracy), ("test", record.test_accuracy))
+    texts = [f"{split} accuracy {share:.2%}" for split, share in known if share is not None]
+    return ", ".join(texts) or "was not finished"
 
 
 def _as_started(options: argparse.Namespace, before: RunRecord) -> tuple[argparse.Namespace, Sequence[str]]:
@@ -89,11 +101,17 @@ def _as_started(options: argparse.Namespace, before: RunRecord) -> tuple[argpars
     return started, words
 
 
-def _fill(plan: Plan, options: argparse.Namespace, folder: Path, console: Console) -> RunRecord:
-    record = plan.record
+def _fill(plan: Plan, folder: Path, console: Console) -> RunRecord:
+    record, options = plan.record, plan.options
     place = record.environment.device
     write_json(folder / RUN, record.to_json())
-    with Display(console, plan.recipe.epochs) as display:
+    with _log(folder, options) as log, Display(console, plan.recipe.epochs) as display:
+
+        def on_epoch(epoch: EpochRecord) -> None:
+            display.epoch(epoch)
+            if log is not None:
+                log.epoch(epoch)
+
         history = fit(
             plan.model,
             plan.train,
@@ -101,7 +119,7 @@ def _fill(plan: Plan, options: argparse.Namespace, folder: Path, console: Consol
             plan.recipe,
             seed=record.seed,
             device=place,
-            on_epoch=display.epoch,
+            on_epoch=on_epoch,
             checkpoint=folder / CHECKPOINT,
             resume=options.resume,
             workers=options.workers,
@@ -130,6 +148,18 @@ def _fill(plan: Plan, options: argparse.Namespace, folder: Path, console: Consol
         write_text(folder / "model.py", standalone_source(NetSpec.from_json(record.spec)))
     write_run(folder, record, plan.model, result, "test" if options.full else "validation")
     return record
+
+
+@contextmanager
+def _log(folder: Path, options: argparse.Namespace) -> Iterator[tensorboard.EventLog | None]:
+    if not options.tensorboard:
+        yield None
+        return
+    log = tensorboard.EventLog(folder / tensorboard.FOLDER)
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 def _draw(plan: Plan, record: RunRecord, result: Evaluation, folder: Path) -> None:

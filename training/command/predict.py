@@ -1,0 +1,128 @@
+"""`--predict`: what a trained network sees in images of any size."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from training import device
+from training.command.trained import Trained, open_trained
+from training.errors import DataError
+from training.evaluate import evaluate
+from training.images import decode
+from training.samples import Samples
+
+TOP = 5
+"""Classes shown of one image; of several, three each."""
+BAR = 24
+"""Characters of a probability of 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image file as the network reads it."""
+
+    path: Path
+    size: tuple[int, int]
+    """(width, height) of the file."""
+    pixels: npt.NDArray[np.uint8]
+    """(H, W, 3), of the network's own size."""
+
+
+def predict(options: argparse.Namespace, console: Console) -> None:
+    """Print the likeliest classes of the images that `--predict` names.
+
+    Raises:
+        TrainingError: The weights cannot be used.
+        DataError: An image cannot be read; nothing was printed.
+    """
+    place = device.resolve(options.device or "auto")
+    trained = open_trained(options.weights, options.model)
+    pictures = [open_picture(path, trained.image_size) for path in options.predict]
+    chances = probabilities(trained, pictures, str(place))
+    height, width = trained.image_size
+    resized = sum(picture.size != (width, height) for picture in pictures)
+    if resized:
+        which = pictures[0].path if len(pictures) == 1 else f"{resized} of {len(pictures)} images"
+        console.print(
+            f"{which}: brought to the network's {width}x{height} (scaled to fit, the longer side cut evenly)",
+            style="dim",
+            markup=False,
+        )
+    one = len(pictures) == 1
+    console.print(one_table(pictures[0], chances[0], trained) if one else table(pictures, chances, trained))
+
+
+def open_picture(path: Path, image_size: tuple[int, int]) -> Picture:
+    """Decode an image file and bring it to (height, width), as a data set with `--resize` would.
+
+    Raises:
+        DataError: It cannot be read, or is no image.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # remarks about metadata
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            pixels = decode(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"--predict {path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise DataError(f"--predict {path}: cannot be decoded ({error})") from error
+    size = pixels.shape[1], pixels.shape[0]
+    wanted = image_size[1], image_size[0]
+    if size != wanted:
+        fitted = ImageOps.fit(Image.fromarray(pixels), wanted, Image.Resampling.BICUBIC)
+        pixels = np.asarray(fitted)
+    return Picture(path, size, pixels)
+
+
+def probabilities(trained: Trained, pictures: Sequence[Picture], place: str) -> npt.NDArray[np.float32]:
+    """Return (N, classes) probabilities."""
+    images = np.stack([picture.pixels for picture in pictures])
+    unknown = np.zeros(len(images), dtype=np.int64)
+    samples = Samples(images, unknown, trained.classes, trained.mean, trained.std)
+    return evaluate(trained.network, samples, device=place).probabilities
+
+
+def one_table(picture: Picture, chances: npt.NDArray[np.float32], trained: Trained) -> Table:
+    """Return the likeliest classes of one image, with bars."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column(Text(picture.path.name))
+    shown.add_column("probability", justify="right")
+    shown.add_column("", no_wrap=True)
+    for rank, index in enumerate(_best(chances, TOP)):
+        bar = "█" * round(BAR * float(chances[index]))
+        shown.add_row(
+            Text(trained.classes[index]), f"{chances[index]:.1%}", bar, style="bold" if rank == 0 else None
+        )
+    return shown
+
+
+def table(pictures: Sequence[Picture], chances: npt.NDArray[np.float32], trained: Trained) -> Table:
+    """Return a row an image with its three likeliest classes."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("image", overflow="fold")
+    shown.add_column("size", justify="right")
+    ranks = ("first", "second", "third")[: len(trained.classes)]
+    for rank in ranks:
+        shown.add_column(rank)
+    for picture, row in zip(pictures, chances, strict=True):
+        cells = [Text(f"{trained.classes[index]} {row[index]:.1%}") for index in _best(row, len(ranks))]
+        cells[0].stylize("bold")
+        shown.add_row(Text(str(picture.path)), f"{picture.size[0]}x{picture.size[1]}", *cells)
+    return shown
+
+
+def _best(chances: npt.NDArray[np.float32], count: int) -> list[int]:
+    return [int(index) for index in np.argsort(-chances, kind="stable")[:count]]
