@@ -1,6 +1,7 @@
 """report.html: one file that tells a whole run, needs no network, and is the same for the same run folder."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,17 @@ from records.search import TrialRecord
 from reports import network, results, sections, tables
 from reports.errors import ReportError
 from reports.html import Markup, document, element, table
+from reports.published import published_for, within_reach
 from reports.runs import SearchRun, TrainRun, open_search
 from reports.table import duration, millions
 
 PAGE = "report.html"
+SCRIPTS = (
+    *("base.js", "charts.js", "density.js", "study.js", "trials.js"),
+    *("scatter.js", "curves.js", "parallel.js", "report.js"),
+)
+LONG = 12
+"""With more epochs than this their table opens on request."""
 _Told = Sequence[tuple[str | None, Markup | None]]
 
 
@@ -58,12 +66,13 @@ def search_page(run: SearchRun) -> str:
         ("The winner", sections.winner(run)),
         (None, sections.tools(run) if scored else None),
         ("Accuracy against cost", sections.accuracy_and_cost(run) if scored else None),
-        ("Learning curves", sections.curves() if scored else None),
+        ("Learning curves", sections.curves(run) if scored else None),
         ("What matters", sections.importance(run) if scored else None),
         ("Dimensions", sections.dimensions() if scored else None),
         ("Trials", sections.trials(run) if run.trials else None),
         ("Rejected and failed", sections.rejected(run)),
         ("Finalists", sections.finalists(run)),
+        ("The winner's last training", _epochs(best.record, "The winner's last training") if best else None),
         ("Class by class", results.classes(best.record, "winner") if best else None),
         ("Mistakes", results.mistakes(best) if best else None),
         ("How to reproduce it", sections.reproduce(run)),
@@ -92,7 +101,7 @@ def train_page(run: TrainRun) -> str:
     ]
     told = [
         ("Network", results.section("network", "Network", None, network.told(run))),
-        ("Epoch by epoch", _epochs(record)),
+        ("Epoch by epoch", _epochs(record, "Epoch by epoch")),
         ("Class by class", results.classes(record, "run")),
         ("Mistakes", results.mistakes(run)),
         ("How to reproduce it", _reproduce(run)),
@@ -105,6 +114,8 @@ def search_data(run: SearchRun) -> dict[str, Any]:
     ranked: list[TrialRecord] = [*run.scored, *(trial for trial in run.trials if trial.score is None)]
     states = ["complete", "pruned", "failed"]
     names = tables.proposed(run.trials)
+    largest = max((trial.params for trial in run.scored), default=0)
+    near = set(within_reach(published_for(run.record.dataset), largest))
     return {
         "winner": run.record.winner,
         "states": states,
@@ -116,22 +127,51 @@ def search_data(run: SearchRun) -> dict[str, Any]:
         "macs": [trial.macs for trial in ranked],
         "rf": [trial.receptive_field for trial in ranked],
         "seconds": [_digits(trial.seconds) for trial in ranked],
-        "values": [[trial.values.get(name) for trial in ranked] for name in names],
+        "values": [_column([trial.values.get(name) for trial in ranked]) for name in names],
         "curves": [[_digits(epoch.val_accuracy, 4) for epoch in trial.epochs] for trial in ranked],
         "fronts": {
             "params": [trial.number for trial in tables.pareto(run.scored, lambda trial: trial.params)],
             "macs": [trial.number for trial in tables.pareto(run.scored, lambda trial: trial.macs)],
         },
+        "published": [
+            {**asdict(network), "near": network in near} for network in published_for(run.record.dataset)
+        ],
+        "last": _last(run),
+        "epochs": _epoch_data(run.best.record) if run.best else None,
     }
 
 
-def _epochs(record: RunRecord) -> Markup:
+def _column(values: Sequence[int | float | str | None]) -> Any:
+    """Keep words once each: ten thousand times the name of a kernel would be most of the page."""
+    if not any(isinstance(value, str) for value in values):
+        return values
+    words = list(dict.fromkeys(value for value in values if value is not None))
+    places = {word: at for at, word in enumerate(words)}
+    return {"words": words, "at": [None if value is None else places[value] for value in values]}
+
+
+def _last(run: SearchRun) -> dict[str, Any] | None:
+    """The winner's last training as a mark in the charts: what it reached on test, else on validation."""
+    if run.best is None:
+        return None
+    record = run.best.record
+    reached = record.test_accuracy if record.test_accuracy is not None else record.val_accuracy
+    if reached is None:
+        return None
+    return {"params": record.params, "macs": record.macs, "accuracy": _digits(reached, 7)}
+
+
+def _epochs(record: RunRecord, title: str) -> Markup:
     if not record.epochs:
-        return results.section("epochs", "Epoch by epoch", "No epoch was finished.")
-    charts = [sections.chart("loss", "Loss"), sections.chart("accuracy", "Accuracy")]
+        return results.section("epochs", title, "No epoch was finished.")
+    charts = [sections.chart("loss", "Loss"), sections.chart("accuracy-by-epoch", "Accuracy")]
     listed = table(tables.epochs(record.epochs), "epochs-table")
     why = "Training is measured on augmented images while the weights move; validation with the EMA weights."
-    return results.section("epochs", "Epoch by epoch", why, element("div", charts, class_="pair"), listed)
+    if all(epoch.val_accuracy is None for epoch in record.epochs):
+        why = "Measured on augmented images while the weights move; no images were held out for validation."
+    long = len(record.epochs) > LONG
+    shown = element("details", element("summary", "The epochs as a table"), listed) if long else listed
+    return results.section("epochs", title, why, element("div", charts, class_="pair"), shown)
 
 
 def _epoch_data(record: RunRecord) -> dict[str, list[float | None]]:
@@ -203,4 +243,4 @@ def _page(
         ),
         class_="page",
     )
-    return document(title, whole, data, ("base.js", "charts.js", "report.js"))
+    return document(title, whole, data, SCRIPTS)

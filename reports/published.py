@@ -1,7 +1,7 @@
 """Published CIFAR-10 networks of up to a million parameters: what a search's trials are drawn against.
 
-Only figures that were read in the source named. Every accuracy is that of the authors, on the 10,000 original test
-images and without test-time augmentation as far as the source says.
+Only figures that were read in the source named. Every accuracy is that of the authors, on the 10,000 original
+test images and without test-time augmentation as far as the source says.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from records.run import DatasetFacts
 from reports.table import Column, Table, millions, percents
 
-CLASSES = frozenset("airplane automobile bird cat deer dog frog horse ship truck".split())
+CLASSES = frozenset(
+    ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+)
 REACH = 3.5
 """A network with more parameters than this many times the largest trial stands in the table alone."""
 
@@ -63,21 +65,17 @@ NETWORKS = (
         *("MACs by rfcalc of the rebuilt network", "docs/published-networks.md, cifar10_transpose"),
     ),
     Published("EVA S7", 126_000, 0.8702, None, "49 epochs", "github safal-singh/CIFAR10-S7"),
-    Published(
-        "CondenseNet-50", 220_000, 0.9378, 28_600_000, "300 epochs", "github ShichenLiu/CondenseNet"
-    ),
+    Published("CondenseNet-50", 220_000, 0.9378, 28_600_000, "300 epochs", "github ShichenLiu/CondenseNet"),
     Published("ResNet-20", 272_000, 0.9125, 41_000_000, "the paper's recipe", "arXiv 1512.03385"),
-    Published("ResNet-20, long", 272_000, 0.9403, 41_000_000, "pytorchcv's longer recipe", "pytorchcv README"),
     Published(
-        "CCT-2/3x2", 284_000, 0.8917, 33_000_000, "200 epochs", "github SHI-Labs/Compact-Transformers"
+        "ResNet-20, long", 272_000, 0.9403, 41_000_000, "pytorchcv's longer recipe", "pytorchcv README"
     ),
+    Published("CCT-2/3x2", 284_000, 0.8917, 33_000_000, "200 epochs", "github SHI-Labs/Compact-Transformers"),
     Published(
         *("ShuffleNetV2 x0.5", 350_000, 0.9013, 10_900_000),
         *("runs not stated", "github chenyaofo/pytorch-cifar-models"),
     ),
-    Published(
-        "CondenseNet-74", 410_000, 0.9472, 51_900_000, "300 epochs", "github ShichenLiu/CondenseNet"
-    ),
+    Published("CondenseNet-74", 410_000, 0.9472, 51_900_000, "300 epochs", "github ShichenLiu/CondenseNet"),
     Published("Shake-Shake-20-2x16d", 541_000, 0.9485, 82_000_000, "runs not stated", "pytorchcv README"),
     Published("DenseNet-40-12", 599_000, 0.9439, 211_000_000, "runs not stated", "pytorchcv README"),
     Published(

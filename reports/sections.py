@@ -6,12 +6,15 @@ from typing import Any
 from records.search import TrialRecord
 from reports import network, results, tables
 from reports.html import Markup, element, table
+from reports.published import published_for, table_of
 from reports.results import section
 from reports.runs import SearchRun
 from reports.table import duration, millions, percent
 
 SHOWN_WITHOUT_SCRIPT = 50
 """Rows of the trials' table that stand in the page itself; the script shows all of them."""
+CURVES_WITHOUT_SCRIPT = 10
+"""The same for the learning curves, which have a column an epoch."""
 SHOWN_AT_ONCE, FIRST_SHOWN = 1000, 500
 """A study with more scored trials than the former opens with its best ones; "Top" shows as many as asked."""
 
@@ -113,10 +116,15 @@ def tools(run: SearchRun) -> Markup:
         element("label", element("input", type="checkbox", data_state=state, checked=True), state)
         for state in ("complete", "pruned")
     ]
+    others = None
+    if published_for(run.record.dataset):
+        box = element("input", type="checkbox", id="published", checked=True)
+        others = element("label", box, "published networks")
     return element(
         "div",
         element("label", "Top ", top, f" of {total:,} scored"),
         states,
+        others,
         element("button", "Clear filters and marks", type="button", id="clear"),
         element("output", "", id="shown", aria_live="polite"),
         class_="tools",
@@ -136,19 +144,43 @@ def accuracy_and_cost(run: SearchRun) -> Markup:
         fronts.append(
             element("details", element("summary", f"The Pareto front against {title} as a table"), shown)
         )
+    others = published_for(run.record.dataset)
+    known = None
+    if others:
+        summary = element("summary", f"{len(others)} published networks as a table, with their sources")
+        known = element("details", summary, table(table_of(others), "published-table"))
     why = (
-        f"Validation accuracy of each trial after its last epoch, one run each: {_effort(run)}."
-        " Nothing beats a trial on the"
-        " front at a lower cost. Hover or use the arrow keys to read a trial; click or Enter marks it"
-        " in every chart."
+        "Dots and crosses: validation accuracy of each trial after its last epoch, one run each:"
+        f" {_effort(run)}. Nothing beats a trial on the front at a lower cost. Hover or use the arrow keys to"
+        " read a trial; click or Enter marks it in every chart; a rectangle drawn with the mouse keeps what is"
+        " in it."
     )
-    return section("accuracy", "Accuracy against cost", why, charts, _legend(), fronts)
+    told = element("p", _comparison(run), class_="why") if others or run.best else None
+    return section("accuracy", "Accuracy against cost", why, told, charts, _legend(run), fronts, known)
 
 
-def curves() -> Markup:
-    """Learning curves of the trials; the trials' table and trials/*.json hold the numbers."""
-    why = "Validation accuracy epoch by epoch (EMA weights, no test-time augmentation)."
-    return section("curves", "Learning curves", why, chart("learning", "Validation accuracy by epoch"))
+def _comparison(run: SearchRun) -> str:
+    """What the marks that are no trials were measured on: figures of different kinds share the chart."""
+    words = []
+    if run.best is not None and run.best.record.test_accuracy is not None:
+        note = results.test_note(run.best.record)
+        words.append(f"The hollow diamond is the winner after its last training, on test ({note}).")
+    if published_for(run.record.dataset):
+        words.append(
+            "Triangles are published networks: test accuracy as their authors report it, on the original"
+            f" CIFAR-10 images; this run's images are {run.record.dataset.title}. Trials are short runs:"
+            " compare the winner with them, not the trials."
+        )
+    return " ".join(words)
+
+
+def curves(run: SearchRun) -> Markup:
+    """Learning curves of the trials, and the same as a table."""
+    why = "Validation accuracy epoch by epoch (EMA weights, no test-time augmentation), one run a trial."
+    listed = table(tables.curves(run.scored[:CURVES_WITHOUT_SCRIPT], _most_epochs(run)), "curves-table")
+    more = element("p", "", id="curves-table-more", class_="why")
+    shown = element("details", element("summary", "The curves as a table"), listed, more)
+    return section("curves", "Learning curves", why, chart("learning", "Validation accuracy by epoch"), shown)
 
 
 def importance(run: SearchRun) -> Markup:
@@ -181,7 +213,7 @@ def trials(run: SearchRun) -> Markup:
     ranked = [*run.scored, *(trial for trial in run.trials if trial.score is None)]
     shown = table(tables.trials(ranked[:SHOWN_WITHOUT_SCRIPT], "All trials"), "trials-table")
     why = "A click on a heading sorts; a click on a row, or Enter, marks the trial in every chart."
-    return section("trials", "Trials", why, shown, element("p", "", id="more", class_="why"))
+    return section("trials", "Trials", why, shown, element("p", "", id="trials-table-more", class_="why"))
 
 
 def rejected(run: SearchRun) -> Markup:
@@ -233,13 +265,19 @@ def chart(name: str, title: str) -> Markup:
     return element("figure", element("figcaption", title), plot)
 
 
-def _legend() -> Markup:
-    marks = (
+def _legend(run: SearchRun) -> Markup:
+    marks = [
         ('<path class="dot" d="M8,6h.01"/>', "complete"),
         ('<path class="cross" d="M4,2l8,8m-8,0l8,-8"/>', "pruned"),
-        ('<path class="winner" d="M8,-1l7,7l-7,7l-7,-7z"/>', "winner"),
         ('<path class="front" d="M0,8h8v-5h8"/>', "Pareto front"),
-    )
+        ('<path class="winner" d="M8,-1l7,7l-7,7l-7,-7z"/>', "winner, as a trial"),
+    ]
+    if run.best is not None:
+        marks.append(
+            ('<path class="winner last" d="M8,-1l7,7l-7,7l-7,-7z"/>', "winner, after its last training")
+        )
+    if published_for(run.record.dataset):
+        marks.append(('<path class="published" d="M8,1l5,9h-10z"/>', "published"))
     return element(
         "p",
         [element("span", Markup(f'<svg aria-hidden="true">{mark}</svg>'), words) for mark, words in marks],
@@ -249,8 +287,11 @@ def _legend() -> Markup:
 
 def _effort(run: SearchRun) -> str:
     """How much a trial was trained, so that nobody takes its accuracy for that of a finished network."""
-    most = max((len(trial.epochs) for trial in run.trials), default=0)
-    return f"at most {most} epochs on {run.record.dataset.train_images:,} images"
+    return f"at most {_most_epochs(run)} epochs on {run.record.dataset.train_images:,} images"
+
+
+def _most_epochs(run: SearchRun) -> int:
+    return max((len(trial.epochs) for trial in run.trials), default=0)
 
 
 def _limit(words: str, bound: object) -> str:

@@ -57,6 +57,23 @@ def trials(chosen: Sequence[TrialRecord], caption: str) -> Table:
     return Table(caption, columns, rows)
 
 
+def curves(chosen: Sequence[TrialRecord], epochs: int) -> Table:
+    """One row a trial, its validation accuracy in one column for each of `epochs` epochs (at least two)."""
+    steps = range(max(2, epochs))
+    columns = (
+        *(Column("trial", number=True), Column("state")),
+        *(percents(f"epoch {step + 1}") for step in steps),
+    )
+    rows = tuple(
+        (
+            *(trial.number, trial.state),
+            *(trial.epochs[step].val_accuracy if step < len(trial.epochs) else None for step in steps),
+        )
+        for trial in chosen
+    )
+    return Table("Learning curves (validation accuracy)", columns, rows)
+
+
 def proposed(chosen: Sequence[TrialRecord]) -> list[str]:
     """Names of what the sampler proposed, in the order in which they were first met."""
     return list(dict.fromkeys(name for trial in chosen for name in trial.values))

@@ -182,7 +182,8 @@ def test_categories_of_the_search_space_are_kept(make_search: Callable[..., Path
     trial["values"]["activation"] = "gelu"
     path.write_text(json.dumps(trial))
     data = island(write_search_report(folder).read_text())
-    values = data["values"][data["names"].index("activation")]
+    column = data["values"][data["names"].index("activation")]
+    values = [None if at is None else column["words"][at] for at in column["at"]]
     assert values[data["number"].index(0)] == "gelu"
     assert values.count(None) == 3
 

@@ -19,19 +19,21 @@ def report(make_search: Callable[..., Path]) -> Path:
 
 
 def place(browser: Any, number: int) -> tuple[float, float]:
-    """Where the trial's point is in the first scatter, by the numbers in the page's own data."""
+    """Where the trial's point is in the first scatter, by the page's own data and the labels of its ticks."""
     return browser.run(f"""(() => {{
         const at = data.number.indexOf({number});
         const svg = document.querySelector('#by-params svg');
         svg.scrollIntoView({{block: 'center'}});
         const box = svg.getBoundingClientRect();
-        const known = data.score.map((score, index) => index).filter((index) => data.score[index] !== null);
-        const xs = known.map((index) => data.params[index]), ys = known.map((index) => data.score[index]);
-        const pad = ([low, high], share) => [low - (high - low) * share, high + (high - low) * share];
-        const [x0, x1] = pad([Math.min(...xs), Math.max(...xs)], 0.04);
-        const [y0, y1] = pad([Math.min(...ys), Math.max(...ys)], 0.06);
-        const x = 58 + (box.width - 18 - 58) * (data.params[at] - x0) / (x1 - x0);
-        const y = 276 + (30 - 276) * (data.score[at] - y0) / (y1 - y0);
+        const ticks = [...svg.querySelectorAll('text:not([class])')].map((text) => ({{
+            x: +text.getAttribute('x'), y: +text.getAttribute('y'), anchor: text.getAttribute('text-anchor'),
+            value: parseFloat(text.textContent) * (text.textContent.endsWith('k') ? 1000 : 1)}}));
+        const between = (known, value, where) => {{
+            const [a, b] = [known[0], known[known.length - 1]];
+            return a[where] + (b[where] - a[where]) * (value - a.value) / (b.value - a.value);
+        }};
+        const x = between(ticks.filter((tick) => tick.anchor === 'middle'), data.params[at], 'x');
+        const y = between(ticks.filter((tick) => tick.anchor === 'end'), 100 * data.score[at], 'y') - 4;
         return [box.left + x, box.top + y];
     }})()""")
 
@@ -72,7 +74,9 @@ def test_a_click_marks_the_trial_everywhere(report: Path, page: Show) -> None:
     trial = open_search(report.parent).scored[3]
     browser.click(*place(browser, trial.number))
     browser.mouse("mouseMoved", 5, 5)
-    marked = browser.run("[...document.querySelectorAll('tr.pinned')].map((row) => row.cells[0].textContent)")
+    marked = browser.run(
+        "[...document.querySelectorAll('#trials-table tr.pinned')].map((row) => row.cells[0].textContent)"
+    )
     assert marked == [str(trial.number)]
     for chart in ("learning", "parallel"):
         assert browser.run(f"document.querySelectorAll('#{chart} .line.on').length") == 1
