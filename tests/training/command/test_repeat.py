@@ -1,0 +1,120 @@
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+import train
+from records.run import RunRecord
+from training.checkpoint import load_weights
+from training.command.repeat import differences
+
+NET = (
+    "from torch import nn\n"
+    "model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))\n"
+)
+
+
+@pytest.fixture
+def again(tmp_path, monkeypatch):
+    """`again(folder, "--flag", ...)` repeats a run in an empty folder and returns its record and weights."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(folder, *words: str):
+        assert train.main(["--from", str(folder), "--name", "again", *words]) == 0
+        here = tmp_path / "runs" / "train" / "again"
+        return RunRecord.read(here / "run.json"), load_weights(here / "best.safetensors")[0]
+
+    return run
+
+
+def _same(weights: dict[str, torch.Tensor], folder) -> bool:
+    before = load_weights(folder / "best.safetensors")[0]
+    return all(torch.equal(value, weights[name]) for name, value in before.items())
+
+
+def test_a_repeated_run_ends_with_the_same_bits(finished, again, capsys):
+    words = ("--deterministic", "--seed", "7", "--subset", "40", "--policy", "none")
+    folder = finished("exact", *words)
+    # What defines the run stands in run.json: the recipe's file is not there.
+    record, weights = again(folder / "run.json")
+    before = RunRecord.read(folder / "run.json")
+    assert _same(weights, folder)
+    assert (record.recipe, record.seed, record.spec) == (before.recipe, before.seed, before.spec)
+    assert (record.dataset, record.val_accuracy) == (before.dataset, before.val_accuracy)
+    out = capsys.readouterr().out
+    assert f"repeats   exact of {before.started}" in out
+    assert f"the run that was repeated: validation accuracy {before.val_accuracy:.2%}" in out
+
+
+def test_another_seed_gives_another_run_and_that_is_said(finished, again, capsys):
+    folder = finished("full", "--full")
+    record, weights = again(folder, "--seed", "5")
+    assert not _same(weights, folder)
+    assert record.dataset.validation_images == 0
+    assert record.test_accuracy is not None
+    assert "differs   seed: 5, then 0" in capsys.readouterr().out
+
+
+def test_a_network_whose_file_has_changed_comes_from_the_record(finished, again, place, monkeypatch, capsys):
+    (place / "changing.py").write_text(NET)
+    folder = finished("changing", "--model", "changing.py", "--deterministic")
+    (place / "changing.py").write_text(NET.replace("3, 4, 3", "3, 4, 5"))
+    record, weights = again(folder)
+    assert _same(weights, folder)
+    assert (record.target, record.source) == ("changing.py", NET)
+    assert "the network comes from the text in run.json" in capsys.readouterr().out
+
+
+def test_other_images_are_no_repetition_unless_they_are_named(
+    finished, data, again, refused, tmp_path, capsys
+):
+    folder = shutil.copytree(finished("held"), tmp_path / "held")
+    other = shutil.copytree(data[1], tmp_path / "other")
+    (other / "train" / "red" / "0.png").unlink()
+    value = json.loads((folder / "run.json").read_text())
+    value["command"] = value["command"].replace(data[1], str(other))
+    (folder / "run.json").write_text(json.dumps(value))
+    assert "name the images with --data" in refused("--from", str(folder), "--name", "again")
+    assert not (tmp_path / "runs").exists()
+    again(folder, "--data", str(other))
+    assert "differs   images: other (folder of images), then colours" in capsys.readouterr().out
+
+
+def test_a_record_that_cannot_be_read_is_one_line(refused, tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    assert "run.json: is not complete JSON" in refused("--from", str(tmp_path))
+    assert "cannot be read (No such file or directory)" in refused("--from", str(tmp_path / "x.json"))
+
+
+def test_every_difference_is_named_once(finished):
+    now = RunRecord.read(finished("held") / "run.json")
+    clean = replace(now, environment=replace(now.environment, git_commit="a" * 40, git_dirty=False))
+    assert differences(clean, clean) == ()
+    place = clean.environment
+    before = replace(
+        clean,
+        params=1,
+        seed=9,
+        environment=replace(
+            place,
+            versions={**place.versions, "torch": "1.0", "gone": "2"},
+            git_commit="b" * 40,
+            threads=64,
+            hardware="an abacus",
+        ),
+        dataset=replace(clean.dataset, train_images=3),
+    )
+    found = differences(before, clean)
+    assert [line.partition(":")[0] for line in found] == [
+        "training images",
+        "seed",
+        "network",
+        "gone",
+        "torch",
+        "code",
+        "hardware",
+        "threads",
+    ]
+    assert "code: commit aaaaaaaaa, then commit bbbbbbbbb" in found
