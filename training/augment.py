@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from training.errors import TrainingError
-from training.recipe import POLICIES
+from training.policies import draw_chosen, draw_holes, draw_matrices, generator, policy_named
 
 if TYPE_CHECKING:
     import albumentations
@@ -40,42 +39,34 @@ def compose(policy: str, image_size: tuple[int, int], mean: Sequence[float]) -> 
     Raises:
         TrainingError: There is no such policy.
     """
-    if policy not in POLICIES:
-        raise TrainingError(f"there is no policy {policy!r}; choose one of {', '.join(POLICIES)}")
+    found = policy_named(policy, image_size)
     library = _library()
-    if policy == "none":
+    if found is None:
         return library.Compose([])
-    flip, shift, scale, rotate, moved, hole, holed, grey = {
-        # flip p, shift, scale, degrees, p; hole, p; grey p          pixels of 32
-        "mild": (0.5, 4, 0.0, 8, 1.0, 8, 0.3, 0.05),
-        "assignment": (0.5, 2, 0.1, 45, 0.5, 16, 0.5, 0.5),
-        "strong": (0.5, 4, 0.1, 15, 1.0, 12, 0.5, 0.1),
-    }[policy]
-    height, width = image_size
-    across, down = round(shift * width / 32), round(shift * height / 32)
+    (across, down), (tall, broad) = found.shift, found.hole
     return library.Compose(
         [
-            library.HorizontalFlip(p=flip, strict=True),
+            library.HorizontalFlip(p=found.flip, strict=True),
             # ShiftScaleRotate of 2.0.8 would stretch height and width apart and cut shifts to whole pixels
             # towards zero (at 32x32 never the full 2); Affine, which it recommends itself, does neither.
             library.Affine(
                 translate_px={"x": (-across, across), "y": (-down, down)},
-                scale=(1 - scale, 1 + scale),
-                rotate=(-rotate, rotate),
+                scale=(1 - found.scale, 1 + found.scale),
+                rotate=(-found.rotate, found.rotate),
                 keep_ratio=True,
                 border_mode=_reflect_101(),
-                p=moved,
+                p=found.moved,
                 strict=True,
             ),
             library.CoarseDropout(
                 num_holes_range=(1, 1),
-                hole_height_range=(max(1, round(hole * height / 32)),) * 2,
-                hole_width_range=(max(1, round(hole * width / 32)),) * 2,
+                hole_height_range=(tall, tall),
+                hole_width_range=(broad, broad),
                 fill=tuple(round(value) for value in mean),
-                p=holed,
+                p=found.holed,
                 strict=True,
             ),
-            library.ToGray(p=grey, strict=True),
+            library.ToGray(p=found.grey, strict=True),
         ]
     )
 
@@ -97,7 +88,7 @@ class Augmentation:
             images: (N, H, W, 3) uint8, left as they are.
             key: What the random draws are a function of, such as (seed, epoch, chunk).
         """
-        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(key))))
+        random = generator(list(key))
         result = images.copy()
         for step in self._steps:
             step(result, random)
@@ -131,20 +122,15 @@ def _batched(transform: Any) -> Callable[[Any, Pixels, np.random.Generator], Non
     return known[name]
 
 
-def _chosen(transform: Any, count: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Draw which of `count` images a transform is applied to."""
-    return np.flatnonzero(random.random(count) < transform.p)
-
-
 def _flip(transform: Any, images: Pixels, random: np.random.Generator) -> None:
-    chosen = _chosen(transform, len(images), random)
+    chosen = draw_chosen(transform.p, len(images), random)
     images[chosen] = images[chosen, :, ::-1]
 
 
 def _affine(transform: Any, images: Pixels, random: np.random.Generator) -> None:
     import cv2
 
-    chosen = _chosen(transform, len(images), random)
+    chosen = draw_chosen(transform.p, len(images), random)
     height, width = images.shape[1:3]
     for index, matrix in zip(
         chosen, affine_matrices(transform, (height, width), len(chosen), random), strict=True
@@ -183,40 +169,28 @@ def affine_matrices(
         raise NotImplementedError(
             "the chunked Affine needs translate_px and keep_ratio=True, with fixed output size"
         )
-    moves, (smallest, largest), (left, right) = transform.translate_px, transform.scale["x"], transform.rotate
-    shift = np.stack(
-        [random.integers(low, high + 1, count) for low, high in (moves["x"], moves["y"])], axis=1
+    return draw_matrices(
+        transform.translate_px, transform.scale["x"], transform.rotate, image_size, count, random
     )
-    scale = random.uniform(smallest, largest, count)
-    angle = np.deg2rad(random.uniform(left, right, count))
-    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
-    matrices = np.empty((count, 2, 3))
-    matrices[:, 0, 0], matrices[:, 0, 1] = cosine, sine
-    matrices[:, 1, 0], matrices[:, 1, 1] = -sine, cosine
-    centre = np.array([image_size[1] / 2 - 0.5, image_size[0] / 2 - 0.5])
-    matrices[:, :, 2] = centre + shift - matrices[:, :, :2] @ centre
-    return matrices
 
 
 def _dropout(transform: Any, images: Pixels, random: np.random.Generator) -> None:
-    chosen = _chosen(transform, len(images), random)
-    height, width = images.shape[1:3]
-    (low, high), (narrow, wide) = transform.hole_height_range, transform.hole_width_range
+    chosen = draw_chosen(transform.p, len(images), random)
     if transform.num_holes_range != (1, 1):
         raise NotImplementedError("the chunked CoarseDropout makes exactly one hole")
-    heights = random.integers(low, min(high, height), size=len(chosen), endpoint=True)
-    widths = random.integers(narrow, min(wide, width), size=len(chosen), endpoint=True)
-    tops = random.integers(0, height - heights, endpoint=True)
-    lefts = random.integers(0, width - widths, endpoint=True)
+    height, width = images.shape[1:3]
+    holes = draw_holes(
+        transform.hole_height_range, transform.hole_width_range, (height, width), len(chosen), random
+    )
     fill = np.array(transform.fill, dtype=np.uint8)
-    for index, top, left, tall, broad in zip(chosen, tops, lefts, heights, widths, strict=True):
-        images[index, top : top + tall, left : left + broad] = fill
+    for index, (top, left, bottom, right) in zip(chosen, holes, strict=True):
+        images[index, top:bottom, left:right] = fill
 
 
 def _grey(transform: Any, images: Pixels, random: np.random.Generator) -> None:
     import cv2
 
-    chosen = _chosen(transform, len(images), random)
+    chosen = draw_chosen(transform.p, len(images), random)
     if not len(chosen):
         return
     if transform.method != "weighted_average":

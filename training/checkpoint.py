@@ -22,7 +22,9 @@ from torch import nn
 from records.files import whole
 from training.errors import TrainingError
 
-SCHEMA = 1
+SCHEMA = 2
+_READABLE = (1, 2)
+"""Version 1 had no `partial`: it was only ever written between two epochs."""
 
 
 class CheckpointError(TrainingError):
@@ -103,7 +105,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise _DamagedError("is damaged") from error
-    if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+    if not isinstance(state, dict) or state.get("schema") not in _READABLE:
         found = state.get("schema") if isinstance(state, dict) else type(state).__name__
         raise CheckpointError(
             f"{path} is not a checkpoint of this version (schema {found!r}, wanted {SCHEMA})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import importlib.util
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -109,12 +111,17 @@ def settle(
     device: torch.device,
     *,
     deterministic: bool = False,
+    data_bytes: int = 0,
 ) -> Recipe:
-    """Replace "auto" in a recipe's precision and layout by what trains this network fastest here.
+    """Replace every "auto" in a recipe by what serves this network best here.
 
-    On a CPU it is measured with a few steps of a copy (about a second), because no rule holds: bfloat16 wins
-    where plain convolutions dominate and loses with depthwise ones. Elsewhere, and in deterministic runs, a
-    fixed rule decides.
+    Precision and layout: on a CPU what a few steps of a copy need least time with (about a second), because
+    no rule holds: bfloat16 wins where plain convolutions dominate and loses with depthwise ones. Elsewhere,
+    and in deterministic runs, a fixed rule decides. Augmentation: on the GPU where `data_bytes` of images fit
+    there well. Compiling: off.
+
+    Raises:
+        TrainingError: The recipe asks for what is not here.
     """
     precisions = ("float32", "bfloat16") if recipe.precision == "auto" else (recipe.precision,)
     layouts = ("channels_last", "contiguous") if recipe.layout == "auto" else (recipe.layout,)
@@ -126,7 +133,31 @@ def settle(
         chosen = choices[0]
     else:
         chosen = _fastest(choices, model, (recipe.batch_size, 3, *image_size))
-    return dataclasses.replace(recipe, precision=chosen[0], layout=chosen[1])
+    return dataclasses.replace(
+        recipe,
+        precision=chosen[0],
+        layout=chosen[1],
+        augment=_augment(recipe.augment, device, data_bytes),
+        compile=_compile(recipe.compile, device),
+    )
+
+
+def _augment(asked: str, device: torch.device, data_bytes: int) -> str:
+    library = importlib.util.find_spec("albumentations") is not None
+    if asked == "cpu" and not library:
+        raise TrainingError("augment=cpu needs albumentations, which is not installed; use augment=gpu")
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return "gpu" if not library or 4 * data_bytes < free else "cpu"
+    return "cpu" if library else "gpu"
+
+
+def _compile(asked: str, device: torch.device) -> str:
+    if asked == "graphs" and device.type != "cuda":
+        raise TrainingError(f"compile=graphs records CUDA graphs, but the device is {device}; use on or off")
+    return "off" if asked == "auto" else asked
 
 
 def _fastest(choices: list[tuple[str, str]], model: nn.Module, shape: tuple[int, ...]) -> tuple[str, str]:
@@ -147,3 +178,19 @@ def _fastest(choices: list[tuple[str, str]], model: nn.Module, shape: tuple[int,
                 loss.backward()  # type: ignore[no-untyped-call]
                 seconds[choice] = min(seconds[choice], time.perf_counter() - began)
     return min(choices, key=seconds.__getitem__)
+
+
+@contextmanager
+def determinism(wanted: bool, device: torch.device) -> Iterator[None]:
+    """Choose exact or fast kernels, and leave the process's settings as they were."""
+    before = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    if wanted and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.benchmark = not wanted and device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.backends.cudnn.benchmark = benchmark

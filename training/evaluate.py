@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,8 +92,10 @@ def evaluate(
     return _judge(torch.cat(rows), samples)
 
 
-def logits_of(model: nn.Module, batch: torch.Tensor, classes: int) -> torch.Tensor:
-    """Return the network's (B, classes) float32 logits.
+def logits_of(
+    model: Callable[[torch.Tensor], object], batch: torch.Tensor, classes: int, *, who: str = "the network"
+) -> torch.Tensor:
+    """Return the network's (B, classes) float32 logits; an error calls it `who`.
 
     Raises:
         TrainingError: It returns something else.
@@ -102,7 +105,7 @@ def logits_of(model: nn.Module, batch: torch.Tensor, classes: int) -> torch.Tens
         shown = (
             f"shape {tuple(output.shape[1:])}" if isinstance(output, torch.Tensor) else type(output).__name__
         )
-        raise TrainingError(f"the network answers with {shown} an image, but the data has {classes} classes")
+        raise TrainingError(f"{who} answers with {shown} an image, but the data has {classes} classes")
     return output.float()
 
 

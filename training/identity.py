@@ -13,16 +13,21 @@ from torch import nn
 from training.checkpoint import CheckpointError
 from training.recipe import SETTLED, Recipe
 from training.samples import Samples
+from training.weights import fingerprint
 
 
-def identity_of(model: nn.Module, train: Samples, seed: int) -> dict[str, Any]:
+def identity_of(
+    model: nn.Module, train: Samples, seed: int, teacher: nn.Module | None = None
+) -> dict[str, Any]:
     """Return what must be equal for a checkpoint to be of the same run."""
+    taught = {} if teacher is None else {"teacher": fingerprint(teacher)}
     images = zlib.crc32(np.ascontiguousarray(train.images).data)
     return {
         "network": {name: list(value.shape) for name, value in model.state_dict().items()},
         "training images": [len(train), images, zlib.crc32(np.ascontiguousarray(train.labels).data)],
         "classes": list(train.classes),
         "seed": seed,
+        **taught,
     }
 
 

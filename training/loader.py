@@ -3,7 +3,7 @@
 A chunk is a few whole batches. Which images are in it and how they are augmented is a function of (seed,
 epoch, chunk) alone, so any number of workers gives the same batches. Threads serve here where others need
 processes: drawing parameters per chunk leaves the pixels as nearly all of the work, and OpenCV does that
-    without the interpreter's lock.
+without the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -15,19 +15,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from training.augment import Augmentation
+from training.chunks import Chunk, plan, steps_of
 from training.errors import TrainingError
 from training.samples import Samples
-
-CHUNK_IMAGES = 1024
-"""About as many images make a chunk: large enough to draw parameters together, small enough for the cache."""
-
-_SHUFFLE, _AUGMENT = 0, 1
-"""First element of the keys of random streams: shuffling must not repeat what augmentation draws."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +43,7 @@ class Loader:
         seed: Of shuffling and augmentation.
         workers: Threads that prepare chunks ahead of time; 0: prepared when asked for.
         first_epoch: Where `epoch()` begins to count, from 1.
+        first_step: Batches of that epoch that are left out: they were trained on before a run broke off.
         last_epoch: Nothing is prepared beyond it.
 
     Raises:
@@ -65,26 +59,23 @@ class Loader:
         seed: int,
         workers: int,
         first_epoch: int = 1,
+        first_step: int = 0,
         last_epoch: int,
     ) -> None:
-        if len(samples) < batch_size:
-            raise TrainingError(
-                f"{len(samples)} training images are fewer than one batch of {batch_size}; "
-                "take more images or a smaller batch_size"
-            )
+        self.steps = steps_of(len(samples), batch_size)
+        """Batches an epoch."""
         if workers < 0:
             raise TrainingError(f"`workers >= 0` must hold, but got workers={workers}")
         self._samples = samples
         self._augment = Augmentation(policy, samples.image_size, samples.mean)
-        self._batch_size, self._seed = batch_size, seed
-        self.steps = len(samples) // batch_size
-        """Batches an epoch."""
-        self._chunk = max(1, round(CHUNK_IMAGES / batch_size)) * batch_size
-        self._order: tuple[int, npt.NDArray[np.int64]] = (0, np.empty(0, dtype=np.int64))
-        self._plan = (
-            (epoch, start)
-            for epoch in range(first_epoch, last_epoch + 1)
-            for start in range(0, self.steps * batch_size, self._chunk)
+        self._batch_size, self._done = batch_size, first_step
+        self._plan = plan(
+            len(samples),
+            batch_size,
+            seed=seed,
+            first_epoch=first_epoch,
+            first_step=first_step,
+            last_epoch=last_epoch,
         )
         self._pending: deque[Future[Batch]] = deque()
         self._pool = ThreadPoolExecutor(workers, "augment") if workers else None
@@ -102,7 +93,7 @@ class Loader:
 
     def epoch(self) -> Iterator[Batch]:
         """Yield the next epoch's batches; the following epoch's first chunks are then under way already."""
-        done = 0
+        done, self._done = self._done, 0
         while done < self.steps:
             chunk = self._next_chunk()
             for start in range(0, len(chunk.labels), self._batch_size):
@@ -112,22 +103,15 @@ class Loader:
 
     def _next_chunk(self) -> Batch:
         if self._pool is None:
-            return self._prepare(*self._select(*next(self._plan)))
-        while len(self._pending) < self._ahead and (step := next(self._plan, None)) is not None:
-            self._pending.append(self._pool.submit(self._prepare, *self._select(*step)))
+            return self._prepare(next(self._plan))
+        while len(self._pending) < self._ahead and (chunk := next(self._plan, None)) is not None:
+            self._pending.append(self._pool.submit(self._prepare, chunk))
         return self._pending.popleft().result()
 
-    def _select(self, epoch: int, start: int) -> tuple[npt.NDArray[np.int64], tuple[int, ...]]:
-        """Return which images make the chunk, and the key of its random draws."""
-        if self._order[0] != epoch:
-            random = np.random.Generator(np.random.PCG64([_SHUFFLE, self._seed, epoch]))
-            self._order = epoch, random.permutation(len(self._samples))
-        chosen = self._order[1][start : min(start + self._chunk, self.steps * self._batch_size)]
-        return chosen, (_AUGMENT, self._seed, epoch, start)
-
-    def _prepare(self, chosen: npt.NDArray[np.int64], key: tuple[int, ...]) -> Batch:
-        images = self._augment(self._samples.images[chosen], key)
+    def _prepare(self, chunk: Chunk) -> Batch:
+        images = self._augment(self._samples.images[chunk.chosen], chunk.key)
+        labels = self._samples.labels[chunk.chosen]
         # NHWC in memory is what torch calls channels_last: no copy.
         return Batch(
-            torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(self._samples.labels[chosen])
+            torch.from_numpy(images)[chunk.skip :].permute(0, 3, 1, 2), torch.from_numpy(labels)[chunk.skip :]
         )

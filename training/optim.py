@@ -145,19 +145,20 @@ class Ema:
         self._decay = 1 - 1 / max(horizon, 1.0)
         self._steps = 0
         self._average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        # Looked up once: the tensors of a network in training change in place only.
+        pairs = [(self._average[name], value) for name, value in model.state_dict().items()]
+        self._floating = [pair for pair in pairs if pair[1].is_floating_point()]
+        self._counters = [pair for pair in pairs if not pair[1].is_floating_point()]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the network as it is after a step."""
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps)) if self._decay else 0.0
         self._steps += 1
-        state = self._model.state_dict()
-        floating = [name for name, value in state.items() if value.is_floating_point()]
-        torch._foreach_lerp_(
-            [self._average[name] for name in floating], [state[name] for name in floating], 1 - decay
-        )
-        for name in state.keys() - set(floating):  # counters of batches
-            self._average[name].copy_(state[name])
+        averages, states = zip(*self._floating, strict=True)
+        torch._foreach_lerp_(list(averages), list(states), 1 - decay)
+        for average, count in self._counters:  # of batches
+            average.copy_(count)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

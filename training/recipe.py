@@ -75,8 +75,9 @@ class Recipe:
     layout: str = "auto"
     """Of images and kernels in memory: "channels_last", "contiguous", or "auto" likewise."""
     augment: str = "auto"
-    """Where images are augmented: "cpu" (albumentations and OpenCV, on the processor), "gpu" (batched, in torch,
-    on the training device, which then holds the data set), or "auto": "gpu" on CUDA where the data fits."""
+    """Where images are augmented: "cpu" (albumentations and OpenCV, on the processor), "gpu" (batched, in
+    torch, on the training device, which then holds the data set), or "auto": "gpu" on CUDA where the data
+    fits."""
     compile: str = "auto"
     """"off", "on" (torch.compile), "graphs" (CUDA graphs), or "auto": off, until one is measured to pay."""
 

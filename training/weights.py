@@ -34,8 +34,8 @@ def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module,
         `normalisation`, `dataset`, `val_accuracy`, `test_accuracy`.
 
     Raises:
-        CheckpointError: There is no such file, it is damaged, it has no spec and `model` is None, or the weights
-            are of another network.
+        CheckpointError: There is no such file, it is damaged, it has no spec and `model` is None, or the
+            weights are of another network.
     """
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
@@ -83,8 +83,9 @@ def as_teacher(
     known = metadata.get("classes")
     if known is not None and list(known) != list(classes):
         raise TrainingError(
-            f"the teacher {metadata.get('network', '?')!r} knows {len(known)} classes ({', '.join(known[:3])}, ...), "
-            f"the data has {len(classes)} ({', '.join(classes[:3])}, ...); they must be the same in the same order"
+            f"the teacher {metadata.get('network', '?')!r} knows {len(known)} classes "
+            f"({', '.join(known[:3])}, ...), the data has {len(classes)} ({', '.join(classes[:3])}, ...); "
+            "they must be the same in the same order"
         )
     own = metadata.get("normalisation")
     if own is None or (list(own["mean"]) == list(mean) and list(own["std"]) == list(std)):

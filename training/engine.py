@@ -1,0 +1,302 @@
+"""Run: a network in training, one epoch after the other, wherever it began.
+
+Every random draw (shuffle, augmentation, dropout, mixing) is a function of (seed, epoch, step), so a
+checkpoint holds no state of generators, wherever in an epoch it is written: weights, optimiser, average, and
+how far the run has come are all there is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from records.run import EpochRecord
+from training import checkpoint as files
+from training.device import memory_format, settle
+from training.distill import Teacher, check_teacher
+from training.errors import TrainingError
+from training.evaluate import evaluate
+from training.identity import identity_of, same_run
+from training.loader import Loader
+from training.mixing import draw_mix
+from training.optim import Ema, build_optimizer, learning_rate
+from training.recipe import Recipe
+from training.resident import Resident
+from training.samples import Samples
+from training.step import Step
+
+_CHECK_EVERY = {"cpu": 8}
+"""Steps between looks at the loss, where a look is cheap; elsewhere each one waits for the device."""
+_CHECK_SELDOM = 32
+_TORCH, _MIX = 2, 3
+"""First element of the keys of random streams, beside those of `training.chunks`."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is, several times a second."""
+
+    epoch: int
+    epochs: int
+    step: int
+    """Done in this epoch."""
+    steps: int
+    """Of this epoch."""
+    loss: float
+    """Mean of the epoch so far."""
+    accuracy: float
+    """On augmented images, of the epoch so far; 0-1."""
+    images_per_second: float
+
+
+class Keeper(Protocol):
+    """Knows when a checkpoint is due and when the run is to end."""
+
+    def told(self) -> bool:
+        """Return whether the run is to end."""
+
+    def due(self) -> bool:
+        """Return whether it is time for a checkpoint."""
+
+    def save(self, run: Run) -> None:
+        """Write one, where the run keeps any."""
+
+
+@dataclass
+class _Under:
+    """An epoch under way."""
+
+    step: int
+    """Done."""
+    losses: torch.Tensor
+    """(steps,), on the device; 0 where there is none yet."""
+    right: torch.Tensor
+    seconds: float
+    """Before this process."""
+
+    def to_json(self, seconds: float) -> dict[str, Any]:
+        """Return plain values and tensors for a checkpoint."""
+        return {"step": self.step, "losses": self.losses.cpu(), "right": int(self.right), "seconds": seconds}
+
+
+class Run:
+    """A network in training."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Samples,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        deterministic: bool,
+        resumed: Path | None,
+        teacher: nn.Module | None,
+    ) -> None:
+        self.epochs: list[EpochRecord] = []
+        self.notice: str | None = None
+        self._model, self._train, self._seed, self._device = model.to(device), train, seed, device
+        self._steps = len(train) // recipe.batch_size
+        self._identity = identity_of(model, train, seed, teacher)
+        self._under: _Under | None = None
+        self._began = 0.0
+        saved = None
+        if resumed is not None and files.exists(resumed):
+            saved, self.notice = files.load(resumed)
+            recipe = same_run(saved, self._identity, recipe, resumed)
+        check_teacher(recipe, teacher)
+        self.recipe = settle(
+            recipe,
+            model,
+            train.image_size,
+            device,
+            deterministic=deterministic,
+            data_bytes=train.images.nbytes,
+        )
+        model.to(memory_format=memory_format(self.recipe.layout))
+        self._optimizer = build_optimizer(model, self.recipe)
+        horizon = self.recipe.ema * self._steps * self.recipe.epochs
+        self._ema = Ema(model, horizon) if self.recipe.ema else None
+        teaching = teacher and Teacher(teacher, len(train.classes), device, self.recipe.precision)
+        self._step = Step(model, train, self.recipe, self._optimizer, self._ema, device, teaching)
+        if saved is not None:
+            self._restore(saved)
+
+    def loader(self, workers: int | None) -> AbstractContextManager[Loader | Resident]:
+        """Return what brings the batches from here on."""
+        settings: dict[str, Any] = {
+            "policy": self.recipe.policy,
+            "batch_size": self.recipe.batch_size,
+            "seed": self._seed,
+            "first_epoch": len(self.epochs) + 1,
+            "first_step": self._under.step if self._under else 0,
+            "last_epoch": self.recipe.epochs,
+        }
+        if self.recipe.augment == "gpu":
+            return nullcontext(Resident(self._train, device=self._device, **settings))
+        workers = _default_workers(self._device) if workers is None else workers
+        return Loader(self._train, workers=workers, **settings)
+
+    def epoch(
+        self,
+        loader: Loader | Resident,
+        validation: Samples | None,
+        progress: Callable[[Progress], None] | None,
+        keeper: Keeper,
+    ) -> EpochRecord | None:
+        """Train one epoch to its end, judge it, and add its record; None: told to stop before its end."""
+        number = len(self.epochs) + 1
+        if self._under is None:
+            losses = torch.zeros(self._steps, device=self._device)
+            right = torch.zeros((), dtype=torch.int64, device=self._device)
+            self._under = _Under(0, losses, right, 0.0)
+        under, first = self._under, self._under.step
+        self._began = time.perf_counter()
+        self._model.train()
+        every = _CHECK_EVERY.get(self._device.type, _CHECK_SELDOM)
+        rate = 0.0
+        for batch in loader.epoch():
+            done = (number - 1) * self._steps + under.step
+            rate = learning_rate(self.recipe, done, self._steps * self.recipe.epochs)
+            torch.manual_seed(_draw(_TORCH, self._seed, number, under.step))
+            mixing = np.random.Generator(np.random.PCG64([_MIX, self._seed, number, under.step]))
+            mix = draw_mix(
+                self.recipe, done / (self._steps * self.recipe.epochs), self._train.image_size, mixing
+            )
+            with _memory(self._device, len(batch.labels)):
+                under.losses[under.step], hits = self._step(batch, rate, mix)
+            under.right += hits
+            under.step += 1
+            if under.step == self._steps or under.step % every == 0:
+                loss = self._check(number)
+                if progress is not None:
+                    speed = (under.step - first) * self.recipe.batch_size / self._elapsed()
+                    progress(self._progress(number, loss, speed))
+            if under.step < self._steps:
+                if keeper.told():
+                    self._check(number)
+                    return None
+                if keeper.due():
+                    self._check(number)
+                    keeper.save(self)
+        judged = None if validation is None else self._judge(validation)
+        record = EpochRecord(
+            epoch=number,
+            train_loss=float(under.losses.double().mean().cpu()),
+            train_accuracy=int(under.right) / (self._steps * self.recipe.batch_size),
+            val_loss=judged[0] if judged else None,
+            val_accuracy=judged[1] if judged else None,
+            learning_rate=rate,
+            seconds=under.seconds + self._elapsed(),
+        )
+        self.epochs.append(record)
+        self._under = None
+        return record
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._began
+
+    def _progress(self, epoch: int, loss: float, speed: float) -> Progress:
+        assert self._under is not None
+        step = self._under.step
+        accuracy = int(self._under.right) / (step * self.recipe.batch_size)
+        return Progress(epoch, self.recipe.epochs, step, self._steps, loss, accuracy, speed)
+
+    def _check(self, epoch: int) -> float:
+        """Return the mean loss of the epoch so far.
+
+        Raises:
+            TrainingError: A loss is not finite.
+        """
+        assert self._under is not None
+        losses = self._under.losses[: self._under.step]
+        mean = float(losses.double().mean().cpu())
+        if math.isfinite(mean):
+            return mean
+        step = int((~losses.isfinite()).nonzero()[0]) + 1
+        raise TrainingError(
+            f"the loss became {float(losses[step - 1])} in epoch {epoch}, step {step} of {self._steps}; "
+            + self._calmer()
+        )
+
+    def _calmer(self) -> str:
+        return f"try a learning_rate below {self.recipe.learning_rate:g}, a longer warmup, clip=1, or float32"
+
+    def _judge(self, samples: Samples) -> tuple[float, float]:
+        with ExitStack() as stack:
+            if self._ema is not None:
+                stack.enter_context(self._ema.applied())
+            result = evaluate(self._model, samples, device=str(self._device))
+        return result.loss, result.accuracy
+
+    def finish(self) -> None:
+        """Leave the averages in the network."""
+        if self._ema is not None and self.epochs:
+            self._ema.store()
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds.
+
+        Raises:
+            TrainingError: The weights are not finite: a checkpoint of them would be of no use to anybody.
+        """
+        floating = [value for value in self._model.state_dict().values() if value.is_floating_point()]
+        if not bool(torch.stack(torch._foreach_norm(floating)).isfinite().all()):
+            epoch = len(self.epochs) + (self._under is not None)
+            raise TrainingError(f"the weights became infinite or NaN by epoch {epoch}; {self._calmer()}")
+        under = self._under
+        return {
+            "identity": self._identity,
+            "recipe": self.recipe.to_json(),
+            "state_dict": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "ema": None if self._ema is None else self._ema.state_dict(),
+            "epochs": [dataclasses.asdict(record) for record in self.epochs],
+            "partial": under and under.to_json(under.seconds + self._elapsed()),
+        }
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self._model.load_state_dict(saved["state_dict"])
+        self._optimizer.load_state_dict(saved["optimizer"])
+        if self._ema is not None:
+            self._ema.load_state_dict(saved["ema"])
+        self.epochs = [EpochRecord(**record) for record in saved["epochs"]]
+        if (partial := saved.get("partial")) is not None:
+            right = torch.tensor(partial["right"], device=self._device)
+            losses = partial["losses"].to(self._device)
+            self._under = _Under(partial["step"], losses, right, partial["seconds"])
+
+
+def _default_workers(device: torch.device) -> int:
+    return 0 if device.type == "cpu" else min(4, os.cpu_count() or 1)
+
+
+def _draw(*key: int) -> int:
+    """Return 64 bits that are a function of `key` alone."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+
+
+@contextmanager
+def _memory(device: torch.device, batch: int) -> Iterator[None]:
+    """Say what to do when the memory does not suffice for a batch."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # A CPU's allocator raises a RuntimeError that only its text tells from others.
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not known and "can't allocate memory" not in str(error):
+            raise
+        raise TrainingError(
+            f"{device} ran out of memory with batches of {batch}; try batch_size {max(2, batch // 2)}"
+        ) from error

@@ -1,0 +1,60 @@
+"""Mixing of images: mixup and cutmix, whole batches at a time.
+
+mixup: H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018, https://arxiv.org/abs/1710.09412;
+with a ramp after Tiniest. cutmix: S. Yun et al., "CutMix", 2019, https://arxiv.org/abs/1905.04899; here the
+patch lies wholly inside the image, so that its area is the share of the second label exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How a batch is mixed with its own mirror order."""
+
+    share: float
+    """Of the second image and of its label; 0: nothing is mixed."""
+    patch: tuple[int, int, int, int] | None = None
+    """Top, left, bottom, right of what is cut from the second image; None: the whole images are blended."""
+
+
+def draw_mix(recipe: Recipe, done: float, image_size: tuple[int, int], random: np.random.Generator) -> Mix:
+    """Draw how a batch is mixed.
+
+    Args:
+        recipe: With both `mixup` and `cutmix` set, each has half of the batches.
+        done: Share of the run, 0-1: the ramp.
+        image_size: (height, width).
+        random: Where the draws come from.
+    """
+    if not recipe.mixup and not recipe.cutmix:
+        return Mix(0.0)
+    amount, blend, down, across = random.random(4)
+    if recipe.mixup and (not recipe.cutmix or blend < 0.5):
+        return Mix(float(recipe.mixup * done * amount))
+    height, width = image_size
+    side = (recipe.cutmix * done * amount) ** 0.5
+    tall, broad = round(height * side), round(width * side)
+    top, left = int(down * (height - tall + 1)), int(across * (width - broad + 1))
+    return Mix(tall * broad / (height * width), (top, left, top + tall, left + broad))
+
+
+def mixed(images: torch.Tensor, mix: Mix) -> torch.Tensor:
+    """Return (B, 3, H, W) images mixed with those at the mirrored places of the batch; may write into them.
+
+    A batch is shuffled already: its mirror order pairs images at random.
+    """
+    if not mix.share:
+        return images
+    if mix.patch is None:
+        return images.lerp(images.flip(0), mix.share)
+    top, left, bottom, right = mix.patch
+    images[:, :, top:bottom, left:right] = images[:, :, top:bottom, left:right].flip(0)
+    return images

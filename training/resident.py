@@ -1,0 +1,77 @@
+"""Resident: batches from a data set that lives on the device, augmented there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from training.augment_gpu import BatchedAugmentation
+from training.chunks import plan, steps_of
+from training.errors import TrainingError
+from training.loader import Batch
+from training.samples import Samples
+
+
+class Resident:
+    """What `training.loader.Loader` is, without leaving the device: the same images in the same order.
+
+    Args:
+        samples: What to draw from; copied to the device as uint8.
+        policy: Augmentation by name.
+        batch_size: Images a batch; what is left at an epoch's end is left out.
+        seed: Of shuffling and augmentation.
+        device: Where the images are kept and augmented.
+        first_epoch: Where `epoch()` begins to count, from 1.
+        first_step: Batches of that epoch that are left out.
+        last_epoch: There is nothing beyond it.
+
+    Raises:
+        TrainingError: There are fewer images than make a batch, there is no such policy, or the images do not
+            fit.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        *,
+        policy: str,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        first_epoch: int = 1,
+        first_step: int = 0,
+        last_epoch: int,
+    ) -> None:
+        self.steps = steps_of(len(samples), batch_size)
+        self._batch_size, self._done, self._device = batch_size, first_step, device
+        self._augment = BatchedAugmentation(policy, samples.image_size, samples.mean, device)
+        self._plan = plan(
+            len(samples),
+            batch_size,
+            seed=seed,
+            first_epoch=first_epoch,
+            first_step=first_step,
+            last_epoch=last_epoch,
+        )
+        try:
+            self._images = torch.from_numpy(np.array(samples.images)).to(device)  # (N, H, W, 3)
+            self._labels = torch.from_numpy(np.array(samples.labels)).to(device)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"{samples.images.nbytes / 1e9:.1f} GB of images do not fit on {device}; use augment=cpu"
+            ) from error
+
+    def epoch(self) -> Iterator[Batch]:
+        """Yield the next epoch's batches, on the device."""
+        done, self._done = self._done, 0
+        while done < self.steps:
+            chunk = next(self._plan)
+            chosen = torch.from_numpy(chunk.chosen).to(self._device)
+            images = self._augment(self._images[chosen].permute(0, 3, 1, 2), chunk.key)
+            labels = self._labels[chosen]
+            for start in range(chunk.skip, len(labels), self._batch_size):
+                stop = start + self._batch_size
+                yield Batch(images[start:stop], labels[start:stop])
+                done += 1

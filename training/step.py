@@ -1,0 +1,129 @@
+"""Step: what one batch does to a network."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from training.device import Normalise, autocast, memory_format
+from training.distill import Teacher, distillation
+from training.errors import TrainingError
+from training.evaluate import logits_of
+from training.graphs import Capture, Recorded, record_on_cuda
+from training.loader import Batch
+from training.mixing import Mix, mixed
+from training.optim import Ema, Optimizers
+from training.recipe import Recipe
+from training.samples import Samples
+
+
+class Step:
+    """A network's training step, made ready for one recipe on one device.
+
+    Args:
+        model: On the device; changed in place.
+        samples: What it learns from: classes, mean and deviation.
+        recipe: Settled: no "auto" in it.
+        optimizer: Of the model's parameters.
+        ema: Takes in the weights after each step.
+        device: Where the model is.
+        teacher: Answers beside the labels.
+        capture: How a graph is recorded, where the recipe asks for one.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        samples: Samples,
+        recipe: Recipe,
+        optimizer: Optimizers,
+        ema: Ema | None,
+        device: torch.device,
+        teacher: Teacher | None = None,
+        capture: Capture = record_on_cuda,
+    ) -> None:
+        self._model, self._recipe, self._device = model, recipe, device
+        self._optimizer, self._ema, self._teacher = optimizer, ema, teacher
+        self._classes = len(samples.classes)
+        self._normalise = Normalise(samples.mean, samples.std, device)
+        self._format = memory_format(recipe.layout)
+        self._forward: Callable[[torch.Tensor], torch.Tensor] = model
+        self._recorded = None
+        if recipe.compile == "on":
+            self._forward = torch.compile(model, dynamic=False)
+        elif recipe.compile == "graphs":
+            self._recorded = Recorded(self._graded, lambda: list(model.state_dict().values()), capture)
+
+    def __call__(self, batch: Batch, rate: float, mix: Mix) -> tuple[torch.Tensor, torch.Tensor]:
+        """Train on one batch; return the loss and how many answers were right, both left on the device.
+
+        Raises:
+            TrainingError: The network cannot be compiled.
+        """
+        images = mixed(self._normalise(batch.images, self._format), mix)  # (B, 3, H, W)
+        labels = batch.labels.to(self._device, non_blocking=True)  # (B,)
+        answers = None if self._teacher is None else self._teacher(images)
+        if self._recorded is not None:
+            loss, right = self._replayed(images, labels, mix, answers)
+        else:
+            with _said_in_one_line():
+                loss, right = self._graded(images, labels, mix.share or None, answers)
+        if self._recipe.clip:
+            nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip)
+        self._optimizer.step(rate)
+        if self._ema is not None:
+            self._ema.update()
+        return loss, right
+
+    def _graded(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        share: float | torch.Tensor | None,
+        answers: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Leave one batch's gradients in the network; return the loss and how many answers were right."""
+        recipe = self._recipe
+        self._optimizer.zero_grad()
+        with autocast(self._device, recipe.precision):
+            logits = logits_of(self._forward, images, self._classes)
+        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        if share is not None:
+            other = F.cross_entropy(logits, labels.flip(0), label_smoothing=recipe.label_smoothing)
+            loss = loss.lerp(other, share)
+        if answers is not None:
+            taught = distillation(logits, answers, recipe.distill_temperature)
+            loss = loss.lerp(taught, recipe.distill_weight)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), (logits.argmax(1) == labels).sum()
+
+    @functools.cached_property
+    def _share(self) -> torch.Tensor:
+        return torch.zeros((), device=self._device)
+
+    def _replayed(
+        self, images: torch.Tensor, labels: torch.Tensor, mix: Mix, answers: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Do the same through the graph, in which every number that changes is a tensor."""
+        assert self._recorded is not None
+        mixes = self._recipe.mixup or self._recipe.cutmix
+        share = self._share.fill_(mix.share) if mixes else None
+        loss, right = self._recorded(images, labels, share, answers)
+        return loss, right
+
+
+@contextmanager
+def _said_in_one_line() -> Iterator[None]:
+    """Turn a failure of torch.compile into what the user can do about it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise TrainingError(f"torch.compile failed ({first.strip()}); use compile=off") from error
