@@ -35,8 +35,11 @@ def layer_weights(layer: LayerSpec, channels: int) -> tuple[int, int]:
     if kind == "depthwise_separable":
         return layer.kernel * layer.kernel * channels, pointwise
     if kind == "split":
-        shares = zip(divide(channels, len(layer.branches)), layer.branches, strict=True)
-        return sum(n * branch.kernel * branch.kernel for n, branch in shares if branch.kernel > 1), pointwise
+        taps, (share, left) = 0, divmod(channels, len(layer.branches))
+        for number, branch in enumerate(layer.branches):  # as `divide` does
+            if branch.kernel > 1:
+                taps += (share + (number < left)) * branch.kernel * branch.kernel
+        return taps, pointwise
     return layer.kernel * layer.kernel * channels * out // layer.group_count(channels), pointwise
 
 

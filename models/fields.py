@@ -50,7 +50,7 @@ def features_field(spec: NetSpec) -> Hulls:
         for layer in stage.layers:
             inputs.append((low, high))
             if layer.kind == "split":
-                before = behind = max(branch.dilation * (branch.kernel - 1) // 2 for branch in layer.branches)
+                before = behind = max([b.dilation * (b.kernel - 1) for b in layer.branches]) // 2
             else:
                 reach = layer.dilation * (layer.kernel - 1)
                 before = reach // 2 if layer.padding is None else layer.padding
