@@ -120,8 +120,9 @@ def _layer_problem(layer: LayerSpec) -> str | None:
         return f"residual must be a whole number >= 0, but got {layer.residual!r}"
     if type(layer.squeeze_excite) is not int or layer.squeeze_excite < 0:
         return f"squeeze_excite must be a whole number >= 0, but got {layer.squeeze_excite!r}"
-    if type(layer.gated) is not bool:
-        return f"gated must be true or false, but got {layer.gated!r}"
+    gated: Any = layer.gated
+    if type(gated) is not bool:
+        return f"gated must be true or false, but got {gated!r}"
     return _dropout_problem(layer.dropout) or _padding_problem(layer) or _kind_problem(layer)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -75,6 +78,17 @@ def test_presets_compile_to_the_same_scores(name):
     network, images = build(spec).eval(), torch.randn(2, *spec.input_size)
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(images), network(images))
+
+
+@pytest.mark.slow
+def test_the_smallest_preset_compiles_to_machine_code_with_the_same_scores():
+    """About 40 CPU seconds the first time; inductor keeps what it compiled."""
+    if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        pytest.skip("inductor needs a C++ compiler")
+    network, images = build(PRESETS["tiny"]).eval(), torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        compiled = torch.compile(network, fullgraph=True, backend="inductor")
+        torch.testing.assert_close(compiled(images), network(images))
 
 
 def test_names_of_modules_tell_stage_layer_and_step(everything):
