@@ -126,7 +126,6 @@ def main() -> None:
     survivors = sum(verdicts)
 
     table = Table("", "count", "a second", title="One core, CPU time, best chunk")
-    what = "constructed, filled and measured" if args.fill else "constructed and measured"
     table.add_row("constructed", f"{args.specs:,}", f"{constructed:,.0f}")
     what = "constructed, filled and measured" if args.fill else "constructed and measured"
     table.add_row(what, f"{args.specs:,}", f"{measured:,.0f}")

@@ -33,7 +33,8 @@ class Hulls(NamedTuple):
     @property
     def jump(self) -> Fraction:
         """Input pixels for each output step."""
-        return Fraction(self.shift, len(self.lows))
+        # A whole number needs no reducing, which costs more than building one.
+        return Fraction(self.shift, len(self.lows)) if len(self.lows) > 1 else Fraction(self.shift)
 
 
 PIXELS = Hulls(1, (0,), (0,))
