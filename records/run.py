@@ -53,6 +53,17 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class TeacherFacts:
+    """The trained network that a run learned from."""
+
+    path: str
+    """As it was named."""
+    network: str
+    fingerprint: int
+    """Checksum of its weights."""
+
+
+@dataclass(frozen=True)
 class EpochRecord:
     """One pass over the training images."""
 
@@ -96,6 +107,7 @@ class RunRecord(Record):
     """What was loaded where there is no spec: "model.py:Name"."""
     source: str | None = None
     """The text of that file."""
+    teacher: TeacherFacts | None = None
     command: str | None = None
     val_accuracy: float | None = None
     """Of the final weights; 0-1."""

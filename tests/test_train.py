@@ -1,4 +1,5 @@
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -162,6 +163,66 @@ def test_a_stopped_run_goes_on_and_ends_as_the_unbroken_one(command, monkeypatch
         load_weights(Path(f"runs/train/{name}/best.safetensors"))[0] for name in ("whole", "broken")
     )
     assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_run_stopped_within_an_epoch_goes_on_at_that_step(command, monkeypatch, capsys):
+    value = json.loads(Path("recipe.json").read_text())
+    Path("recipe.json").write_text(json.dumps(value | {"batch_size": 4, "epochs": 1}))
+    assert command("--name", "whole", "--deterministic") == 0
+    seen = []
+
+    def stop(self: Display, progress) -> None:
+        seen.append((progress.epoch, progress.step))
+        if len(seen) == 2:
+            assert progress.step < progress.steps
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Display, "step", stop)
+        assert command("--name", "broken", "--deterministic") == 130
+        assert "what was trained is kept" in capsys.readouterr().out
+        assert RunRecord.read(Path("runs/train/broken/run.json")).epochs == ()
+        stopped_at = seen[-1]
+        assert train.main(["--resume", "--name", "broken"]) == 0
+    assert seen[2] > stopped_at
+    first, second = (
+        load_weights(Path(f"runs/train/{name}/best.safetensors"))[0] for name in ("whole", "broken")
+    )
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_second_signal_ends_the_run_at_once(command, monkeypatch, capsys):
+    def stop(self: Display, progress) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the second signal was passed over")
+
+    monkeypatch.setattr(Display, "step", stop)
+    assert command("--name", "a") == 130
+    assert "stopped before anything was trained; nothing was kept" in capsys.readouterr().out
+    assert not Path("runs/train/a").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_documented_lines_load_the_weights_into_the_standalone_file(command):
+    assert command("--name", "a", "--epochs", "1") == 0
+    found = []
+    for document in ("README.md", "docs/training.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+        found += [block for block in blocks if 'load_file("best.safetensors")' in block]
+    assert found
+    for code in found:
+        check = "\nprint(sum(value.double().sum().item() for value in model.state_dict().values()))"
+        done = subprocess.run(
+            [sys.executable, "-c", code + check],
+            cwd="runs/train/a",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        weights = load_weights(Path("runs/train/a/best.safetensors"))[0]
+        assert float(done.stdout) == sum(value.double().sum().item() for value in weights.values())
 
 
 def test_resume_of_a_finished_run_changes_nothing(command, capsys):

@@ -90,11 +90,14 @@ def conclude(record: RunRecord, folder: Path, console: Console) -> None:
     console.print(f"{text}, seed {record.seed}, {record.seconds:.0f} s", style="bold", markup=False)
     if record.per_class and len(record.per_class) > 2:
         hardest = sorted(record.per_class.items(), key=lambda item: item[1])[:3]
-        console.print("hardest: " + ", ".join(f"{name} {share:.1%}" for name, share in hardest), markup=False)
+        shown = ", ".join(f"{name} {share:.1%}" for name, share in hardest if share < 1)
+        console.print(f"hardest: {shown or 'none, all are right'}", markup=False)
     if data.notice:
         console.print(data.notice, style="bold yellow", markup=False)
+    network = "model.py, " if record.spec is not None else ""
     console.print(
-        f"wrote {folder}: run.json, best.safetensors, predictions.npz, three pictures",
+        f"wrote {folder}: best.safetensors, {network}run.json, predictions.npz, curves.png, confusion.png, "
+        "mistakes.png",
         markup=False,
     )
 
@@ -102,9 +105,9 @@ def conclude(record: RunRecord, folder: Path, console: Console) -> None:
 def say_stopped(folder: Path, console: Console) -> None:
     """Say what is kept of a run that was stopped, and how to continue it."""
     if not folder.is_dir():
-        console.print("stopped before the first epoch was finished; nothing was kept")
+        console.print("stopped before anything was trained; nothing was kept")
         return
     words = ["python", "train.py", "--resume", "--name", folder.name]
     if folder.parent != Path("runs/train"):
         words += ["--out", str(folder.parent)]
-    console.print(f"stopped; the finished epochs are kept. Continue with: {shlex.join(words)}", markup=False)
+    console.print(f"stopped; what was trained is kept. Continue with: {shlex.join(words)}", markup=False)

@@ -19,13 +19,16 @@ from rfcalc.budget import Verdict, find_budget
 from training import datasets, device
 from training.command.files import CACHE, read_json
 from training.command.network import fresh, of_run
-from training.command.repeat import as_before, check_images, differences
+from training.command.repeat import as_before, check_images, differences, recipe_again
+from training.command.teacher import WEIGHT, open_teacher
 from training.errors import TrainingError
 from training.evaluate import evaluate
 from training.recipe import RECIPES, Recipe
 from training.runfolder import dataset_facts
 from training.samples import Samples
 
+_CHANGES = ("epochs", "policy", "augment", "compile")
+"""Keys of a recipe that have a flag of their own."""
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -47,6 +50,7 @@ class Plan:
     """The flags, those of a repeated run filled in."""
     repeats: RunRecord | None = None
     """The run that is done again."""
+    teacher: nn.Module | None = None
     notice: str | None = None
     """What the user should know of the network."""
 
@@ -68,7 +72,7 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
     named = options.data is not None
     if repeats is not None:
         options = as_before(options, repeats)
-    recipe = Recipe.from_json(repeats.recipe) if repeats is not None else recipe_of(options)
+    recipe = recipe_again(repeats, place.type) if repeats is not None else recipe_of(options)
     seed = options.seed or 0
     dataset = datasets.load(
         options.data, cache=options.cache or CACHE, resize=options.resize, console=console
@@ -95,6 +99,8 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
     found = find_budget(Path(options.model.partition(":")[0]).parent if options.model else _REPOSITORY)
     # Two images through the network tell whether its answers fit the classes.
     evaluate(network.model, replace(judged_on, images=judged_on.images[:2], labels=judged_on.labels[:2]))
+    samples = Samples.of(dataset.train, train, dataset)
+    teacher, taught = open_teacher(options.teacher, samples) if options.teacher else (None, None)
     record = RunRecord(
         name="",
         network=network.name,
@@ -110,6 +116,7 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
         spec=network.spec,
         target=network.target,
         source=network.source,
+        teacher=taught,
         finished=False,
     )
     if repeats is not None:
@@ -117,13 +124,14 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
     return Plan(
         model=network.model,
         recipe=recipe,
-        train=Samples.of(dataset.train, train, dataset),
+        train=samples,
         judged_on=judged_on,
         record=record,
         verdict=rfcalc.judge(analysis, found[0]) if found else None,
         budget=str(found[1]) if found else "",
         options=options,
         repeats=repeats,
+        teacher=teacher,
         notice=network.notice,
     )
 
@@ -143,7 +151,9 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         raise TrainingError(
             f"--recipe {asked}: unknown; choose one of {', '.join(RECIPES)}, or a recipe.json"
         )
-    changes = {key: value for key in ("epochs", "policy") if (value := getattr(options, key)) is not None}
+    changes = {key: value for key in _CHANGES if (value := getattr(options, key)) is not None}
+    if options.teacher and not recipe.distill_weight:
+        changes["distill_weight"] = WEIGHT
     return replace(recipe, **changes)
 
 
@@ -163,7 +173,7 @@ def announce(plan: Plan, folder: Path, console: Console) -> None:
         f"receptive field {field}",
         f"budget    {_judged(plan)}",
         f"recipe    {recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch_size}, "
-        f"policy {recipe.policy}, on {record.environment.device}",
+        f"policy {recipe.policy}, on {record.environment.device}{_taught(plan)}",
         f"folder    {folder}",
     ):
         console.print(line, markup=False)
@@ -173,6 +183,11 @@ def announce(plan: Plan, folder: Path, console: Console) -> None:
         console.print(f"repeats   {plan.repeats.name} of {plan.repeats.started}", markup=False)
         for line in differences(plan.repeats, record) or ("nothing: same code, packages and machine",):
             console.print(f"differs   {line}", markup=False)
+
+
+def _taught(plan: Plan) -> str:
+    teacher = plan.record.teacher
+    return f", taught by {teacher.network} of {teacher.path}" if teacher else ""
 
 
 def _judged(plan: Plan) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 from pathlib import Path
 
 from records.run import Environment, RunRecord
 from training.command.images import origin
 from training.errors import TrainingError
+from training.recipe import SETTLED, Recipe
 from training.runfolder import RUN
 
 
@@ -37,8 +39,17 @@ def as_before(options: argparse.Namespace, before: RunRecord) -> argparse.Namesp
     again.full = not before.dataset.validation_images
     again.subset = before.dataset.train_images  # as many as there are means all
     again.seed = before.seed if options.seed is None else options.seed
+    again.teacher = Path(before.teacher.path) if before.teacher else None
     again.deterministic = "--deterministic" in shlex.split(before.command or "")
     return again
+
+
+def recipe_again(before: RunRecord, device: str) -> Recipe:
+    """Return the recipe of a run; what it settled for its device is settled anew on another one."""
+    recipe = Recipe.from_json(before.recipe)
+    if before.environment.device == device:
+        return recipe
+    return dataclasses.replace(recipe, **dict.fromkeys(SETTLED, "auto"))
 
 
 def check_images(before: RunRecord, now: RunRecord, named: bool) -> None:
@@ -69,6 +80,8 @@ def differences(before: RunRecord, now: RunRecord) -> tuple[str, ...]:
     if (before.params, before.macs) != (now.params, now.macs):
         here, then = (f"{each.params:,} parameters and {each.macs:,} MACs" for each in (now, before))
         found.append(f"network: {here}, then {then}")
+    if before.teacher and now.teacher and before.teacher.fingerprint != now.teacher.fingerprint:
+        found.append(f"teacher: {now.teacher.path} holds other weights than then")
     return (*found, *_places(before.environment, now.environment))
 
 

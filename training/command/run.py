@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import shutil
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +19,10 @@ from records.files import write_json, write_text
 from records.run import EpochRecord, RunRecord
 from reports import figures
 from training import checkpoint, tensorboard
-from training.arguments import parse
+from training.arguments import flag, parse
 from training.command.plan import Plan, announce, make_plan
 from training.command.repeat import read_run
+from training.command.stopping import Stopping, stopping
 from training.display import Display, conclude, say_stopped
 from training.errors import TrainingError
 from training.evaluate import Evaluation, evaluate
@@ -65,8 +65,8 @@ def train(options: argparse.Namespace, words: Sequence[str], console: Console) -
     announce(plan, folder, console)
     created = make(folder)
     try:
-        with _sigterm_stops():
-            record = _fill(plan, folder, console)
+        with stopping() as stop:
+            record = _fill(plan, folder, stop, console)
     except BaseException as error:
         if created and not checkpoint.exists(folder / CHECKPOINT):
             shutil.rmtree(folder, ignore_errors=True)  # nothing to go on from: leave nothing behind
@@ -95,17 +95,21 @@ def _as_started(options: argparse.Namespace, before: RunRecord) -> tuple[argpars
             setattr(started, key, value)
         elif value is not None and value != getattr(started, key):
             raise TrainingError(
-                f"--{key} {value}: the run {before.name!r} was started with {getattr(started, key)}; "
+                f"{flag(key)} {value}: the run {before.name!r} was started with {getattr(started, key)}; "
                 "leave the flag out, or choose another --name"
             )
     return started, words
 
 
-def _fill(plan: Plan, folder: Path, console: Console) -> RunRecord:
+def _fill(plan: Plan, folder: Path, stop: Stopping, console: Console) -> RunRecord:
     record, options = plan.record, plan.options
     place = record.environment.device
     write_json(folder / RUN, record.to_json())
-    with _log(folder, options) as log, Display(console, plan.recipe.epochs) as display:
+    with (
+        stop.patiently(),
+        _log(folder, options) as log,
+        Display(console, plan.recipe.epochs) as display,
+    ):
 
         def on_epoch(epoch: EpochRecord) -> None:
             display.epoch(epoch)
@@ -119,13 +123,17 @@ def _fill(plan: Plan, folder: Path, console: Console) -> RunRecord:
             plan.recipe,
             seed=record.seed,
             device=place,
+            teacher=plan.teacher,
             on_epoch=on_epoch,
             checkpoint=folder / CHECKPOINT,
             resume=options.resume,
+            stop=stop,
             workers=options.workers,
             deterministic=bool(options.deterministic),
             progress=display.step,
         )
+    if history.stopped and len(history.epochs) < plan.recipe.epochs:
+        raise KeyboardInterrupt
     if history.notice:
         console.print(history.notice, style="yellow", markup=False)
     began = time.perf_counter()
@@ -174,17 +182,3 @@ def _draw(plan: Plan, record: RunRecord, result: Evaluation, folder: Path) -> No
         result.confidence,
         classes,
     )
-
-
-@contextmanager
-def _sigterm_stops() -> Iterator[None]:
-    """Let SIGTERM leave as cleanly as Ctrl-C."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
