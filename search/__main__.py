@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     from reports.errors import ReportError
     from rfcalc import RfcalcError
     from search.errors import SearchError
-    from search.session import Stopped
+    from search.stop import Stopped
     from training.errors import TrainingError
 
     console = Console(highlight=False, soft_wrap=True)
@@ -53,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _search(options: "argparse.Namespace", console: "Console") -> int:
     from search.display import Display
     from search.prepare import prepare
-    from search.session import Stopped, run
+    from search.session import run
+    from search.stop import Stopped
 
     plan = prepare(options, console)
     _announce(plan, console)
@@ -100,7 +101,8 @@ def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
     """Show the outcome and write the report."""
     from records.run import RunRecord
     from reports.page import write_search_report
-    from search.display import counts_line, finalists_table, percent, trials_table
+    from search.display import finalists_table, trials_table
+    from search.standing import counts_line, percent
 
     trials = plan.folder.trials()
     winner = RunRecord.read(plan.folder.best / "run.json")
@@ -108,7 +110,7 @@ def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
     report = write_search_report(plan.folder.path)
     console.print(trials_table(trials))
     console.print(finalists_table(record.finalists, record.winner))
-    console.print(counts_line(record))
+    console.print(counts_line(record.trials, record.rejections))
     console.print(
         f"winner: trial {record.winner}, {winner.params:,} parameters, {winner.macs / 1e6:.1f} M MACs, "
         f"receptive field {min(winner.receptive_field)}"

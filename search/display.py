@@ -1,10 +1,11 @@
-"""What a person sees while a search runs: bars with time left on a terminal, plain lines elsewhere."""
+"""What a person sees while a search runs: a live table on a terminal, plain lines elsewhere."""
 
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,13 +19,15 @@ from rich.table import Table
 
 from records.run import EpochRecord
 from records.search import Finalist, SearchRecord, TrialRecord
+from search.job import Job
+from search.standing import Curve, Standing, percent, stand
 
 PLAIN_LINES = 10
 """Lines that a stage prints, about, where the output is not a terminal."""
 
 
 class Display:
-    """Progress of one stage after the other; a context manager."""
+    """Progress of one stage after the other, and on a terminal how the search stands; a context manager."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -37,20 +40,24 @@ class Display:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", style="dim"),
             console=console,
-            disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
         self._stage, self._total = "", 1
         self._done = 0.0
+        self._running: dict[tuple[int, int], Curve] = {}
+        self._standing = Standing()
+        self._live = Live(console=console, get_renderable=self._drawing, refresh_per_second=2)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self.console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._running.clear()
+        self._live.stop()
 
     def stage(self, name: str, total: int, done: int = 0) -> None:
         """Begin a stage of `total` steps, of which `done` were made before a break."""
@@ -61,10 +68,24 @@ class Display:
                 f"{name}: {done} of {total} done" if done else f"{name}: {total}", highlight=False
             )
 
-    def note(self, text: str) -> None:
-        """Show `text` beside the bar."""
-        if self._task is not None:
-            self._progress.update(self._task, note=text)
+    def tally(self, record: SearchRecord, trials: Sequence[TrialRecord]) -> None:
+        """Take note of how the search stands."""
+        self._standing = stand(record, trials)
+
+    def began(self, job: Job) -> None:
+        """Show a training from its start on, a second attempt anew."""
+        title = f"trial {job.number}" + (f" (attempt {job.attempt})" if job.attempt > 1 else "")
+        self._running[job.key] = Curve(title, (), int(job.recipe["epochs"]))
+
+    def heard(self, job: Job, epoch: EpochRecord) -> None:
+        """Add an epoch to a training's curve."""
+        curve = self._running.get(job.key)
+        if curve is not None and epoch.val_accuracy is not None:
+            self._running[job.key] = Curve(curve.title, (*curve.accuracies, epoch.val_accuracy), curve.epochs)
+
+    def ended(self, job: Job) -> None:
+        """Show a training no longer."""
+        self._running.pop(job.key, None)
 
     def advance(self, note: str) -> None:
         """Count one step of the stage."""
@@ -75,8 +96,8 @@ class Display:
             self.console.print(f"  {self._stage} {self._done:.0f}/{self._total}: {note}", highlight=False)
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Print a line above the bar."""
-        self.console.print(text, style=style, highlight=False)
+        """Print a line above the bars."""
+        self.console.print(text, style=style, highlight=False, markup=False)
 
     def epoch(self, epoch: EpochRecord, total: int) -> None:
         """Count an epoch of the winner's training."""
@@ -84,14 +105,23 @@ class Display:
             f"epoch {epoch.epoch}/{total}  loss {epoch.train_loss:.3f}  train {epoch.train_accuracy:.1%}"
         )
 
+    def _drawing(self) -> RenderableType:
+        """Return the picture of this moment; the thread that refreshes it asks."""
+        standing = self._standing
+        running = tuple(self._running.copy().values())
+        shown = Standing(
+            standing.counts,
+            standing.rejections,
+            standing.best,
+            running,
+            standing.per_hour,
+            standing.seconds_left,
+        )
+        return Group(self._progress, shown)
+
     def _is_milestone(self) -> bool:
         step = max(1, self._total // PLAIN_LINES)
         return self._done % step == 0 or self._done == self._total
-
-
-def percent(share: float | None) -> str:
-    """Return a share as a percentage with one decimal, or a dash."""
-    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def trials_table(trials: Sequence[TrialRecord], top: int = 10) -> Table:
@@ -135,11 +165,3 @@ def finalists_table(finalists: Sequence[Finalist], winner: int | None) -> Table:
             style="bold" if won else None,
         )
     return table
-
-
-def counts_line(record: SearchRecord) -> str:
-    """Return how many trials ended how, and what was rejected for which reason."""
-    counts = record.trials
-    line = f"{counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed"
-    reasons = ", ".join(f"{name} {count}" for name, count in record.rejections.items())
-    return f"{line}; {counts['rejected']} rejected before training" + (f" ({reasons})" if reasons else "")

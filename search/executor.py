@@ -5,9 +5,10 @@ same epoch however busy the machine is.
 """
 
 import multiprocessing
-import os
-from collections.abc import Sequence
-from contextlib import suppress
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
@@ -15,6 +16,10 @@ from typing import Protocol
 from records.run import EpochRecord
 from search import worker
 from search.job import Job, Outcome
+from search.worker import Work
+
+SILENCE = 60.0
+"""Seconds without a sign of life after which a worker counts as stopped for good."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +62,20 @@ class Executor(Protocol):
 
 
 class LocalProcesses:
-    """An executor of `jobs` worker processes on this machine, each with its share of the threads.
+    """An executor of `jobs` worker processes on this machine.
+
+    Each has its share of the threads, and of the GPU's memory: one that runs out fails alone.
 
     Args:
         jobs: How many train at the same time.
         device: "cpu", "cuda" or "mps".
+        work: What a worker does with a job; another one than training is for tests and campaigns.
+        silence: Seconds without a sign of life after which a worker is killed and its job failed.
     """
 
-    def __init__(self, jobs: int, device: str) -> None:
-        self._device = device
-        self._threads = max(1, (os.cpu_count() or 1) // jobs)
+    def __init__(self, jobs: int, device: str, work: Work = worker.run, silence: float = SILENCE) -> None:
+        self._jobs, self._device, self._work, self._silence = jobs, device, work, silence
+        self._looked = time.monotonic()
         self._workers = [self._start() for _ in range(jobs)]
 
     @property
@@ -74,30 +83,41 @@ class LocalProcesses:
         """How many more jobs can be submitted now."""
         return sum(each.job is None for each in self._workers)
 
+    @property
+    def pids(self) -> list[int]:
+        """The workers' processes."""
+        return [each.process.pid for each in self._workers if each.process.pid is not None]
+
     def submit(self, job: Job) -> None:
         """Hand `job` to an idle worker."""
         idle = next(each for each in self._workers if each.job is None)
-        idle.job = job
+        idle.job, idle.silent = job, 0.0
         with suppress(OSError):  # a worker that has just died is met in `wait`
             idle.connection.send(job)
 
     def wait(self, timeout: float) -> Sequence[Event]:
-        """Return what the workers said; one that died counts as a failed job and is replaced."""
+        """Return what the workers said; one that died or fell silent is a failed job, and is replaced."""
         busy = {each.connection: each for each in self._workers if each.job is not None}
         events: list[Event] = []
-        for connection in wait(list(busy), timeout):
-            each = busy[connection]  # type: ignore[index]  # only connections were waited for
+        heard = [busy[connection] for connection in wait(list(busy), timeout)]  # type: ignore[index]  # no others were given
+        for each in heard:
             assert each.job is not None
+            each.silent = 0.0
             try:
                 message = each.connection.recv()
             except (EOFError, OSError):
-                events.append(JobDone(each.job, self._replace(each)))
+                events.append(JobDone(each.job, self._replace(each, None)))
                 continue
             if isinstance(message, Outcome):
                 events.append(JobDone(each.job, message))
+                if (
+                    message.state == "failed"
+                ):  # may have left its process short of memory, or the GPU unusable
+                    self._replace(each, message.reason)
                 each.job = None
-            else:
+            elif message is not None:  # None is a sign of life
                 events.append(EpochDone(each.job, message))
+        events.extend(self._silent_ones(timeout))
         return events
 
     def answer(self, job: Job, *, go_on: bool) -> None:
@@ -111,35 +131,75 @@ class LocalProcesses:
         """Kill the workers: whatever they were training is trained again on resume."""
         for each in self._workers:
             each.connection.close()
-            each.process.kill()
+            each.process.kill()  # a stopped process (SIGSTOP) obeys this alone
         for each in self._workers:
             each.process.join()
 
+    def _silent_ones(self, timeout: float) -> Iterator[Event]:
+        """Give up the workers that were stopped (SIGSTOP) or hang so that not even a thread runs."""
+        now = time.monotonic()
+        # Ctrl-Z or a closed lid stops the driver too: that time is held against nobody.
+        passed, self._looked = min(now - self._looked, 2 * timeout), now
+        for each in self._workers:
+            if each.job is None:
+                continue
+            each.silent += passed
+            if each.silent >= self._silence:
+                job = each.job
+                yield JobDone(job, self._replace(each, f"the worker has been silent for {self._silence:g} s"))
+
     def _start(self) -> "_Worker":
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would share CUDA and OpenMP state with the driver
+        # A fork would share CUDA and OpenMP state with the driver.
+        context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
+        share = worker.Share(self._device, self._jobs)
         process = context.Process(
-            target=worker.serve, args=(theirs, self._device, self._threads), name="search-worker"
+            target=worker.serve, args=(theirs, share, self._work), name="search-worker", daemon=True
         )
-        process.start()
+        with _deaf_to_ctrl_c():
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 
-    def _replace(self, dead: "_Worker") -> Outcome:
-        dead.process.join(timeout=10)
-        code = dead.process.exitcode
+    def _replace(self, dead: "_Worker", reason: str | None) -> Outcome:
+        """Start another worker in the place of `dead`; return the outcome of the job that it had."""
         job = dead.job
         assert job is not None
+        if reason is None:
+            dead.process.join(timeout=10)
+            reason = f"the worker process died ({_manner(dead.process.exitcode)})"
+        dead.process.kill()
+        dead.process.join()
         dead.connection.close()
         self._workers[self._workers.index(dead)] = self._start()
-        reason = f"the worker process died (exit code {code})"
         return Outcome(number=job.number, attempt=job.attempt, state="failed", seconds=0.0, reason=reason)
 
 
 @dataclass(eq=False)
 class _Worker:
     process: multiprocessing.process.BaseProcess
-    connection: "Connection[Job | bool, EpochRecord | Outcome]"
+    connection: "Connection[Job | bool, EpochRecord | Outcome | None]"
     job: Job | None = None
+    silent: float = 0.0
+    """Seconds without a sign of life, while it has a job."""
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Start processes with SIGINT blocked: it reaches the whole group, and the driver alone decides."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _manner(code: int | None) -> str:
+    """Say how a process ended."""
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"{name}; out of memory?" if name == "SIGKILL" else name
+    return f"exit code {code}"

@@ -3,8 +3,9 @@
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import rfcalc
 from models.source import standalone_source
@@ -15,6 +16,8 @@ from records.run import DatasetFacts
 from records.search import STATES, Finalist, LimitRecord, SearchRecord, TrialRecord
 from search.gate import Gate
 from search.prepare import Plan
+from search.settings import Settings
+from search.storage import hidden
 from training.datasets import holdout
 from training.runfolder import RUN, dataset_facts
 
@@ -57,7 +60,7 @@ class Chronicle:
             sampler="tpe",
             base=plan.settings.base,
             wanted=plan.settings.trials,
-            settings=plan.settings.to_json(),
+            settings=_public(plan.settings),
             budget=dict(self.gate.budget.limits()),
             dataset=self.facts,
             environment=self._environment,
@@ -70,9 +73,19 @@ class Chronicle:
             reason=reason,
         )
 
-    def keep(self, records: list[TrialRecord], state: str = "running", reason: str | None = None) -> None:
-        """Write the files."""
-        self.plan.folder.keep_search(self.record(records, state, reason), records)
+    def keep(
+        self, records: list[TrialRecord], state: str = "running", reason: str | None = None
+    ) -> SearchRecord:
+        """Write the files; return what search.json says now."""
+        record = self.record(records, state, reason)
+        self.plan.folder.keep_search(record, records)
+        return record
+
+
+def _public(settings: Settings) -> dict[str, Any]:
+    """Return the settings without a password: the file is read and shown by others."""
+    url = settings.storage
+    return replace(settings, storage=None if url is None else hidden(url)).to_json()
 
 
 def trial_facts(plan: Plan) -> DatasetFacts:

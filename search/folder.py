@@ -9,6 +9,7 @@ from pathlib import Path
 from records.files import write_json
 from records.search import SearchRecord, TrialRecord, write_trials_csv
 from search.errors import SearchError
+from search.storage import locked_file
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class RunFolder:
     def best(self) -> Path:
         """The winner: spec, source, weights, run record, pictures."""
         return self.path / "best"
+
+    @property
+    def lock(self) -> Path:
+        """The file that the driver holds."""
+        return self.path / ".lock"
 
     def storage(self) -> str:
         """Return the URL of the study's own database."""
@@ -85,16 +91,8 @@ def locked(folder: RunFolder) -> Iterator[None]:
     Raises:
         SearchError: Another driver holds it.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows: no advisory locks of this kind; SQLite's own still guard the study
-        yield
-        return
-    with (folder.path / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SearchError(
-                f"{folder.path}: another process is driving this search; wait, or choose another --name"
-            ) from error
+    taken = SearchError(
+        f"{folder.path}: another process is driving this search; wait, or choose another --name"
+    )
+    with locked_file(folder.lock, taken):
         yield

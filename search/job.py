@@ -34,6 +34,11 @@ class Job(Record):
     seed: int
     data: DataRequest
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """What all attempts at this training share: the trial's number and the seed."""
+        return self.number, self.seed
+
 
 @dataclass(frozen=True)
 class Outcome(Record):

@@ -37,6 +37,8 @@ class Settings(Record):
     """Of every training, settled once by measuring the base network: trials stay comparable."""
     layout: str
     """Likewise: "channels_last" or "contiguous"."""
+    retries: int = 1
+    """How often a failed training is tried again."""
 
     @property
     def trial_recipe(self) -> Recipe:

@@ -1,14 +1,15 @@
 """The driver: trials, then finalists. It asks, checks, submits and tells; workers only train."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import optuna
 from optuna.trial import TrialState
 
 from models.spec import NetSpec
 from records.search import Finalist, TrialRecord
-from search.display import Display, percent
+from search.attempts import Attempts
+from search.display import Display
 from search.errors import SearchError
 from search.executor import EpochDone, Event, Executor, JobDone
 from search.folder import RunFolder
@@ -17,6 +18,8 @@ from search.job import DataRequest, Job, Outcome
 from search.sampler import ExhaustedError, trial_seed
 from search.settings import Settings
 from search.space import WidthSpace
+from search.standing import best_of, percent
+from search.stop import Brake, Stopped
 from search.study import tell
 from training.recipe import Recipe
 
@@ -39,6 +42,14 @@ class Driver:
     display: Display
     keep: Callable[[list[TrialRecord]], None]
     """Called with all records after each trial: writes search.json and trials.csv."""
+    brake: Brake = field(default_factory=Brake)
+    pulse: Callable[[], None] = lambda: None
+    """Called about every second; raises when the search may not go on."""
+
+    def __post_init__(self) -> None:
+        """Give each job its second chances."""
+        self._attempts = Attempts(self.executor, self.settings.retries, self._note_retry)
+        self._braking = False
 
     def run_trials(self) -> bool:
         """Train candidates until the wanted number is complete or pruned.
@@ -48,6 +59,7 @@ class Driver:
 
         Raises:
             SearchError: `FAILURES_IN_A_ROW` trials failed one after the other.
+            Stopped: The user said so, and the trials that were running have ended.
         """
         records = self.folder.trials()
         counted = sum(record.state != "failed" for record in records)
@@ -56,21 +68,30 @@ class Driver:
         running: dict[int, _Candidate] = {}
         exhausted = False
         while True:
-            while self.executor.free and not exhausted and counted + len(running) < self.settings.trials:
+            self._look_around(len(running))
+            while (
+                self._attempts.free
+                and not exhausted
+                and not self.brake.requested
+                and counted + len(running) < self.settings.trials
+            ):
                 candidate = self._propose(running)
                 if candidate is None:
                     exhausted = True
                     break
                 running[candidate.trial.number] = candidate
-                self.executor.submit(candidate.job)
+                self._submit(candidate.job)
             if not running:
+                if self.brake.requested:
+                    raise Stopped
                 return exhausted
-            for event in self.executor.wait(HEARTBEAT):
+            for event in self._attempts.wait(HEARTBEAT):
                 candidate = running[event.job.number]
                 if isinstance(event, EpochDone):
                     self._weigh(candidate, event)
                     continue
                 del running[event.job.number]
+                self.display.ended(event.job)
                 record = candidate.record(event.outcome)
                 # The record first: a trial that has one is finished, whatever happens before the study knows.
                 self.folder.keep(record)
@@ -115,6 +136,7 @@ class Driver:
         for trial, outcome in self._train_all(todo):
             record = replace(
                 trial,
+                attempt=outcome.attempt,
                 state=outcome.state,
                 recipe=self.settings.final_recipe.to_json(),
                 score=outcome.score,
@@ -148,12 +170,14 @@ class Driver:
 
     def _weigh(self, candidate: "_Candidate", event: EpochDone) -> None:
         """Report the epoch to the study, and let the trial go on unless it is hopeless."""
-        accuracy = event.epoch.val_accuracy
+        epoch, accuracy = event.epoch.epoch, event.epoch.val_accuracy
         assert accuracy is not None  # every job has validation images
-        candidate.trial.report(accuracy, event.epoch.epoch)
-        self._note_epoch(event)
-        last = event.epoch.epoch >= self.settings.epochs
-        self.executor.answer(event.job, go_on=last or not candidate.trial.should_prune())
+        self.display.heard(event.job, event.epoch)
+        if epoch not in candidate.verdicts:  # a second attempt is judged as the first one was
+            candidate.trial.report(accuracy, epoch)
+            last = epoch >= self.settings.epochs
+            candidate.verdicts[epoch] = last or not candidate.trial.should_prune()
+        self._attempts.answer(event.job, go_on=candidate.verdicts[epoch])
 
     def _train_all(self, trials: list[TrialRecord]) -> Iterator[tuple[TrialRecord, Outcome]]:
         """Train `trials` with the finalists' budget; yield each with its outcome as it ends."""
@@ -161,23 +185,39 @@ class Driver:
         running: dict[int, TrialRecord] = {}
         recipe = self.settings.final_recipe
         while waiting or running:
-            while waiting and self.executor.free:
+            self._look_around(len(running))
+            if self.brake.requested and not running:
+                raise Stopped
+            while waiting and self._attempts.free and not self.brake.requested:
                 trial = waiting.pop(0)
                 running[trial.number] = trial
-                self.executor.submit(self._job(trial.number, trial.spec, recipe, self.settings.final_subset))
-            events: Iterable[Event] = self.executor.wait(HEARTBEAT)
+                self._submit(self._job(trial.number, trial.spec, recipe, self.settings.final_subset))
+            events: Iterable[Event] = self._attempts.wait(HEARTBEAT)
             for event in events:
                 if isinstance(event, JobDone):
+                    self.display.ended(event.job)
                     yield running.pop(event.job.number), event.outcome
                 else:
-                    self._note_epoch(event)
-                    self.executor.answer(event.job, go_on=True)
+                    self.display.heard(event.job, event.epoch)
+                    self._attempts.answer(event.job, go_on=True)
 
-    def _note_epoch(self, event: EpochDone) -> None:
-        epoch, epochs = event.epoch, event.job.recipe["epochs"]
-        self.display.note(
-            f"trial {event.job.number} epoch {epoch.epoch}/{epochs}: {percent(epoch.val_accuracy)}"
-        )
+    def _look_around(self, running: int) -> None:
+        """Notice what does not come from a worker."""
+        self.brake.check()
+        self.pulse()
+        if self.brake.requested and not self._braking:
+            self._braking = True
+            if running:
+                what = "the running training ends" if running == 1 else f"the {running} running trainings end"
+                self.display.say(f"stopping: {what} first; Ctrl-C again stops now", style="yellow")
+
+    def _submit(self, job: Job) -> None:
+        self.display.began(job)
+        self._attempts.submit(job)
+
+    def _note_retry(self, job: Job, reason: str) -> None:
+        self.display.began(replace(job, attempt=job.attempt + 1))
+        self.display.say(f"trial {job.number} failed, it is tried again: {reason}", style="yellow")
 
     def _job(self, number: int, spec: dict[str, object], recipe: Recipe, images: int | None) -> Job:
         settings = self.settings
@@ -199,6 +239,8 @@ class _Candidate:
     spec: NetSpec
     admission: Admission
     job: Job
+    verdicts: dict[int, bool] = field(default_factory=dict)
+    """By epoch, whether it may go on."""
 
     def record(self, outcome: Outcome) -> TrialRecord:
         reason = outcome.reason
@@ -206,7 +248,7 @@ class _Candidate:
             reason = f"below the median of the other trials after epoch {len(outcome.epochs)}"
         return TrialRecord(
             number=self.job.number,
-            attempt=self.job.attempt,
+            attempt=outcome.attempt,
             state=outcome.state,
             spec=self.job.spec,
             recipe=self.job.recipe,
@@ -224,8 +266,11 @@ class _Candidate:
 
 
 def _note(record: TrialRecord, records: list[TrialRecord]) -> str:
-    best = max((each.score or 0 for each in records if each.state == "complete"), default=None)
-    return f"trial {record.number} {record.state} at {percent(record.score)}, best {percent(best)}"
+    best = best_of(records)
+    return (
+        f"trial {record.number} {record.state} at {percent(record.score)}, "
+        f"best {percent(best.score if best else None)}"
+    )
 
 
 def _finalist(trial: TrialRecord, longer: TrialRecord) -> Finalist:

@@ -3,11 +3,10 @@
 from collections.abc import Collection, Sequence
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from records.search import TrialRecord
-from search.errors import SearchError
+from search.storage import failures, reach
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -26,12 +25,11 @@ def open_study(name: str, storage: str, sampler: optuna.samplers.BaseSampler) ->
     Raises:
         SearchError: The storage cannot be reached.
     """
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
+    backend = reach(storage)
+    with failures(storage, "--storage: the study cannot be opened"):
         return optuna.create_study(
             study_name=name,
-            storage=storage,
+            storage=backend,
             sampler=sampler,
             pruner=optuna.pruners.MedianPruner(
                 n_startup_trials=PRUNER_STARTUP_TRIALS, n_warmup_steps=FIRST_JUDGED_EPOCH
@@ -39,8 +37,6 @@ def open_study(name: str, storage: str, sampler: optuna.samplers.BaseSampler) ->
             direction="maximize",
             load_if_exists=True,
         )
-    except (SQLAlchemyError, StorageInternalError, ImportError) as error:
-        raise SearchError(f"--storage: the study cannot be opened ({_plain(error, storage)})") from error
 
 
 def settle(study: optuna.Study, records: Sequence[TrialRecord], dimensions: Collection[str]) -> int:
@@ -48,7 +44,7 @@ def settle(study: optuna.Study, records: Sequence[TrialRecord], dimensions: Coll
 
     A record is written before the study is told. So a trial that the study still holds as running either has
     its record and is told now, or died with the driver: it is closed, and its proposal, if all of its
-    `dimensions` were drawn already, is enqueued once.
+    `dimensions` were drawn already, is enqueued once, not for ever: it may be what killed the driver.
     """
     ended = {record.number: record for record in records}
     again = 0
@@ -57,7 +53,7 @@ def settle(study: optuna.Study, records: Sequence[TrialRecord], dimensions: Coll
             tell(study, ended[trial.number])
             continue
         study.tell(trial.number, state=TrialState.FAIL)
-        if set(trial.params) == set(dimensions):
+        if set(trial.params) == set(dimensions) and "retry_of" not in trial.user_attrs:
             study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
             again += 1
     return again
@@ -82,9 +78,3 @@ def importances(study: optuna.Study) -> dict[str, float]:
         return dict(optuna.importance.get_param_importances(study))
     except (ValueError, RuntimeError, ZeroDivisionError):
         return {}
-
-
-def _plain(error: BaseException, storage: str) -> str:
-    """Return the error's first line without the URL, which may hold a password."""
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    return line.replace(storage, "the storage URL")

@@ -8,16 +8,17 @@ import rfcalc
 from models.net import build
 from models.spec import NetSpec
 from records.environment import describe
-from records.run import RunRecord
+from records.run import EpochRecord, RunRecord
 from search.display import Display
 from search.prepare import Plan
+from search.stop import Brake, Stopped
 from training import runfolder
 from training.evaluate import evaluate
 from training.loop import fit
 from training.samples import Samples
 
 
-def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str) -> None:
+def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str, brake: Brake) -> None:
     """Train the winner with its recipe fixed, evaluate it on the test images, and fill best/.
 
     Nothing is selected any more: all training images are learnt from, and the last averaged weights are those
@@ -25,6 +26,7 @@ def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str) -> N
 
     Raises:
         TrainingError: The training failed; the text says what to try.
+        Stopped: The user said so; the epochs so far are kept.
     """
     settings, dataset, folder = plan.settings, plan.dataset, plan.folder.best
     recipe = settings.winner_recipe
@@ -35,6 +37,12 @@ def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str) -> N
     checkpoint = folder / runfolder.CHECKPOINT
     display.stage("winner", recipe.epochs)
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+    def on_epoch(epoch: EpochRecord) -> None:
+        display.epoch(epoch, recipe.epochs)
+        if brake.requested and epoch.epoch < recipe.epochs:  # its checkpoint has been written
+            raise Stopped
+
     history = fit(
         model,
         train,
@@ -42,7 +50,7 @@ def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str) -> N
         recipe,
         seed=settings.seed,
         device=settings.device,
-        on_epoch=lambda epoch: display.epoch(epoch, recipe.epochs),
+        on_epoch=on_epoch,
         checkpoint=checkpoint,
         resume=True,
     )

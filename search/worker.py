@@ -4,6 +4,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,26 +14,55 @@ from typing import Any
 from records.run import EpochRecord
 from search.job import DataRequest, Job, Outcome
 
+Report = Callable[[EpochRecord], bool]
+"""Hears of each epoch; False ends the run there."""
+Work = Callable[[Job, str, Report], Outcome]
+"""Job, device, report."""
 
-def serve(connection: Any, device: str, threads: int) -> None:
+BEAT = 1.0
+"""Seconds between a worker's signs of life."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one of several workers may use of the machine."""
+
+    device: str
+    """"cpu", "cuda" or "mps"."""
+    jobs: int
+    """How many share it."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of torch's kernels; the figures of a training depend on it in their last digits."""
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, usable // self.jobs)
+
+    def take(self) -> None:
+        """Keep torch within it."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        if self.device == "cuda":
+            torch.cuda.set_per_process_memory_fraction(1 / self.jobs)
+
+
+def serve(connection: Any, share: Share, work: Work) -> None:
     """Work until the driver closes `connection`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
-    _leave_with_parent()
-    import torch
-
-    torch.set_num_threads(threads)
+    line = _Line(connection)
+    _watch(line)
+    if work is run:
+        share.take()
     while True:
         try:
-            job = connection.recv()
+            job = line.next_job()
+            line.say(work(job, share.device, line.ask))
         except (EOFError, OSError):
             return
-        try:
-            connection.send(run(job, device, lambda epoch: _ask(connection, epoch)))
-        except OSError:
-            return
 
 
-def run(job: Job, device: str, report: Any) -> Outcome:
+def run(job: Job, device: str, report: Report) -> Outcome:
     """Train `job` and return how it ended; any error of the training becomes a failed outcome.
 
     Args:
@@ -50,7 +82,7 @@ def run(job: Job, device: str, report: Any) -> Outcome:
 
     def on_epoch(epoch: EpochRecord) -> bool:
         epochs.append(epoch)
-        return bool(report(epoch))
+        return report(epoch)
 
     state, reason = "complete", None
     try:
@@ -80,11 +112,6 @@ def run(job: Job, device: str, report: Any) -> Outcome:
     )
 
 
-def _ask(connection: Any, epoch: EpochRecord) -> bool:
-    connection.send(epoch)
-    return bool(connection.recv())
-
-
 @lru_cache(maxsize=2)
 def _samples(request: DataRequest) -> Any:
     """Return the training and the validation samples of `request`; kept, since trials share them."""
@@ -98,13 +125,40 @@ def _samples(request: DataRequest) -> Any:
     return Samples.of(dataset.train, train, dataset), Samples.of(dataset.train, validation, dataset)
 
 
-def _leave_with_parent() -> None:
-    """End this process soon after the driver's death, a SIGKILL included, in the middle of an epoch too."""
+class _Line:
+    """The worker's end of the pipe, for two threads."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection, self._lock, self._idle = connection, threading.Lock(), False
+
+    def next_job(self) -> Job:
+        self._idle = True  # nobody listens now, signs of life would pile up
+        job: Job = self._connection.recv()
+        self._idle = False
+        return job
+
+    def say(self, message: EpochRecord | Outcome | None) -> None:
+        with self._lock:
+            self._connection.send(message)
+
+    def ask(self, epoch: EpochRecord) -> bool:
+        self.say(epoch)
+        return bool(self._connection.recv())
+
+    def beat(self) -> None:
+        if not self._idle:
+            with suppress(OSError):
+                self.say(None)
+
+
+def _watch(line: _Line) -> None:
+    """Give signs of life; end this process soon after the driver, in the middle of an epoch too."""
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(1)
+            line.beat()
+            time.sleep(BEAT)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,130 @@
+"""How a search stands, as something rich can draw: the same while it runs and from its folder afterwards."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from records.search import SearchRecord, TrialRecord
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+LATEST = 30
+"""Epochs that a curve shows at most, the newest."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A training that is under way."""
+
+    title: str
+    accuracies: tuple[float, ...]
+    """Validation accuracy of each epoch so far, 0-1."""
+    epochs: int | None
+    """How many there will be, if it is not pruned; None: not known."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What has come of a search so far."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Trials by state, and "rejected"."""
+    rejections: Mapping[str, int] = field(default_factory=dict)
+    best: TrialRecord | None = None
+    running: tuple[Curve, ...] = ()
+    per_hour: float | None = None
+    """Trials an hour."""
+    seconds_left: float | None = None
+    """Of the trials."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it; the lines fold where the terminal is narrow."""
+        if self.best is not None:
+            yield Text(f"best so far: {described(self.best)}", style="bold")
+        if self.running:
+            yield self._curves(options.ascii_only)
+        if self.counts:
+            yield Text(counts_line(self.counts, self.rejections))
+        if self.per_hour is not None:
+            left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left for the trials"
+            yield Text(f"{self.per_hour:,.0f} trials an hour{left}", style="dim")
+
+    def _curves(self, ascii_only: bool) -> Table:
+        every = [each for curve in self.running for each in curve.accuracies]
+        if self.best is not None and self.best.score is not None:
+            every.append(self.best.score)
+        low, high = min(every, default=0.0), max(every, default=1.0)
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for curve in self.running:
+            epoch = str(len(curve.accuracies)) + (f"/{curve.epochs}" if curve.epochs else "")
+            line = "" if ascii_only else sparkline(curve.accuracies, low, high)
+            latest = percent(curve.accuracies[-1]) if curve.accuracies else "-"
+            table.add_row(curve.title, f"epoch {epoch}", latest, line)
+        return table
+
+
+def stand(record: SearchRecord, trials: Sequence[TrialRecord], running: Iterable[Curve] = ()) -> Standing:
+    """Return the standing of a search from its records.
+
+    The speed is that of the trainings themselves, several at a time as they were.
+    """
+    jobs = max(1, int(record.settings.get("jobs") or 1))
+    trained = [trial for trial in trials if trial.state != "failed"]
+    busy = sum(trial.seconds for trial in trained)
+    speed = len(trained) * jobs / busy if busy else None
+    missing = max(0, record.wanted - len(trained)) if record.stage == "trials" else 0
+    return Standing(
+        counts=record.trials,
+        rejections=record.rejections,
+        best=best_of(trials),
+        running=tuple(running),
+        per_hour=3600 * speed if speed else None,
+        seconds_left=missing / speed if speed and missing else None,
+    )
+
+
+def best_of(trials: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Return the complete trial with the best score, the first of equals."""
+    scored = [trial for trial in trials if trial.state == "complete" and trial.score is not None]
+    return max(scored, key=lambda trial: (trial.score or 0.0, -trial.number), default=None)
+
+
+def described(trial: TrialRecord) -> str:
+    """Return a trial in one line."""
+    return (
+        f"trial {trial.number}, {percent(trial.score)} on validation, {trial.params:,} parameters, "
+        f"{trial.macs / 1e6:.1f} M MACs, receptive field {trial.receptive_field}"
+    )
+
+
+def sparkline(values: Sequence[float], low: float, high: float) -> str:
+    """Return the values as a row of blocks between `low` and `high`, the newest `LATEST` of them."""
+    steps = len(BLOCKS) - 1
+    span = (high - low) or 1.0
+    return "".join(
+        BLOCKS[round(steps * min(1.0, max(0.0, (value - low) / span)))] for value in values[-LATEST:]
+    )
+
+
+def counts_line(counts: Mapping[str, int], rejections: Mapping[str, int]) -> str:
+    """Return how many trials ended how, and what was rejected for which reason."""
+    seen = Counter(counts)
+    line = f"{seen['complete']} complete, {seen['pruned']} pruned, {seen['failed']} failed"
+    reasons = ", ".join(f"{name} {count:,}" for name, count in rejections.items())
+    return f"{line}; {seen['rejected']:,} rejected before training" + (f" ({reasons})" if reasons else "")
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage with one decimal, or a dash."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """Return a span as people say it."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
