@@ -40,7 +40,8 @@ class Browser:
         flags += ["--no-first-run", "--disable-extensions", "--disable-background-networking"]
         command = [program, *flags, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(command, preexec_fn=place, pass_fds=(3, 4), **quiet)
+        # Python's own descriptors close on exec; what place() puts on 3 and 4 does not.
+        self._process = subprocess.Popen(command, preexec_fn=place, close_fds=False, **quiet)
         for each in (to_read, to_write, high_read, high_write):
             os.close(each)
         self._buffer, self._last, self._session = b"", 0, None

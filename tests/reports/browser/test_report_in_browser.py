@@ -201,7 +201,7 @@ def test_the_policy_stops_what_is_not_the_pages_own(report: Path, browser: Any) 
 
 def test_a_training_runs_page_draws_its_curves(make_run: Callable[..., Path], page: Show) -> None:
     browser = page(write_report(open_run(make_run())))
-    assert browser.run("document.querySelectorAll('#accuracy svg path.line').length") >= 1
+    assert browser.run("document.querySelectorAll('#accuracy-by-epoch svg path.line').length") >= 1
     assert browser.run("document.querySelectorAll('#loss svg path.line').length") >= 1
 
 
