@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.arguments import parse
+from search.subcommands import parse_replay, parse_show
 from training.threads import wait_politely
 
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
     from records.search import SearchRecord
     from search.prepare import Plan
 
+PARSERS = {"show": parse_show, "replay": parse_replay}
+"""The sub-commands; without one, it searches."""
 STOPPED = 130
 """Exit code after Ctrl-C, as shells use it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 done, 2 it could not be done, 130 stopped."""
-    options = parse(arguments)
+    """Run the command; return its exit code: 0 done, 1 a replay differs, 2 it cannot be done, 130 stopped."""
+    words = sys.argv[1:] if arguments is None else arguments
+    command = words[0] if words and words[0] in PARSERS else None
+    options = PARSERS[command](words[1:]) if command else parse(words)
     wait_politely()  # the workers inherit it
     # Some seconds of imports: only now, when the flags are known to be sound.
     from rich.console import Console
@@ -38,6 +43,14 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
+        if command == "show":
+            from search.show import show
+
+            return show(options, console)
+        if command == "replay":
+            from search.replay import replay
+
+            return replay(options, console)
         return _search(options, console)
     except Stopped:
         return STOPPED
