@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import os
 import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-os.environ["GOMP_SPINCOUNT"] = "20000"  # as train.py does, see training/threads.py; for both loops
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as train.py does, see training/threads.py; for both
 
 import numpy as np
 import torch
@@ -39,18 +41,51 @@ from training.recipe import RECIPES
 from training.samples import Samples
 
 
+def usual_dataset(samples: Samples, policy: str) -> tuple[torch.utils.data.Dataset[Any], str]:
+    """Return what one would write otherwise, one image at a time, and whose transforms it uses."""
+    if importlib.util.find_spec("albumentations") is not None:
+        return Plain(samples, policy, normalise=True), "albumentations"
+    return Torchvision(samples), "torchvision"
+
+
+class Torchvision(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
+    """The usual Dataset with torchvision's transforms, about as strong as the policy `mild`."""
+
+    def __init__(self, samples: Samples) -> None:
+        from torchvision.transforms import v2
+
+        mean, std = ([value / 255 for value in each] for each in (samples.mean, samples.std))
+        self.samples = samples
+        self.pipeline = v2.Compose(
+            [
+                v2.ToImage(),
+                v2.RandomHorizontalFlip(),
+                v2.RandomAffine(8, translate=(0.125, 0.125)),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(mean, std),
+                v2.RandomErasing(p=0.3, scale=(0.0625, 0.0625), ratio=(1, 1)),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.pipeline(self.samples.images[index]), int(self.samples.labels[index])
+
+
 def plain_epoch(
-    samples: Samples, preset: str, batch: int, policy: str, workers: int, device: torch.device
+    dataset: torch.utils.data.Dataset[Any],
+    model: torch.nn.Module,
+    batch: int,
+    workers: int,
+    device: torch.device,
 ) -> float:
     """Train one epoch as the tutorials do; return the seconds without the start of the processes."""
     loader = torch.utils.data.DataLoader(
-        Plain(samples, policy, normalise=True),
-        batch_size=batch,
-        shuffle=True,
-        drop_last=True,
-        num_workers=workers,
+        dataset, batch_size=batch, shuffle=True, drop_last=True, num_workers=workers
     )
-    model = build(PRESETS[preset]).to(device).train()
+    model = model.to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True)
     batches = iter(loader)
     images, labels = next(batches)
@@ -92,9 +127,11 @@ def main() -> None:
         learning_rate=0.05,
     )
     seconds: dict[str, list[float]] = {"plain PyTorch loop": [], "this project": []}
-    chosen = ""
+    chosen = whose = ""
     for turn in range(options.rounds + 1):
-        plain = plain_epoch(samples, options.preset, options.batch, options.policy, options.workers, device)
+        usual, whose = usual_dataset(samples, options.policy)
+        network = build(PRESETS[options.preset])
+        plain = plain_epoch(usual, network, options.batch, options.workers, device)
         history = fit(build(PRESETS[options.preset]), samples, None, recipe, seed=turn, device=str(device))
         chosen = f"{history.recipe.precision}, {history.recipe.layout}"
         if turn:  # the first warms up
@@ -107,7 +144,9 @@ def main() -> None:
         table.add_column(name, justify="left" if name != "images/s" else "right")
     count = options.images // options.batch * options.batch
     for name, found in seconds.items():
-        settings = chosen if name == "this project" else f"float32, contiguous, {options.workers} workers"
+        settings = (
+            chosen if name == "this project" else f"float32, contiguous, {options.workers} workers, {whose}"
+        )
         table.add_row(name, f"{count / statistics.median(found):,.0f}", settings)
     Console().print(table)
     first, second = (statistics.median(found) for found in seconds.values())

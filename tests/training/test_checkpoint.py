@@ -87,7 +87,7 @@ def test_a_pickled_object_is_refused_and_not_executed(tmp_path):
 def test_another_version_is_named(tmp_path):
     path = tmp_path / "last.pt"
     torch.save({"schema": 99}, path)
-    with pytest.raises(CheckpointError, match=r"not a checkpoint of this version \(schema 99, wanted 1\)"):
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of this version \(schema 99, wanted 2\)"):
         checkpoint.load(path)
 
 

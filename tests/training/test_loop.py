@@ -1,8 +1,10 @@
 import math
 import os
+import random
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,7 +187,121 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path, optimizer,
     assert figures[0] == figures[1]
 
 
-def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
+def break_off_at(number: int):
+    """A `stop` that says yes at the `number`th time it is asked, and from then on."""
+    asked = iter(range(1, 1_000_000))
+    return lambda: next(asked) >= number
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+@pytest.mark.parametrize("step", [1, 3, 5, 8, 17])
+def test_a_run_told_to_stop_within_an_epoch_goes_on_at_that_very_step(tmp_path, optimizer, step):
+    changes = {"mixup": 0.2, "cutmix": 0.2, "clip": 1.0, "learning_rate": 0.02, "policy": "none"}
+    recipe = replace(RECIPE, optimizer=optimizer, **changes)
+    whole = network()
+    history = fit(whole, dataset(), None, recipe, seed=3, deterministic=True)
+    path = tmp_path / "last.pt"
+    arguments = {"seed": 3, "deterministic": True, "checkpoint": path}
+    broken = fit(network(), dataset(), None, recipe, stop=break_off_at(step), **arguments)
+    assert broken.stopped
+    assert len(broken.epochs) == (step - 1) // 6  # asked after 5 of 6 steps, and once at the end
+    partial = checkpoint.load(path)[0]["partial"]
+    assert partial["step"] == (step - 1) % 6 + 1
+    resumed = network(seed=99)
+    again = fit(resumed, dataset(), None, recipe, resume=True, workers=1, **arguments)
+    assert same(weights(whole), weights(resumed))
+    assert [each.train_loss for each in history.epochs] == [each.train_loss for each in again.epochs]
+    assert [each.train_accuracy for each in history.epochs] == [each.train_accuracy for each in again.epochs]
+
+
+def test_a_run_is_saved_within_an_epoch_when_the_time_has_come(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(checkpoint, "save", lambda path, state: saved.append(state["partial"]))
+    recipe = replace(RECIPE, epochs=2, policy="none")
+    fit(network(), dataset(), None, recipe, seed=0, checkpoint=tmp_path / "last.pt", save_every=0.0)
+    assert [each and each["step"] for each in saved] == [1, 2, 3, 4, 5, None] * 2
+    saved.clear()
+    fit(network(), dataset(), None, recipe, seed=0, checkpoint=tmp_path / "last.pt", save_every=600.0)
+    assert saved == [None, None]
+
+
+def test_weights_that_are_not_finite_never_become_a_checkpoint(tmp_path):
+    path = tmp_path / "last.pt"
+    model = network()
+
+    def poison(progress: Progress) -> None:
+        if progress.epoch == 2:  # after the last step: its loss was fine
+            with torch.no_grad():
+                model[0].weight.fill_(float("inf"))
+
+    with pytest.raises(TrainingError, match="the weights became infinite or NaN by epoch 2; try a learning"):
+        fit(model, dataset(), None, RECIPE, seed=0, checkpoint=path, progress=poison)
+    assert len(checkpoint.load(path)[0]["epochs"]) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:125] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=["gpu", "python", "cpu"],
+)
+def test_too_little_memory_suggests_half_the_batch(error):
+    class Hungry(nn.Linear):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            raise error
+
+    model = nn.Sequential(nn.Flatten(), Hungry(768, 3))
+    with pytest.raises(TrainingError, match="cpu ran out of memory with batches of 32; try batch_size 16"):
+        fit(model, dataset(), None, RECIPE, seed=0)
+
+
+def test_other_errors_of_a_network_are_not_taken_for_too_little_memory():
+    class Broken(nn.Flatten):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        fit(nn.Sequential(Broken(), nn.Linear(768, 3)), dataset(), None, RECIPE, seed=0)
+
+
+def test_a_teacher_that_knows_helps_a_student_whose_labels_are_wrong():
+    teacher, validation = network(), dataset(150, seed=1)
+    fit(teacher, dataset(400), None, replace(RECIPE, epochs=6), seed=0)
+    train = dataset(400)
+    wrong = replace(train, labels=np.random.default_rng(42).integers(0, 3, 400))
+    recipe = replace(RECIPE, epochs=6, policy="none")
+    alone, taught = network(1), network(1)
+    fit(alone, wrong, None, recipe, seed=0)
+    fit(taught, wrong, None, replace(recipe, distill_weight=0.95), seed=0, teacher=teacher)
+    assert evaluate(taught, validation).accuracy > 0.9 > evaluate(alone, validation).accuracy
+
+
+def test_a_resumed_run_needs_the_same_teacher(tmp_path):
+    recipe = replace(RECIPE, distill_weight=0.5, epochs=2, policy="none")
+    arguments = {"seed": 0, "checkpoint": tmp_path / "last.pt", "resume": True}
+    fit(network(), dataset(), None, recipe, teacher=network(5), stop=break_off_at(3), **arguments)
+    with pytest.raises(CheckpointError, match="by a run with another teacher"):
+        fit(network(), dataset(), None, recipe, teacher=network(6), **arguments)
+    history = fit(network(), dataset(), None, recipe, teacher=network(5), **arguments)
+    assert len(history.epochs) == 2
+
+
+def test_augmentation_by_torch_trains_as_that_of_the_library():
+    """The same draws, pixels within one grey level: the losses are nearly the same."""
+    losses = []
+    for augment in ("cpu", "gpu"):
+        recipe = replace(RECIPE, augment=augment, policy="strong")
+        history = fit(network(), dataset(), None, recipe, seed=3, deterministic=True)
+        assert history.recipe.augment == augment
+        losses.append([each.train_loss for each in history.epochs])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+
+
+@pytest.mark.parametrize("every", [600.0, 0.0], ids=["epochs", "steps"])
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path, every):
     """SIGKILL from outside, in the middle of an epoch; the child is this file's own training."""
     script = textwrap.dedent(
         f"""
@@ -195,7 +311,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
         from dataclasses import replace
         import test_loop as t
         t.fit(t.network(), t.dataset(), None, replace(t.RECIPE, epochs=400), seed=3, deterministic=True,
-              checkpoint=Path(sys.argv[1]), on_epoch=lambda e: print(e.epoch, flush=True))
+              checkpoint=Path(sys.argv[1]), save_every={every}, on_epoch=lambda e: print(e.epoch, flush=True))
         """
     )
     path = tmp_path / "last.pt"
@@ -208,6 +324,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(tmp_path):
         assert child.stdout is not None
         for line in child.stdout:
             if int(line) == 3:
+                time.sleep(random.uniform(0, 0.1))  # at another step at every run of this test
                 child.kill()
                 break
     recipe = replace(RECIPE, epochs=400)

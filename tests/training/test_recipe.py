@@ -35,12 +35,17 @@ def test_every_length_of_a_recipe_is_a_recipe(name, epochs):
         ("label_smoothing", 1.0, "0 <= label_smoothing < 1"),
         ("ema", 0.999 + 1, "0 <= ema < 1"),
         ("mixup", 0.6, "0 <= mixup <= 0.5"),
+        ("cutmix", -0.1, "0 <= cutmix <= 0.5"),
+        ("distill_weight", 1.1, "0 <= distill_weight <= 1"),
+        ("distill_temperature", 0, "0 < distill_temperature <= 100"),
         ("clip", float("inf"), "0 <= clip < infinity"),
         ("optimizer", "lion", "optimizer in {"),
         ("schedule", "step", "schedule in {one-cycle, cosine}"),
         ("policy", "wild", "policy in {none, mild, assignment, strong}"),
         ("precision", "float16", "precision in {auto, float32, bfloat16}"),
         ("layout", "nhwc", "layout in {auto, channels_last, contiguous}"),
+        ("augment", "cuda", "augment in {auto, cpu, gpu}"),
+        ("compile", True, "compile in {auto, off, on, graphs}"),
         ("name", "", 'name != ""'),
     ],
 )
@@ -49,6 +54,14 @@ def test_a_wrong_value_is_named_with_its_rule(key, value, rule):
         Recipe.from_json({**RECIPES["fast"].to_json(), key: value})
     assert rule in str(caught.value)
     assert f"{key}={value!r}" in str(caught.value)
+
+
+def test_a_recipe_of_an_earlier_version_is_read():
+    """Keys that came later have a default that means what was done before."""
+    value = RECIPES["fast"].to_json()
+    for key in ("cutmix", "distill_weight", "distill_temperature", "augment", "compile"):
+        del value[key]
+    assert Recipe.from_json(value) == RECIPES["fast"]
 
 
 def test_an_unknown_key_is_named():

@@ -1,0 +1,108 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from models.net import build
+from models.presets import PRESETS
+from training.checkpoint import CheckpointError, save_weights
+from training.errors import TrainingError
+from training.weights import as_teacher, fingerprint, load_network
+
+SPEC = replace(PRESETS["tiny"], classes=3)
+METADATA = {
+    "network": "tiny",
+    "spec": SPEC.to_json(),
+    "target": None,
+    "classes": ["red", "green", "blue"],
+    "normalisation": {"mean": [120.0, 121.0, 122.0], "std": [60.0, 61.0, 62.0]},
+}
+
+
+@pytest.fixture
+def trained(tmp_path) -> tuple[nn.Module, Path]:
+    torch.manual_seed(0)
+    model = build(SPEC)
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            buffer.uniform_(0.5, 1.5)  # running statistics, as training leaves them
+    save_weights(tmp_path / "best.safetensors", model, METADATA)
+    return model.eval(), tmp_path
+
+
+@pytest.mark.parametrize("name", ["", "best.safetensors"], ids=["folder", "file"])
+def test_a_trained_network_is_built_from_its_file_alone(trained, name):
+    model, folder = trained
+    found, metadata = load_network(folder / name)
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(found(images), model(images))
+    assert not found.training
+    assert metadata == METADATA
+
+
+def test_weights_without_a_spec_need_their_network(tmp_path):
+    model = nn.Linear(2, 3)
+    path = tmp_path / "best.safetensors"
+    save_weights(path, model, {"spec": None, "target": "model.py:Net"})
+    with pytest.raises(CheckpointError, match=r"no spec; name the network too: .*it was model\.py:Net"):
+        load_network(path)
+    found, _ = load_network(path, nn.Linear(2, 3))
+    assert torch.equal(found.weight, model.weight)
+
+
+def test_weights_of_another_network_are_refused_in_one_line(trained):
+    _, folder = trained
+    with pytest.raises(CheckpointError, match=r"best\.safetensors is of another network: ") as caught:
+        load_network(folder, nn.Linear(2, 3))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_spec_that_cannot_be_built_is_refused(tmp_path):
+    save_weights(tmp_path / "best.safetensors", nn.Linear(2, 3), {"spec": {"name": "broken"}})
+    with pytest.raises(CheckpointError, match="its spec cannot be built"):
+        load_network(tmp_path)
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    with pytest.raises(CheckpointError, match=r"holds no best\.safetensors: its run has not ended"):
+        load_network(tmp_path)
+    with pytest.raises(CheckpointError, match=r"none\.safetensors is missing"):
+        load_network(tmp_path / "none.safetensors")
+
+
+def test_a_teacher_of_the_same_data_is_itself():
+    network = nn.Linear(2, 3)
+    own = METADATA["normalisation"]
+    found = as_teacher(network, METADATA, classes=METADATA["classes"], mean=own["mean"], std=own["std"])
+    assert found is network
+    assert not found.training
+
+
+def test_a_teacher_of_other_data_sees_what_it_is_used_to():
+    pixels = torch.randint(0, 256, (4, 3, 5, 5)).double()
+    own = METADATA["normalisation"]
+    mean, std = (90.0, 100.0, 110.0), (50.0, 40.0, 30.0)
+
+    def normalised(mean, std) -> torch.Tensor:
+        mean, std = (torch.tensor(each).double().view(1, 3, 1, 1) for each in (mean, std))
+        return (pixels - mean) / std
+
+    teacher = as_teacher(nn.Identity(), METADATA, classes=METADATA["classes"], mean=mean, std=std)
+    found = teacher(normalised(mean, std).float())
+    assert torch.allclose(found.double(), normalised(own["mean"], own["std"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [("red", "green"), ("green", "red", "blue")], ids=["fewer", "order"])
+def test_a_teacher_of_other_classes_is_refused(classes):
+    with pytest.raises(TrainingError, match=r"the teacher 'tiny' knows 3 classes .* the same order"):
+        as_teacher(nn.Identity(), METADATA, classes=classes, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+def test_a_fingerprint_tells_networks_apart():
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+    assert fingerprint(first) != fingerprint(second)
+    second.load_state_dict(first.state_dict())
+    assert fingerprint(first) == fingerprint(second.to(memory_format=torch.channels_last))
