@@ -39,25 +39,32 @@ def _parse(given: list[str]) -> tuple[Callable[[argparse.Namespace], None], argp
             prog="python -m reports compare",
             description="Show run folders and networks side by side; two of them layer by layer, too.",
         )
-        parser.add_argument("sides", nargs="+", metavar="SIDE", help="run folder, model.py, or module:name")
-        parser.add_argument("--input", default="3x32x32", metavar="CxHxW", help="for networks (3x32x32)")
-        parser.add_argument("--format", choices=("table", "md", "csv"), default="table")
+        sides = "run folder, model.py, module:name, or a published network such as resnet20"
+        parser.add_argument("sides", nargs="+", metavar="SIDE", help=f"{sides}; @CxHxW after it: its input")
+        parser.add_argument("--input", metavar="CxHxW", help="input of networks that do not say (3x32x32)")
+        parser.add_argument("--format", choices=("table", "md", "csv", "html"), default="table")
         parser.add_argument("--layers", action="store_true", help="the layers alone (exactly two sides)")
-        parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of the terminal")
+        parser.add_argument(
+            "--output", type=Path, metavar="FILE", help="not to the terminal (html: default compare.html)"
+        )
         return _compare, parser.parse_args(given[1:])
     if given[:1] == ["rf"]:
         parser = argparse.ArgumentParser(
             prog="python -m reports rf",
             description="Write the receptive-field explorer: which pixels each unit of each layer sees.",
         )
-        parser.add_argument("target", help="model.py, model.py:Name or package.module:name")
-        parser.add_argument("--input", default="3x32x32", metavar="CxHxW", help="input size (3x32x32)")
+        target = "model.py, model.py:Name, package.module:name, a run folder, or a published network"
+        parser.add_argument("target", help=target)
+        parser.add_argument("--input", metavar="CxHxW", help="input size (the target's own, else 3x32x32)")
         parser.add_argument(
             "--image", type=Path, metavar="FILE", help="a photo to look at, cropped to the input's shape"
         )
         parser.add_argument(
             "--output", type=Path, default=Path("rf.html"), metavar="FILE", help="default: rf.html"
         )
+        measure = "noise images to measure effective fields with; 0: closed form (as many as are soon done)"
+        parser.add_argument("--erf-images", type=_images, metavar="N", help=measure)
+        parser.add_argument("--figures", type=Path, metavar="DIR", help="also draw PNG and SVG there")
         return _explore, parser.parse_args(given[1:])
     parser = argparse.ArgumentParser(
         prog="python -m reports",
@@ -69,7 +76,7 @@ def _parse(given: list[str]) -> tuple[Callable[[argparse.Namespace], None], argp
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="where the page goes (FOLDER/report.html)"
     )
-    figures = "draw a search into this folder, as PNG and SVG"
+    figures = "draw figures into this folder, as PNG and SVG"
     parser.add_argument("--figures", type=Path, metavar="DIR", help=figures)
     return _report, parser.parse_args(given)
 
@@ -78,18 +85,14 @@ def _report(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from reports.page import write_report
-    from reports.runs import SearchRun, open_run
+    from reports.runs import open_run
     from reports.summary import show
 
     run = open_run(options.folder)
     if options.figures is not None:
-        if not isinstance(run, SearchRun):
-            raise ReportError(
-                f"--figures draws searches; train.py left the figures of {options.folder} in it"
-            )
-        from reports.search_figures import save_all
+        from reports.paper import save_figures
 
-        save_all(run, options.figures)
+        save_figures(run, options.figures)
     path = write_report(run, options.output)
     console = Console(highlight=False)
     show(run, console)
@@ -99,12 +102,17 @@ def _report(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from reports import compare
     from reports.page import write_page
-    from rfcalc.arguments import parse_size
 
     if options.layers and len(options.sides) != 2:
         raise ReportError(f"--layers compares two sides, got {len(options.sides)}")
-    size = parse_size(options.input)
+    size = _size(options.input)
     sides = [compare.look(given, size) for given in options.sides]
+    if options.format == "html":
+        from reports.compare_page import compare_page
+
+        path = write_page(options.output or Path("compare.html"), compare_page(sides, options.layers))
+        sys.stdout.write(f"{path} ({path.stat().st_size / 1000:,.0f} kB)\n")
+        return
     tables = [] if options.layers else [compare.overview(sides)]
     # One CSV file holds one table; the others show the layers wherever there are two networks.
     if options.layers or (
@@ -126,10 +134,26 @@ def _compare(options: argparse.Namespace) -> None:
 def _explore(options: argparse.Namespace) -> None:
     from reports.explorer_page import explorer_page
     from reports.page import write_page
+
+    page = explorer_page(options.target, _size(options.input), options.image, options.erf_images)
+    if options.figures is not None:
+        from reports.paper import save_network
+
+        save_network(options.target, _size(options.input), options.figures)
+    path = write_page(options.output, page)
+    sys.stdout.write(f"{path} ({path.stat().st_size / 1000:,.0f} kB)\n")
+
+
+def _size(text: str | None) -> tuple[int, ...] | None:
     from rfcalc.arguments import parse_size
 
-    path = write_page(options.output, explorer_page(options.target, parse_size(options.input), options.image))
-    sys.stdout.write(f"{path} ({path.stat().st_size / 1000:,.0f} kB)\n")
+    return None if text is None else parse_size(text)
+
+
+def _images(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number of at least 0 is needed, got {text!r}")
+    return int(text)
 
 
 def _drawn(parts: Sequence[object], wide: bool) -> str:

@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from records.run import RunRecord
-from reports import network
+from reports import network, targets
 from reports.errors import ReportError
-from reports.runs import SearchRun, open_run
 from reports.table import Cell, Column, Table, count, counts, duration, millions, percent
 
 if TYPE_CHECKING:
     from rfcalc.analysis import Analysis
     from rfcalc.view import Line
+
+
+_MARKS = {"~": "changed", "-": "left", "+": "right"}
+"""How a page marks the first cell of a layer that is not the same on both sides."""
 
 
 @dataclass(frozen=True)
@@ -29,28 +31,20 @@ class Side:
     """None for a network that was named by itself."""
 
 
-def look(given: str, input_size: tuple[int, ...]) -> Side:
-    """Read a run folder, or load an rfcalc target and analyse it.
+def look(given: str, input_size: tuple[int, ...] | None = None) -> Side:
+    """Read a run folder, or load a network and analyse it.
 
     Args:
-        given: A folder, or `model.py`, `model.py:Name`, `package.module:name`.
-        input_size: (C, H, W) for a target; a run folder brings its own.
+        given: What `reports.targets.resolve` takes.
+        input_size: (C, H, W) for a network that does not say its own; a run folder brings its own.
 
     Raises:
         ReportError: The folder is no finished run.
         rfcalc.errors.RfcalcError: The target cannot be loaded or analysed.
     """
-    folder = Path(given)
-    if not folder.is_dir():
-        return Side(given, network.measure(given, input_size), None)
-    run = open_run(folder)
-    if isinstance(run, SearchRun):
-        if run.best is None:
-            raise ReportError(f"{folder} has no winner yet: compare its trials in its own report")
-        run = run.best
-    model = run.folder / "model.py"
-    analysis = network.analyse(model, run.record.dataset.image_size) if model.is_file() else None
-    return Side(given.rstrip("/"), analysis, run.record)
+    named = targets.resolve(given, input_size)
+    analysis = None if named.target is None else targets.measure(named)
+    return Side(named.title, analysis, named.record)
 
 
 def overview(sides: Sequence[Side]) -> Table:
@@ -81,7 +75,7 @@ def layers(left: Side, right: Side) -> Table:
     for _, i1, i2, j1, j2 in matcher.get_opcodes():
         # What was replaced stands side by side as far as both reach; what one side lacks stands alone.
         pairs += zip_longest(one[i1:i2], other[j1:j2])
-    columns = [Column("")]
+    columns = [Column("", mark=_MARKS.get)]
     for letter in "AB":
         columns += [Column(f"{letter}: layer"), Column("RF", number=True), counts("params")]
         columns.append(Column("MACs", millions, number=True))

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reports import network
+from reports import effective, network
 from reports.errors import ReportError
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Analysis
+    from rfcalc.analysis import Analysis, Row
     from rfcalc.field import Field
     from rfcalc.view import Line
 
@@ -53,11 +53,13 @@ def runs(bits: int) -> list[int]:
     return found
 
 
-def explore(analysis: "Analysis") -> dict[str, Any]:
+def explore(analysis: "Analysis", images: int | None = 0) -> dict[str, Any]:
     """Return what the explorer's page draws, as JSON values.
 
     Args:
         analysis: Of a network on images.
+        images: Noise images to measure the effective fields with; 0: closed form alone, None: as many as are
+            soon done.
 
     Raises:
         ReportError: The input is not (C, H, W).
@@ -67,13 +69,38 @@ def explore(analysis: "Analysis") -> dict[str, Any]:
     if len(analysis.input_size) != 3:
         size = "x".join(map(str, analysis.input_size))
         raise ReportError(f"the explorer draws networks on images, C x H x W; the input here is {size}")
+    found = lines_of(analysis)
+    # A unit of a vector, or one behind a global operation, has the whole image in view: nothing to centre on.
+    maps = [line.row for line in found if len(line.row.field.positions) == 2 and not line.row.field.is_global]
+    spread = effective.spread(analysis, maps, images)
     masks = Masks()
     lines = []
-    for line in lines_of(analysis):
+    for line in found:
         shown = _line(line, masks)
         shown["judged"] = analysis.field_row in (line.row.index, *(row.index for row in line.folded))
+        shown |= _influence(line.row, spread)
         lines.append(shown)
-    return {"input": list(analysis.input_size[1:]), "masks": masks.runs(), "lines": lines}
+    return {
+        "input": list(analysis.input_size[1:]),
+        "images": spread.images,
+        "why": spread.why,
+        "masks": masks.runs(),
+        "lines": lines,
+    }
+
+
+def _influence(row: "Row", spread: effective.Effective) -> dict[str, Any]:
+    """Sigma in closed form, and what was measured: a map for the centre unit and its own sigma."""
+    sigmas = spread.sigmas[row.index]
+    known = [round(sigma, 2) for sigma in sigmas if sigma is not None]
+    told: dict[str, Any] = {"sigma": known if len(known) == len(sigmas) else None}
+    measured = spread.maps.get(row.index)
+    if measured is not None:
+        centre = [length // 2 for length in row.field.positions]
+        seen = row.field.mask(*centre).numpy()
+        told["heat"] = effective.packed(measured, seen, len(spread.maps))
+        told["measured"] = [round(s, 2) for s in effective.sigma_of(measured)]
+    return told
 
 
 def _line(line: "Line", masks: Masks) -> dict[str, Any]:

@@ -1,68 +1,92 @@
 """rf.html: the receptive-field explorer of one network, as one file that needs no network."""
 
 import io
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from reports import network, results
+from reports import network, results, targets
 from reports.errors import ReportError
 from reports.explorer import explore
+from reports.explorer_layers import layers_table
 from reports.html import Markup, document, element, picture
 from reports.table import count, millions
 
-OPEN_AT_MOST = 40
-"""With more layers than this, only the stage that the budget judges is unfolded at first."""
-_HEADINGS = (
-    *(("layer", ""), ("RF", "num"), ("jump", "num"), ("op", ""), ("output", "")),
-    *(("params", "num"), ("MACs", "num")),
-)
+_SCRIPTS = ("base.js", "rf_field.js", "rf_draw.js", "rf.js")
 
 
-def explorer_page(target: str, input_size: tuple[int, ...], image: Path | None = None) -> str:
+def explorer_page(
+    target: str,
+    input_size: tuple[int, ...] | None = None,
+    image: Path | None = None,
+    images: int | None = None,
+) -> str:
     """Return the explorer's page as text.
 
     Args:
-        target: What rfcalc loads: `model.py`, `model.py:Name`, `package.module:name`. It is run.
-        input_size: (C, H, W).
-        image: A photo, cropped around its centre to the input's shape; a chequered ground without one.
+        target: What `reports.targets.resolve` takes; it is run. A run folder brings its trained weights.
+        input_size: (C, H, W); None is the target's own, else 3x32x32.
+        image: A photo, cropped around its centre to the input's shape; a plain ground without one.
+        images: Noise images to measure the effective fields with; 0 measures nothing, None takes as many as
+            are soon done.
 
     Raises:
-        ReportError: The input is not (C, H, W), or the image cannot be read.
+        ReportError: The input is not (C, H, W), the run folder is not finished, or the image cannot be read.
         rfcalc.errors.RfcalcError: The target cannot be loaded or analysed.
     """
-    analysis = network.measure(target, input_size)
-    data = explore(analysis)
+    named = targets.resolve(target, input_size)
+    # Before the network is run, which takes longer than reading a picture that cannot be read.
+    photo = _photo(image, *named.size[-2:]) if image is not None and len(named.size) == 3 else None
+    analysis = targets.measure(named, trained=True)
+    data = explore(analysis, images)
     height, width = data["input"]
-    photo = _photo(image, height, width) if image is not None else None
-    field = analysis.field
     facts = [
-        ("Receptive field", network.sides(field), "of the last features, before global pooling"),
+        ("Receptive field", network.sides(analysis.field), "of the last features, before global pooling"),
         ("Parameters", count(analysis.params), "every unique parameter"),
         ("MACs", millions(analysis.macs), "convolution and linear, per image"),
-        ("Input", "x".join(map(str, input_size)), f"{len(data['lines'])} layers"),
+        ("Input", "x".join(map(str, named.size)), f"{len(data['lines'])} layers"),
     ]
+    panel = _panel(height, width, _origin(data, named))
     body = element(
         "div",
         element("a", "Skip to the layers", href="#layers", class_="skip"),
         results.masthead("receptive-field explorer"),
-        element("h1", target),
+        element("h1", named.title),
         results.figures(facts),
-        element("div", _panel(height, width), _layers(data["lines"]), class_="explorer"),
+        element("div", panel, layers_table(data["lines"]), class_="explorer"),
         element("div", photo, class_="hidden") if photo else None,
         element("footer", "Written by python -m reports rf. This page loads nothing from anywhere."),
         class_="page",
     )
     island = {**data, "lines": [_for_script(line) for line in data["lines"]]}
-    return document(
-        f"Receptive fields of {target}", body, island, ("base.js", "rf.js"), ("report.css", "rf.css")
+    title = f"Receptive fields of {named.title}"
+    return document(title, body, island, _SCRIPTS, ("report.css", "rf.css"))
+
+
+def _origin(data: dict[str, Any], named: targets.Named) -> str:
+    """Say where the effective fields come from."""
+    if not data["images"]:
+        return (
+            "The heat is the effective field in closed form: a Gaussian of the standard deviation, sigma,"
+            f" that uniform weights give (Luo et al., 2016). {data['why'][:1].upper()}{data['why'][1:]}."
+        )
+    whose = (
+        "the run's trained weights"
+        if named.weights
+        else "the weights that the file sets, untrained as a rule"
+    )
+    images = f"{data['images']} image{'s' if data['images'] > 1 else ''}"
+    return (
+        f"The heat is measured with {whose}: the gradient of the layer's centre unit with respect to each"
+        f" pixel, averaged over {images} of noise. Other units show it moved by their jump, and flat where"
+        " that was not measured. Sigma is its standard deviation; the table has it in closed form, for"
+        " uniform weights (Luo et al., 2016)."
     )
 
 
-def _panel(height: int, width: int) -> Markup:
+def _panel(height: int, width: int, origin: str) -> Markup:
     see = f"The input, {height} x {width} pixels, with what the chosen unit sees. Arrow keys choose a pixel."
     seen = element("canvas", id="input", tabindex=0, role="application", aria_label=see)
-    grid = element(
+    units = element(
         "canvas",
         id="units",
         tabindex=0,
@@ -70,57 +94,27 @@ def _panel(height: int, width: int) -> Markup:
         aria_label="The layer's units. Arrow keys choose a unit, with Shift in steps of eight.",
     )
     facts = element("dl", "", id="readout", class_="readout", aria_live="polite")
-    beyond = element(
-        "label", element("input", type="checkbox", id="beyond", checked=True), "beyond the image"
-    )
+    scale = element("div", "weak", element("i", aria_hidden="true"), "strong (square root)", class_="scale")
+    options = [
+        element("label", element("input", type="checkbox", id=name, checked=checked), words)
+        for name, checked, words in (
+            ("heat", True, "effective field"),
+            ("beyond", False, "zoom out to all that lies beyond the image"),
+        )
+    ]
     words = (
-        "Choose a layer in the table and a unit in the small map: filled are the pixels it sees, dashed its"
+        "Choose a layer in the table and a unit in the small map: coloured are the pixels it sees, dashed its"
         " extent on an unbounded plane. Click a pixel of the image to see which units see it."
     )
-    options = element("div", beyond, class_="options")
-    below = element("div", grid, facts, class_="below")
-    return element("div", seen, below, options, element("p", words, class_="help"), class_="panel")
-
-
-def _layers(lines: list[dict[str, Any]]) -> Markup:
-    head = element(
-        "tr", [element("th", title, scope="col", class_=kind or None) for title, kind in _HEADINGS]
-    )
-    bodies = []
-    folds = len(lines) > OPEN_AT_MOST
-    numbered = list(enumerate(lines))
-    for name, group in groupby(numbered, key=lambda pair: pair[1]["name"].split(".")[0].split("#")[0]):
-        members = list(group)
-        is_open = not folds or len(members) == 1 or any(line["judged"] for _, line in members)
-        rows = [_row(index, line, is_open) for index, line in members]
-        if len(members) > 1:
-            button = element(
-                "button", f"{name}, {len(members)} layers", type="button", aria_expanded=str(is_open).lower()
-            )
-            rows.insert(
-                0,
-                element("tr", element("th", button, colspan=len(_HEADINGS), scope="rowgroup"), class_="fold"),
-            )
-        bodies.append(element("tbody", rows))
-    listed = element("table", element("thead", head), bodies, id="layers", aria_label="Layers")
-    return element("div", listed, class_="layers")
-
-
-def _row(index: int, line: dict[str, Any], shown: bool) -> Markup:
-    flags = ", ".join(line["flags"])
-    remark = element("span", f" ({flags})", class_="flag") if flags else None
-    cells = [
-        element("th", line["name"], scope="row"),
-        element("td", line["field"], class_="num"),
-        element("td", line["jump"] or "-", class_="num"),
-        element("td", line["op"], remark),
-        element("td", line["output"]),
-        element("td", count(line["params"]), class_="num"),
-        element("td", millions(line["macs"]), class_="num"),
-    ]
-    kind = "judged" if line["judged"] else None
     return element(
-        "tr", cells, data_line=index, tabindex=-1, class_=kind, hidden=not shown, aria_selected="false"
+        "div",
+        seen,
+        scale,
+        element("div", units, facts, class_="below"),
+        element("div", options, class_="options"),
+        element("p", words, class_="help"),
+        element("p", origin, class_="help", id="origin"),
+        class_="panel",
     )
 
 
@@ -138,6 +132,9 @@ def _for_script(line: dict[str, Any]) -> dict[str, Any]:
         "units",
         "sets",
         "bounding",
+        "sigma",
+        "heat",
+        "measured",
     )
     return {key: line[key] for key in kept if key in line}
 
@@ -147,7 +144,7 @@ def _photo(path: Path, height: int, width: int) -> Markup:
 
     try:
         with Image.open(path) as opened:
-            fitted = ImageOps.fit(opened.convert("RGB"), (width, height))
+            fitted = ImageOps.fit(ImageOps.exif_transpose(opened).convert("RGB"), (width, height))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ReportError(f"--image {path}: cannot be read as an image ({error})") from error
     out = io.BytesIO()

@@ -8,6 +8,7 @@ to weigh the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import sqrt
@@ -130,39 +131,67 @@ def measured(analysis: Analysis, row: Row, *, images: int = 32, seed: int = 0) -
     Raises:
         UsageError: The weights are not there (meta tensors), or no gradient reaches the image.
     """
-    generator = torch.Generator().manual_seed(seed)
-    total = torch.zeros(analysis.input_size[1:], dtype=torch.float64)
-    for _ in range(images):
-        noise = torch.randn((1, *analysis.input_size), generator=generator)
-        gradient = _gradient(analysis.graph, row, noise)
-        total += gradient.abs().sum((0, 1)).double()
-    if not float(total.sum()) > 0:
+    (influence,) = measured_rows(analysis, [row], images=images, seed=seed)
+    if influence is None:
         raise UsageError(
             f"--erf-map: no gradient of {row.name} reaches the image, so there is nothing to draw"
         )
-    return total / total.sum()
+    return influence
 
 
-def _gradient(graph: Graph, row: Row, noise: torch.Tensor) -> torch.Tensor:
-    noise = noise.requires_grad_()
-    with torch.enable_grad():
+def measured_rows(
+    analysis: Analysis, rows: Sequence[Row], *, images: int = 32, seed: int = 0
+) -> list[torch.Tensor | None]:
+    """`measured` for many rows: one forward an image serves them all, and each row costs a backward.
+
+    Returns:
+        One map for each of `rows`, in their order; None where no gradient reaches the image.
+
+    Raises:
+        UsageError: The weights are not there (meta tensors), or the network cannot be run with gradients.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    totals = [torch.zeros(analysis.input_size[1:], dtype=torch.float64) for _ in rows]
+    for _ in range(images):
+        noise = torch.randn((1, *analysis.input_size), generator=generator)
         try:
-            output = _replayed(graph, noise, row.node)
+            gradients = _gradients(analysis.graph, rows, noise)
         except (RuntimeError, NotImplementedError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"--erf-map: the network cannot be run with gradients: {reason}") from error
-        unit = output
-        if len(row.field.positions) == output.dim() - 2:
-            for length in row.field.positions:
-                unit = unit.select(2, length // 2)
-        if not unit.requires_grad:
-            raise UsageError(f"--erf-map: {row.name} has no gradient")
-        (gradient,) = torch.autograd.grad(unit.sum(), noise)
-    return gradient
+        for total, gradient in zip(totals, gradients, strict=True):
+            if gradient is not None:
+                total += gradient.abs().sum((0, 1)).double()
+    return [total / total.sum() if float(total.sum()) > 0 else None for total in totals]
 
 
-def _replayed(graph: Graph, noise: torch.Tensor, until: int) -> torch.Tensor:
-    """Run the recorded ops again, with the network's weights, on another image."""
+def _gradients(graph: Graph, rows: Sequence[Row], noise: torch.Tensor) -> list[torch.Tensor | None]:
+    noise = noise.requires_grad_()
+    wanted = {row.node: row for row in rows}
+    sums: dict[int, torch.Tensor] = {}
+    with torch.enable_grad():
+        for node, output in _replayed(graph, noise, max(wanted, default=-1)):
+            if node in wanted:
+                # Summed at once: an op in place may change the output before the last op has run.
+                sums[node] = _centre_unit(output, wanted[node]).sum()
+    gradients: list[torch.Tensor | None] = []
+    for row in rows:
+        found = None
+        if sums[row.node].requires_grad:
+            (found,) = torch.autograd.grad(sums[row.node], noise, retain_graph=True, allow_unused=True)
+        gradients.append(found)
+    return gradients
+
+
+def _centre_unit(output: torch.Tensor, row: Row) -> torch.Tensor:
+    if len(row.field.positions) == output.dim() - 2:
+        for length in row.field.positions:
+            output = output.select(2, length // 2)
+    return output
+
+
+def _replayed(graph: Graph, noise: torch.Tensor, until: int) -> Iterator[tuple[int, torch.Tensor]]:
+    """Run the recorded ops again, with the network's weights, on another image; yield first outputs."""
     values: dict[int, torch.Tensor] = {}
     for value in graph.values:
         if value.parameter is not None and (value.constant is None or value.constant.is_meta):
@@ -183,9 +212,11 @@ def _replayed(graph: Graph, noise: torch.Tensor, until: int) -> torch.Tensor:
         if node.op is write_view:
             # The op in place has changed the tensor through its view already.
             values[node.outputs[0]] = tensors(node.args[0])
+            yield node.index, values[node.outputs[0]]
             continue
         kwargs = {name: tensors(part) for name, part in node.kwargs.items() if name != "device"}
         result = node.op(*tensors(node.args), **kwargs)
         results = result if isinstance(result, list | tuple) else (result,)
         values.update(zip(node.outputs, results, strict=False))
-    return values[graph.nodes[until].outputs[0]]
+        if node.outputs:
+            yield node.index, results[0]
