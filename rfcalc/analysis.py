@@ -106,6 +106,9 @@ def analyze(model: nn.Module, input_size: tuple[int, ...] = (3, 32, 32), *, trai
         ForwardError: forward() raised at this size; the message names the layer and the shapes.
         RuleError: A rule that the user registered returned something impossible.
     """
+    model = getattr(
+        model, "_orig_mod", model
+    )  # torch.compile's wrapper: rows and parameters keep their names
     graph = trace(model, tuple(input_size), train=train)
     unique = dict(model.named_parameters())
     params = sum(p.numel() for p in unique.values())

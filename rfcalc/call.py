@@ -132,7 +132,8 @@ class Call:
         """Each element reads itself and, through a statistic, all of some dimensions: a norm, a softmax."""
         state = self.x if x is None else x
         rank = len(state.dims)
-        return broadcast([state, state.reduced(sorted({d % rank for d in dims}))], state.shape)
+        statistic = state.reduced(sorted({d % rank for d in dims}))
+        return broadcast([state, statistic], state.shape, branches=False)
 
     def whole(self, *flags: str) -> State:
         """Every output element may read all of every input: an upper bound."""

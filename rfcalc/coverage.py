@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import reduce
 from math import prod
 from operator import or_
@@ -34,6 +35,16 @@ def seen_counts(field: Field) -> torch.Tensor:
     if len(reach.paths) == 1:
         return _outer(reach.paths[0], reach.positions, along)
     return _grid(reach, along)
+
+
+def local_part(field: Field) -> Field | None:
+    """The field without the paths through global operations; None where no other is left."""
+    reach = field.reach
+    assert isinstance(reach, Readout)
+    paths = tuple(path for path in reach.state.paths if path.is_local)
+    if not paths or not field.is_global:
+        return field if paths else None
+    return replace(field, reach=Readout(replace(reach.state, paths=paths), reach.input_size))
 
 
 def worst_share(field: Field) -> float:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, lcm, prod
+from math import ceil, prod
 
 import torch
 from torch import nn
 
+from rfcalc.alignment import Shift
 from rfcalc.analysis import Analysis, Row
 from rfcalc.columns import decimal, per_axis
-from rfcalc.coverage import seen_counts, unseen_pixels
+from rfcalc.coverage import local_part, seen_counts, unseen_pixels
 from rfcalc.explain import path_to
-from rfcalc.field import Field
-from rfcalc.indexmap import Periodic
-from rfcalc.readout import Readout
+from rfcalc.joins import MisalignedJoin, misaligned_joins
 from rfcalc.rules_window import Window, window_of
 from rfcalc.schedule import close_holes
 
@@ -139,75 +138,56 @@ def _alive(kernel: int, stride: int, dilation: int) -> Fraction:
 
 
 def misaligned(analysis: Analysis) -> Iterator[Finding]:
-    """Joins whose operands look at different places: by how many pixels of the image, over all phases."""
-    for row in analysis.rows:
-        sources = [analysis.rows[i] for i in dict.fromkeys(row.sources)]
-        if len(sources) < 2 or "misaligned" not in row.field.flags:
-            continue
-        if len({source.field.jump for source in sources}) > 1:
-            steps = _joined(f"{source.name} {per_axis(source.field.jump)}" for source in sources)
-            yield Finding("misaligned", row.name, f"its operands drift apart, their steps differ: {steps}")
-            continue
-        shifts = [_shift(sources[0].field, source.field) for source in sources[1:]]
-        shown = [
-            f"{source.name} by {shift} px"
-            for source, shift in zip(sources[1:], shifts, strict=True)
-            if shift not in ("0", "")
-        ]
-        if shown:
-            yield Finding("misaligned", row.name, f"shifted against {sources[0].name}: {_joined(shown)}")
+    """Joins whose operands look at different places: by how many pixels of the image.
+
+    Joins with the same shifts are one finding: a window transformer repeats them in every block.
+    """
+    alike: dict[str, list[MisalignedJoin]] = {}
+    for join in misaligned_joins(analysis):
+        key = _joined(_shift_text(other.shifts) for other in join.others)
+        alike.setdefault(f"{join.jumps} {key}", []).append(join)
+    for join, *more in alike.values():
+        if join.jumps is None:
+            shifted = _joined(f"{other.name} {_shift_text(other.shifts)}" for other in join.others)
+            message = f"shifted against {join.first}: {shifted}"
+        else:
+            steps = [
+                f"{join.first} {join.jumps[0]}",
+                *(f"{o.name} {per_axis([s and s.jumps[1] for s in o.shifts])}" for o in join.others),
+            ]
+            message = f"its operands drift apart, their steps differ: {_joined(steps)}"
+        if more:
+            message += f"; the same at {_some(other.row for other in more)}"
+        yield Finding("misaligned", join.row.name, message)
 
 
-def _shift(first: Field, second: Field) -> str:
-    """How far the centres of one map lie from those of another: one number, or the range over the phases."""
-    axes = []
-    for axis in range(len(first.size)):
-        here, there = _centres(first, axis), _centres(second, axis)
-        if here is None or there is None:
-            return ""
-        (one, jump), (two, _) = here, there
-        count = len(one) * len(two)
-        shifts = [
-            two[o % len(two)]
-            + o // len(two) * len(two) * jump
-            - one[o % len(one)]
-            - o // len(one) * len(one) * jump
-            for o in range(count)
-        ]
-        low, high = decimal(min(shifts)), decimal(max(shifts))
-        axes.append(low if low == high else f"{low}..{high}")
-    return per_axis(axes)
+def _shift_text(shifts: Sequence[Shift | None]) -> str:
+    """Say how far: "by -0.5 px", or "by up to 0.5 px (-0.5..0.5 over the phases, 0 on average)"."""
+    known = [shift for shift in shifts if shift is not None]
+    ranges = per_axis([None if s is None else _range(s) for s in shifts])
+    if all(shift.low == shift.high for shift in known):
+        return f"by {ranges} px"
+    mean = per_axis([None if s is None else decimal(s.mean) for s in shifts])
+    return (
+        f"by up to {decimal(max(s.largest for s in known))} px ({ranges} over the phases, {mean} on average)"
+    )
 
 
-def _centres(field: Field, axis: int) -> tuple[list[Fraction], Fraction] | None:
-    """Centres of what the outputs of one period see, and the pixels from one output to the next."""
-    assert isinstance(field.reach, Readout)
-    planes = [path.parts[axis].map.plane for path in field.reach.paths]
-    periodic = [plane for plane in planes if isinstance(plane, Periodic)]
-    if not periodic or len(periodic) < len(planes):
-        return None
-    centres = []
-    for o in range(lcm(*(len(plane.phases) for plane in periodic))):
-        seen = [
-            (low, low + bits.bit_length() - 1) for low, bits in (plane.at(o) for plane in periodic) if bits
-        ]
-        if not seen:
-            return None
-        centres.append(Fraction(min(low for low, _ in seen) + max(high for _, high in seen), 2))
-    return centres, periodic[0].jump
+def _range(shift: Shift) -> str:
+    low, high = decimal(shift.low), decimal(shift.high)
+    return low if low == high else f"{low}..{high}"
 
 
 def idle(analysis: Analysis) -> Iterator[Finding]:
     """Layers whose kernel adds no pixel: one tap alone sees all that the output sees.
 
-    Behind a global operation (a squeeze-and-excite gate) every layer would be one, so those are left out.
+    Judged by the paths that avoid global operations, as the extent is: behind a squeeze-and-excite gate every
+    layer would be one otherwise. Layers with no such path are left out.
     """
     size = "x".join(map(str, analysis.input_size[1:]))
     everywhere = []
     for row, window in _windows(analysis):
         if max(window.kernel) == 1 or window.transposed or len(row.sources) != 1:
-            continue
-        if analysis.rows[row.sources[0]].field.is_global:
             continue
         share = idle_share(analysis, row, window)
         if share == 1:
@@ -220,15 +200,19 @@ def idle(analysis: Analysis) -> Iterator[Finding]:
                 f"alone sees all that the output sees; {_cost([row])}",
             )
     if everywhere:
-        names = _joined(row.name for row in everywhere[:6])
-        more = f" and {len(everywhere) - 6} more" if len(everywhere) > 6 else ""
         yield Finding(
             "idle",
             everywhere[0].name,
             f"at {size} the kernel adds no pixel at any position, one tap alone sees all that the output "
-            f"sees: {names}{more}; {_cost(everywhere)}",
+            f"sees: {_some(everywhere)}; {_cost(everywhere)}",
             "fewer layers here, or a larger input",
         )
+
+
+def _some(rows: Iterable[Row]) -> str:
+    """The first names, and how many more there are."""
+    names = [row.name for row in rows]
+    return _joined(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _cost(rows: Sequence[Row]) -> str:
@@ -240,8 +224,10 @@ def idle_share(analysis: Analysis, row: Row, window: Window) -> Fraction:
 
     A tap's set is a subset of the union, so the two are equal when they have as many pixels.
     """
-    source = analysis.rows[row.sources[0]].field
-    before, after = seen_counts(source), seen_counts(row.field)
+    source, target = local_part(analysis.rows[row.sources[0]].field), local_part(row.field)
+    if source is None or target is None:
+        return Fraction(0)
+    before, after = seen_counts(source), seen_counts(target)
     axes = len(window.kernel)
     if before.dim() != axes or after.dim() != axes:
         return Fraction(0)
@@ -258,6 +244,8 @@ def idle_share(analysis: Analysis, row: Row, window: Window) -> Fraction:
     equal = int((largest.to(torch.int64) == after).sum())
     return Fraction(equal, after.numel())
 
+
+_NAMED = 6
 
 IDLE_FROM = Fraction(1, 2)
 """Below this share of positions a layer is not called idle: at the borders of a map every layer is."""

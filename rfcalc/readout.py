@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import prod
@@ -20,7 +20,8 @@ class Readout:
     """The clipped sets of one tensor's units; implements `rfcalc.field.Reach`.
 
     Units are positions: channels are unioned. Position dimensions are those that some input axis depends on
-    and that carry no channels.
+    and that carry no channels; one that carries both is a position after a pixel shuffle written out as views
+    (the other channels stand elsewhere) and a channel after flattening a patch (they do not).
     """
 
     state: State
@@ -29,9 +30,12 @@ class Readout:
     @cached_property
     def _unioned(self) -> tuple[tuple[tuple[Atom, ...], ...], tuple[Path, ...]]:
         used = self.state.position_atoms
-        dims = tuple(
-            dim for dim in self.state.dims if not any(a.channel for a in dim) and any(a in used for a in dim)
+        placed = [dim for dim in self.state.dims if any(a in used for a in dim)]
+        both = [dim for dim in placed if any(a.channel for a in dim)]
+        shuffled = len(both) > 1 or any(
+            dim and all(a.channel and a not in used for a in dim) for dim in self.state.dims
         )
+        dims = tuple(dim for dim in placed if shuffled or dim not in both)
         gone = used - {a for dim in dims for a in dim}
         paths = self.state.paths
         if gone:
@@ -115,6 +119,9 @@ def field_of(state: State, input_size: tuple[int, ...]) -> Field:
     paths = readout.paths
     local = [p for p in paths if p.is_local]
     axes = [_axis(readout, local or list(paths), k) for k in range(len(input_size))]
+    if len(local) < len(paths) and len(readout.positions) < len(axes):
+        # A class token, a pooled vector: no unit of a map, so that there is no first one either.
+        axes = [replace(a, jump=None, start=None, centre=None) for a in axes]
     return Field(
         size=tuple(a.size for a in axes),
         size_min=tuple(a.size_min for a in axes),
@@ -132,20 +139,17 @@ def _axis(readout: Readout, paths: list[Path], axis: int) -> _Axis:
     if not paths:
         return _Axis(0, 0, 0)
     parts = [path.parts[axis] for path in paths]
-    if len(parts) == 1:
-        planes: list[Plane] = [parts[0].map.plane]
-    else:
-        over = max((part.atoms for part in parts), key=len)
-        nested = all(set(part.atoms) <= set(over) for part in parts)
-        planes = [part.spread(over).map.plane if nested else part.map.plane for part in parts]
-        if not nested:
-            planes = [p if isinstance(p, Extent) else p.extent for p in planes]
-    shared = any(
-        a in other.atoms
-        for path in paths
-        for a in path.parts[axis].atoms
-        for other in path.parts[:axis] + path.parts[axis + 1 :]
-    )
+    over = max((part.atoms for part in parts), key=len)
+    elsewhere = {a for path in paths for k, part in enumerate(path.parts) if k != axis for a in part.atoms}
+    if over and over not in readout.dims:
+        # After views a map may vary along some factors of a dimension only: its steps are the dimension's.
+        over = next((dim for dim in readout.dims if set(over) <= set(dim)), over)
+    nested = all(set(part.atoms) <= set(over) for part in parts)
+    planes: list[Plane] = [part.spread(over).map.plane if nested else part.map.plane for part in parts]
+    if not nested:
+        planes = [p if isinstance(p, Extent) else p.extent for p in planes]
+    # Flattened maps, tokens: one index steps along several axes.
+    shared = bool(elsewhere.intersection(over))
     plane = union_of_planes(planes)
     if plane is None:
         # Jumps differ: the union drifts apart with the position, only this size has an extent.

@@ -100,8 +100,14 @@ def expanded(state: State, shape: Sequence[int]) -> State:
     return state
 
 
-def broadcast(states: Sequence[State], shape: Sequence[int]) -> State:
-    """Return the union of operands after broadcasting them to `shape`: an elementwise op's result."""
+def broadcast(states: Sequence[State], shape: Sequence[int], *, branches: bool = True) -> State:
+    """Return the union of operands after broadcasting them to `shape`: an elementwise op's result.
+
+    Args:
+        states: The operands.
+        shape: Of the result.
+        branches: Whether to judge their alignment; see `join`.
+    """
     shape = tuple(shape)
     flags = frozenset[str]().union(*(s.flags for s in states))
     operands = [s for s in states if s.paths]
@@ -109,14 +115,16 @@ def broadcast(states: Sequence[State], shape: Sequence[int]) -> State:
         return replace(constant(shape), flags=flags)
     first = operands[0]
     if all(s.dims == first.dims for s in operands[1:]):
-        return expanded(join(operands) if len(operands) > 1 else first, shape).flagged(*flags)
+        return expanded(join(operands, branches=branches) if len(operands) > 1 else first, shape).flagged(
+            *flags
+        )
     merged = expanded(first, shape)
     for other in operands[1:]:
         if other.dims == merged.dims:
-            merged = join([merged, other])
+            merged = join([merged, other], branches=branches)
             continue
         merged, other = unified(merged, expanded(other, shape))
-        merged = join([merged, other])
+        merged = join([merged, other], branches=branches)
     return merged.flagged(*flags)
 
 

@@ -42,8 +42,8 @@ def product(a: State, b: State, shape: tuple[int, ...]) -> State:
     left_batch, right_batch = unified(expanded(left_batch, batch), expanded(right_batch, batch))
     dims = (*left_batch.dims[:-2], rows, columns)
     operands = [replace(left_batch, dims=dims), replace(right_batch, dims=dims)]
-    # Queries and keys of one tensor are the same map: attention is no misaligned join.
-    return replace(join(operands), flags=flags)
+    # Rows read along with columns are one op's taps: attention is no misaligned join.
+    return join(operands, branches=False).flagged(*flags)
 
 
 def matmul(call: Call) -> State:
@@ -84,7 +84,7 @@ def attention(call: Call) -> list[State]:
         for other in (key, value):
             mixed = other.reduced([sequence, sequence + 1]).resized(sequence + 1, shape[-1], channel=True)
             parts.append(expanded(mixed, shape))
-        outs.append(replace(broadcast(parts, shape), mixed=False))
+        outs.append(replace(broadcast(parts, shape, branches=False), mixed=False))
     return outs
 
 

@@ -53,8 +53,8 @@ def _is_blocks(indices: Sequence[int], inner: int) -> bool:
     )
 
 
-def _dim(call: Call) -> int:
-    return int(call.arguments.get("dim") or 0) % len(call.x.dims)
+def _dim(call: Call, rank: int | None = None) -> int:
+    return int(call.arguments.get("dim") or 0) % (len(call.x.dims) if rank is None else rank)
 
 
 def slice_(call: Call) -> State:
@@ -187,19 +187,31 @@ def scatter(call: Call) -> State:
     return broadcast(parts, shape).flagged("upper bound")
 
 
-def cat(call: Call) -> State:
-    """Concatenation along channels is a union, along space each piece keeps its own place."""
-    tensors = [call.state(ref) for ref in call.arguments["tensors"]]
-    rank, shape = len(call.shape()), call.shape()
-    dim = (call.arguments.get("dim") or 0) % rank
-    tensors = [t for t in tensors if len(t.dims) == rank]
+def channel_parts(call: Call) -> list[tuple[Ref, State]]:
+    """Return the operands of a concatenation along channels, each over the result's channels; else none."""
+    refs = [ref for ref in call.arguments["tensors"] if len(call.state(ref).dims) == len(call.shape())]
+    tensors = [call.state(ref) for ref in refs]
+    shape = call.shape()
+    dim = _dim(call, len(shape))
     spatial = any(set(t.dims[dim]) & t.position_atoms for t in tensors)
     tokens = dim != 1 and not any(a.channel for t in tensors for a in t.dims[dim])
-    if not spatial and not tokens:
-        parts = [expanded(t, t.shape).reduced([dim]).resized(dim, shape[dim], channel=True) for t in tensors]
+    if spatial or tokens:
+        return []
+    parts = [t.reduced([dim]).resized(dim, shape[dim], channel=True) for t in tensors]
+    return list(zip(refs, parts, strict=True))
+
+
+def cat(call: Call) -> State:
+    """Concatenation along channels is a union, along space each piece keeps its own place."""
+    shape = call.shape()
+    parts = [part for _, part in channel_parts(call)]
+    if parts:
         out = broadcast([p for p in parts if p.paths] or parts, shape)
         uneven = any(not _same_view(p, out) for p in parts)
-        return replace(out, mixed=out.mixed or uneven, flags=out.flags.union(*(t.flags for t in tensors)))
+        return replace(out, mixed=out.mixed or uneven, flags=out.flags.union(*(p.flags for p in parts)))
+    dim = _dim(call, len(shape))
+    tensors = [call.state(ref) for ref in call.arguments["tensors"]]
+    tensors = [t for t in tensors if len(t.dims) == len(shape)]
     if not any(t.paths for t in tensors):
         return constant(shape)
     if sum(bool(t.paths) for t in tensors) == 1:

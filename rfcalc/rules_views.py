@@ -8,7 +8,7 @@ from rfcalc import geometry
 from rfcalc.call import Call
 from rfcalc.indexmap import Reads
 from rfcalc.regroup import expanded, reshaped
-from rfcalc.state import State
+from rfcalc.state import Atom, State
 
 __all__: list[str] = []
 
@@ -64,7 +64,9 @@ def pixel_shuffle(call: Call) -> State:
     state = reshaped(state, (*batch, channels, factor, factor, height, width))
     b = len(batch)
     state = state.permuted([*range(b), b, b + 3, b + 1, b + 4, b + 2])
-    return reshaped(state, call.shape())
+    state = reshaped(state, call.shape())
+    places = {atom: Atom(atom.size) for dim in state.dims[-2:] for atom in dim if atom.channel}
+    return state.renamed(places).merged(len(state.dims) - 2).merged(len(state.dims) - 1)
 
 
 def pixel_unshuffle(call: Call) -> State:

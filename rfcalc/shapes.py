@@ -2,7 +2,8 @@
 
 A meta tensor's own kernel would do, but many of those are Python and import torch._dynamo or sympy on first
 use, more than a second. An op that is not here runs on its meta kernel. A function refuses
-(`UnsupportedError`) whatever is not plainly right: the real op then decides, and words the error.
+(`UnsupportedError`) whatever is not plainly right: the meta kernel then decides. Where shapes plainly do not
+fit (`MismatchError`), a run on real tensors words the error.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["SHAPES", "UnsupportedError"]
+__all__ = ["SHAPES", "MismatchError", "UnsupportedError"]
 
 aten = torch.ops.aten
 Shape = tuple[int, ...]
@@ -22,9 +23,18 @@ class UnsupportedError(Exception):
     """The shape function does not know this case."""
 
 
+class MismatchError(Exception):
+    """The shapes of an op's arguments do not fit together."""
+
+
 def _need(condition: bool) -> None:
     if not condition:
         raise UnsupportedError
+
+
+def _fit(condition: bool) -> None:
+    if not condition:
+        raise MismatchError
 
 
 def _new(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
@@ -51,7 +61,7 @@ def _broadcast(x: Any, y: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
     small, large = sorted((x.shape, y.shape), key=len)
     small = (1,) * (len(large) - len(small)) + tuple(small)
     for a, b in zip(small, large, strict=True):
-        _need(a == b or a == 1 or b == 1)
+        _fit(a == b or a == 1 or b == 1)
         shape.append(b if a == 1 else a)
     return _new(shape, x)
 
@@ -81,7 +91,8 @@ def _convolution(
     _need(x.dim() == axes + 2 and x.dtype == weight.dtype and x.numel() > 0)
     channels_in = weight.shape[0] if transposed else weight.shape[1] * groups
     channels_out = weight.shape[1] * groups if transposed else weight.shape[0]
-    _need(x.shape[1] == channels_in and (bias is None or bias.shape == (channels_out,)))
+    _fit(x.shape[1] == channels_in)
+    _need(bias is None or bias.shape == (channels_out,))
     shape = [x.shape[0], channels_out]
     settings = (_spread(v, axes) for v in (stride, padding, dilation, output_padding))
     for n, k, s, p, d, extra in zip(x.shape[2:], weight.shape[2:], *settings, strict=True):
@@ -121,7 +132,7 @@ def _cat(tensors: list[torch.Tensor], dim: int = 0) -> torch.Tensor:
     dim %= max(first.dim(), 1)
     for t in tensors:
         _need(t.dim() == first.dim() and t.dtype == first.dtype)
-        _need(t.shape[:dim] == first.shape[:dim] and t.shape[dim + 1 :] == first.shape[dim + 1 :])
+        _fit(t.shape[:dim] == first.shape[:dim] and t.shape[dim + 1 :] == first.shape[dim + 1 :])
     return _new((*first.shape[:dim], sum(t.shape[dim] for t in tensors), *first.shape[dim + 1 :]), first)
 
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property, lru_cache
-from math import lcm
 
+from rfcalc.alignment import aligned
 from rfcalc.indexmap import IndexMap, Reads
 from rfcalc.paths import MAX_PATHS, merge_atoms, reduce_paths, size_of, standard_atom, swap, union_paths
 from rfcalc.paths import Atom as Atom
 from rfcalc.paths import Dim as Dim
 from rfcalc.paths import Part as Part
 from rfcalc.paths import Path as Path
-from rfcalc.plane import Periodic, union_of_planes
 
 __all__ = ["Atom", "Part", "Path", "State", "constant", "image", "join"]
 
@@ -180,48 +178,23 @@ def constant(shape: tuple[int, ...]) -> State:
     return State(tuple(() if n == 1 else (standard_atom(d, n),) for d, n in enumerate(shape)), ())
 
 
-def join(states: Sequence[State], paths: Iterable[Path] | None = None) -> State:
-    """Return the union of states with equal dims: an elementwise op's result, misaligned operands flagged."""
+def join(states: Sequence[State], *, branches: bool = True) -> State:
+    """Return the union of states with equal dims: an elementwise op's result.
+
+    Args:
+        states: The operands.
+        branches: Flag operands that are misaligned. False where they are taps of one op (a norm's statistic,
+            attention's keys), which look at more than one place on purpose.
+    """
     first = states[0]
-    if all(s.paths is first.paths for s in states) and paths is None:
+    if all(s.paths is first.paths for s in states):
         merged = first
     else:
         merged = first.with_paths(p for s in states for p in s.paths)
     flags = merged.flags.union(*(s.flags for s in states))
-    if misaligned(states):
+    if branches and not aligned([s.paths for s in states]):
         flags |= {"misaligned"}
     mixed = any(s.mixed for s in states)
     if flags == merged.flags and mixed == merged.mixed:
         return merged
     return replace(merged, flags=flags, mixed=mixed)
-
-
-def misaligned(states: Sequence[State]) -> bool:
-    """Return whether the local paths of some operands differ in jump or centre, along any axis."""
-    local = [[p for p in s.paths if p.is_local] for s in states]
-    local = [paths for paths in local if paths]
-    if len(local) < 2:
-        return False
-    for axis in range(len(local[0][0].parts)):
-        planes = []
-        for paths in local:
-            if len({p.parts[axis].atoms for p in paths}) == 1:
-                plane = union_of_planes([p.parts[axis].map.plane for p in paths])
-                if isinstance(plane, Periodic):
-                    planes.append((paths[0].parts[axis].atoms, plane))
-        for atoms, plane in planes[1:]:
-            if atoms == planes[0][0] and plane is not planes[0][1] and not _centred(planes[0][1], plane):
-                return True
-    return False
-
-
-def _centred(one: Periodic, two: Periodic) -> bool:
-    """Return whether two maps have the same jump and, on average over their phases, the same centre."""
-    if one.jump != two.jump:
-        return False
-    drift = Fraction(0)
-    for o in range(lcm(len(one.phases), len(two.phases))):
-        a, b = one.centre(o), two.centre(o)
-        if a is not None and b is not None:
-            drift += a - b
-    return drift == 0

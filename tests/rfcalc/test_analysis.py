@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -185,6 +187,60 @@ def test_a_unet_sees_what_its_gradient_reaches():
 
     analysis = analyze(UNet(), (1, 12, 16))
     assert analysis.output.size == (14, 14)
-    assert "misaligned" not in analysis.output.flags
+    # Max pooling and 2x2 transposed convolution: half a pixel to the left and to the right in turn.
+    assert "misaligned" in analysis.output.flags
     result = verify(None, analysis, units=0, rows=["d"])
     assert result.agreed == result.checked == 192
+
+
+def test_a_compiled_network_has_the_rows_of_the_plain_one():
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    one, other = (analyze(model, (3, 16, 16)) for model in (plain, torch.compile(plain)))
+    assert [row.name for row in other.rows] == [row.name for row in one.rows]
+    assert [(row.params, row.macs) for row in other.rows] == [(row.params, row.macs) for row in one.rows]
+    assert other.params == sum(row.params for row in other.rows) == 108 + 8 + 74
+
+
+class WrittenOutShuffle(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3, padding=1)
+
+    def forward(self, x):
+        x = self.conv(x)
+        n, c, h, w = x.shape
+        blocks = x.view(n, c // 4, 2, 2, h, w).permute(0, 1, 4, 2, 5, 3)
+        return blocks.reshape(n, c // 4, 2 * h, 2 * w) + 1
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.PixelShuffle(2)),
+        nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.PixelShuffle(2)),
+        WrittenOutShuffle(),
+    ],
+    ids=["two channels", "one channel", "as views"],
+)
+def test_pixel_shuffle_is_a_local_map_with_half_the_jump(model):
+    analysis = analyze(model, (4, 6, 6))
+    field = analysis.output
+    assert not field.is_global
+    assert field.positions == (12, 12)
+    assert field.size == (3, 3)
+    assert field.jump == (Fraction(1, 2),) * 2
+    assert field.inputs_seen(4, 5) == ({1, 2, 3}, {1, 2, 3})
+    result = verify(None, analysis, units=0)
+    assert result.agreed == result.checked >= 36 + 144
+
+
+def test_a_patch_flattened_into_channels_is_one_position():
+    class Patches(nn.Module):
+        def forward(self, x):
+            n, c, h, w = x.shape
+            patches = x.view(n, c, h // 3, 3, w // 3, 3).permute(0, 2, 4, 3, 5, 1)
+            return patches.reshape(n, h // 3, w // 3, 9 * c) * 2
+
+    field = analyze(Patches(), (4, 9, 9)).output
+    assert field.positions == (3, 3)
+    assert field.inputs_seen(1, 2) == ({3, 4, 5}, {6, 7, 8})

@@ -1,5 +1,6 @@
 """Index maps against brute force over integers: no torch in here."""
 
+import itertools
 from fractions import Fraction
 from itertools import pairwise
 from math import gcd
@@ -104,14 +105,13 @@ def test_holes_of_a_chain_follow_the_law_of_complete_sequences(layers):
     assert (plane.extent.pixels < size) == plane.has_holes
 
 
-@pytest.mark.parametrize("kernel", range(1, 7))
-@pytest.mark.parametrize("stride", range(1, 5))
-@pytest.mark.parametrize("dilation", range(1, 5))
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation"), itertools.product(range(1, 7), range(1, 5), range(1, 5))
+)
 def test_a_transposed_convolution_reaches_its_closed_form_extent(kernel, stride, dilation):
     padding, n = 1, 9
     n_out = (n - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1
-    if n_out < 1:
-        pytest.skip("no output")
+    assert n_out > 0
     reads = geometry.transposed(n, n_out, kernel, stride, padding, dilation)
     written = [set() for _ in range(n_out)]
     for i in range(n):

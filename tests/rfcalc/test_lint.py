@@ -153,6 +153,128 @@ class TestMisaligned:
         assert findings(Residual(), "misaligned") == []
 
 
+class Branches(nn.Module):
+    """A map, and the same once down and up again, side by side; or one of the two alone."""
+
+    def __init__(self, down: nn.Module, up: nn.Module, output: str = "both") -> None:
+        super().__init__()
+        self.first, self.deep = conv(), conv()
+        self.down, self.up = down, up
+        self.output = output
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip = self.first(x)
+        if self.output == "skip":
+            return skip
+        back = self.up(self.deep(self.down(skip)))
+        return back if self.output == "back" else torch.cat([skip, back], 1)
+
+
+def centres(model: nn.Module) -> list[float]:
+    """Middles of what the units in the middle of a map see, for two whole periods; no border is near."""
+    output = rfcalc.analyze(model, input_size=(4, 48, 48)).output
+    return [(min(seen) + max(seen)) / 2 for seen in (output.inputs_seen(18 + o, 24)[0] for o in range(12))]
+
+
+UP_TWO = nn.ConvTranspose2d(4, 4, 2, 2)
+HALF = "by up to 0.5 px (-0.5..0.5 over the phases, 0 on average)"
+
+
+class TestMisalignedPhases:
+    @pytest.mark.parametrize(
+        ("down", "up", "shift"),
+        [
+            pytest.param(nn.MaxPool2d(2), nn.Upsample(scale_factor=2), HALF, id="max pool, nearest"),
+            pytest.param(nn.MaxPool2d(2), UP_TWO, HALF, id="max pool, 2x2 transposed"),
+            pytest.param(
+                nn.MaxPool2d(2),
+                nn.Sequential(nn.Conv2d(4, 16, 1), nn.PixelShuffle(2)),
+                HALF,
+                id="max pool, pixel shuffle",
+            ),
+            pytest.param(
+                nn.Conv2d(4, 4, 3, 2, 1),
+                UP_TWO,
+                "by up to 1 px (-1..0 over the phases, -0.5 on average)",
+                id="3x3, 2x2 transposed",
+            ),
+            pytest.param(
+                nn.AvgPool2d(3),
+                nn.Upsample(scale_factor=3),
+                "by up to 1 px (-1..1 over the phases, 0 on average)",
+                id="thirds",
+            ),
+            pytest.param(
+                nn.Conv2d(4, 4, 3, 2, 1), nn.ConvTranspose2d(4, 4, 3, 2, 1, 1), "", id="3x3 both ways"
+            ),
+            pytest.param(nn.Identity(), nn.Conv2d(4, 4, 5, padding=2), "", id="no stride"),
+            pytest.param(nn.Identity(), nn.Conv2d(4, 4, 4, padding="same"), "by 0.5 px", id="even kernel"),
+        ],
+    )
+    def test_the_largest_shift_over_the_phases_is_that_of_the_sets(
+        self, down: nn.Module, up: nn.Module, shift: str
+    ) -> None:
+        skip, back = (centres(Branches(down, up, output)) for output in ("skip", "back"))
+        shifts = [there - here for here, there in zip(skip, back, strict=True)]
+        found = findings(Branches(down, up), "misaligned", size=48)
+        assert bool(found) == any(shifts) == bool(shift)
+        if shift:
+            assert found[0].message.endswith(shift)
+            largest = max(map(abs, shifts))
+            assert f"{largest:g} px" in shift
+            if ".." in shift:
+                assert f"({min(shifts):g}..{max(shifts):g} over" in shift
+                assert f", {sum(shifts) / len(shifts):g} on average" in shift
+
+    def test_a_join_with_the_input_itself_names_it(self) -> None:
+        class Shortcut(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv = nn.Conv2d(4, 4, (2, 3), padding="same")
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return x + self.conv(x)
+
+        (found,) = findings(Shortcut(), "misaligned")
+        assert found.message == "shifted against the input: conv.conv by 0.5x0 px"
+
+    def test_behind_a_gate_the_local_paths_are_judged(self) -> None:
+        class Gated(Branches):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                skip = self.first(x)
+                skip = skip * skip.mean((2, 3), keepdim=True)
+                return skip + self.up(self.deep(self.down(skip)))
+
+        (found,) = findings(Gated(nn.MaxPool2d(2), UP_TWO), "misaligned")
+        assert found.message.endswith(HALF)
+
+    def test_joins_with_the_same_shift_are_one_finding(self) -> None:
+        class Repeated(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.convs = nn.ModuleList(nn.Conv2d(4, 4, 2, padding="same") for _ in range(9))
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                for layer in self.convs:
+                    x = x.relu() + layer(x)
+                return x
+
+        first, *rest = findings(Repeated(), "misaligned")
+        assert first.layer == "add"
+        assert "; the same at add#2" in first.message
+        assert first.message.endswith("and 2 more")
+        assert rest == []
+
+    def test_a_norm_and_attention_in_windows_are_no_joins_of_branches(self) -> None:
+        class Windows(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                tokens = x.reshape(1, 4, 8, 8).permute(0, 2, 3, 1)
+                return torch.softmax(tokens, 2) @ tokens.transpose(2, 3)
+
+        analysis = rfcalc.analyze(Windows(), input_size=(4, 64))
+        assert not any("misaligned" in row.field.flags for row in analysis.rows)
+
+
 class TestIdle:
     def test_layers_that_the_whole_image_reaches_already_add_nothing(self) -> None:
         model = nn.Sequential(nn.Conv2d(4, 4, 15, padding=7), conv(), conv())
@@ -165,17 +287,24 @@ class TestIdle:
         (found,) = findings(model, "idle", size=8)
         assert "adds no pixel at 56.2 % of its positions" in found.message
 
-    def test_behind_a_gate_that_sees_the_whole_image_none_is_called_idle(self) -> None:
+    @pytest.mark.parametrize(("kernel", "idle"), [(3, False), (15, True)])
+    def test_behind_a_gate_that_sees_the_whole_image_the_local_paths_are_judged(
+        self, kernel: int, idle: bool
+    ) -> None:
         class Gated(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                self.first, self.last = conv(), conv()
+                self.first, self.last = conv(kernel), conv()
 
             def forward(self, x: torch.Tensor) -> torch.Tensor:
                 x = self.first(x)
                 return self.last(x * x.mean((2, 3), keepdim=True))
 
-        assert findings(Gated(), "idle") == []
+        assert [found.layer for found in findings(Gated(), "idle", size=8)] == ["last"] * idle
+
+    def test_layers_behind_global_pooling_are_not_judged(self) -> None:
+        model = nn.Sequential(conv(), nn.AdaptiveAvgPool2d(1), nn.Upsample(size=4), conv())
+        assert findings(model, "idle", size=8) == []
 
     def test_a_productive_layer_is_not_reported(self) -> None:
         assert findings(nn.Sequential(conv(), conv(stride=2), conv()), "idle") == []
