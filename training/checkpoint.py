@@ -7,6 +7,7 @@ and nothing else: a file that would need more is refused, since unpickling it wo
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -47,8 +48,11 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         OSError: The folder cannot be written or the disk is full; earlier checkpoints are as they were.
     """
+    # Through memory: torch's own writer meets a full disk with a RuntimeError that does not name it.
+    content = io.BytesIO()
+    torch.save({"schema": SCHEMA, **state}, content)
     with whole(path) as temporary:
-        torch.save({"schema": SCHEMA, **state}, temporary)
+        temporary.write_bytes(content.getbuffer())
         if path.exists():
             _keep(path)
 

@@ -102,12 +102,17 @@ def conclude(record: RunRecord, folder: Path, console: Console) -> None:
     )
 
 
+def resume_command(folder: Path) -> str:
+    """Return the command that goes on with the run in `folder`."""
+    words = ["python", "train.py", "--resume", "--name", folder.name]
+    if folder.parent != Path("runs/train"):
+        words += ["--out", str(folder.parent)]
+    return shlex.join(words)
+
+
 def say_stopped(folder: Path, console: Console) -> None:
     """Say what is kept of a run that was stopped, and how to continue it."""
     if not folder.is_dir():
         console.print("stopped before anything was trained; nothing was kept")
         return
-    words = ["python", "train.py", "--resume", "--name", folder.name]
-    if folder.parent != Path("runs/train"):
-        words += ["--out", str(folder.parent)]
-    console.print(f"stopped; what was trained is kept. Continue with: {shlex.join(words)}", markup=False)
+    console.print(f"stopped; what was trained is kept. Continue with: {resume_command(folder)}", markup=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import shlex
 from pathlib import Path
 
@@ -46,10 +45,8 @@ def as_before(options: argparse.Namespace, before: RunRecord) -> argparse.Namesp
 
 def recipe_again(before: RunRecord, device: str) -> Recipe:
     """Return the recipe of a run; what it settled for its device is settled anew on another one."""
-    recipe = Recipe.from_json(before.recipe)
-    if before.environment.device == device:
-        return recipe
-    return dataclasses.replace(recipe, **dict.fromkeys(SETTLED, "auto"))
+    same = before.environment.device == device
+    return Recipe.from_json(before.recipe | ({} if same else dict.fromkeys(SETTLED, "auto")))
 
 
 def check_images(before: RunRecord, now: RunRecord, named: bool) -> None:

@@ -23,7 +23,7 @@ from training.arguments import flag, parse
 from training.command.plan import Plan, announce, make_plan
 from training.command.repeat import read_run
 from training.command.stopping import Stopping, stopping
-from training.display import Display, conclude, say_stopped
+from training.display import Display, conclude, resume_command, say_stopped
 from training.errors import TrainingError
 from training.evaluate import Evaluation, evaluate
 from training.loop import fit
@@ -72,10 +72,20 @@ def train(options: argparse.Namespace, words: Sequence[str], console: Console) -
             shutil.rmtree(folder, ignore_errors=True)  # nothing to go on from: leave nothing behind
         if isinstance(error, KeyboardInterrupt):
             say_stopped(folder, console)
+        if isinstance(error, OSError):
+            raise TrainingError(_unwritten(folder, error)) from error
         raise
     conclude(record, folder, console)
     if repeats is not None:
         console.print(f"the run that was repeated: {_accuracies(repeats)}", markup=False)
+
+
+def _unwritten(folder: Path, error: OSError) -> str:
+    """Say what became of a run whose folder could not be written."""
+    kept = "nothing was kept"
+    if checkpoint.exists(folder / CHECKPOINT):
+        kept = f"its last checkpoint is kept: make room, then {resume_command(folder)}"
+    return f"{folder}: cannot be written ({error.strerror or error}); {kept}"
 
 
 def _accuracies(record: RunRecord) -> str:
