@@ -1,7 +1,9 @@
 """What the page of a search and that of a training run share: classes, mistakes, where and how."""
 
 import io
+import math
 import shlex
+import statistics
 from collections.abc import Sequence
 
 from records.run import DatasetFacts, Environment, RunRecord
@@ -10,7 +12,7 @@ from reports.html import Child, Markup, code, element, picture, table
 from reports.runs import TrainRun
 from reports.table import Column, Table, duration, percent
 
-LARGEST_PICTURE = 125_000
+LARGEST_PICTURE = 60_000
 """Bytes of a picture that travels as it is; a larger one is encoded again, with loss."""
 
 
@@ -51,7 +53,27 @@ def data_banner(dataset: DatasetFacts) -> Markup | None:
 
 def test_note(run: RunRecord) -> str:
     """The conditions of the test accuracy."""
-    return f"n = 1 run, {run.dataset.test_images:,} images, {len(run.epochs)} epochs"
+    share, images = run.test_accuracy or 0.0, run.dataset.test_images
+    return f"n = 1 run, {len(run.epochs)} epochs; {images:,} images{standard_error(share, images)}"
+
+
+def standard_error(share: float, images: int) -> str:
+    """How far an accuracy may be off because the images are a sample: sqrt(p (1 - p) / n), in points.
+
+    It says nothing of the spread from seed to seed, which one run cannot show.
+    """
+    if images < 1:
+        return ""
+    return f", standard error {100 * math.sqrt(share * (1 - share) / images):.2f} points"
+
+
+def repeats(scores: Sequence[float]) -> str:
+    """Say how many runs a mean rests on, and how far they lie apart."""
+    if len(scores) < 2:
+        return "n = 1 run"
+    spread = 100 * statistics.stdev(scores)
+    least, most = percent(min(scores)), percent(max(scores))
+    return f"mean of n = {len(scores)} runs, standard deviation {spread:.2f} points, {least} to {most}"
 
 
 def accuracy_words(run: RunRecord) -> tuple[str, str, str]:
@@ -59,8 +81,10 @@ def accuracy_words(run: RunRecord) -> tuple[str, str, str]:
     if run.test_accuracy is not None:
         return "Test accuracy", percent(run.test_accuracy), test_note(run)
     if run.val_accuracy is not None:
-        images = f"n = 1 run, {run.dataset.validation_images:,} images; the test set was not met"
-        return "Validation accuracy", percent(run.val_accuracy), images
+        seen = run.dataset.validation_images
+        error = standard_error(run.val_accuracy, seen)
+        words = f"n = 1 run, {seen:,} images{error}; the test set was not met"
+        return "Validation accuracy", percent(run.val_accuracy), words
     return "Accuracy", "none", "no accuracy was measured"
 
 
@@ -90,7 +114,14 @@ def mistakes(run: TrainRun) -> Markup | None:
         "Above each image: what the network says, how surely, and what it is. The surest mistakes come first."
     )
     image = picture(_small(run.mistakes), f"The most confident mistakes. {words}")
-    shown = Markup(image.replace("<img ", '<img class="mistakes" ', 1))
+    shown = element(
+        "div",
+        Markup(image.replace("<img ", '<img class="mistakes" ', 1)),
+        class_="wide",
+        tabindex=0,
+        role="region",
+        aria_label="Picture of the mistakes",
+    )
     listed = None
     if run.wrong:
         rows = table(tables.mistakes(run.wrong), "mistakes-table")
@@ -183,9 +214,13 @@ def _small(content: bytes) -> bytes:
         return content
     from PIL import Image  # matplotlib, which drew the picture, needs it anyway
 
-    out = io.BytesIO()
     with Image.open(io.BytesIO(content)) as image:
-        image.convert("RGB").save(out, "WEBP", quality=70, method=4)
+        plain = image.convert("RGB")
+    for quality in (80, 65, 50, 35):
+        out = io.BytesIO()
+        plain.save(out, "WEBP", quality=quality, method=6)
+        if out.tell() <= LARGEST_PICTURE:
+            break
     return out.getvalue()
 
 

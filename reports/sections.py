@@ -59,10 +59,10 @@ def key_figures(run: SearchRun) -> Markup:
     winner = run.best.record
     facts = [results.accuracy_words(winner)]
     if chosen is not None:
-        images = (
-            f"n = 1 run, {record.dataset.validation_images:,} images, {chosen.epochs} epochs; chosen on this"
-        )
-        facts.append(("Validation accuracy", percent(chosen.score), images))
+        seen = record.dataset.validation_images
+        error = results.standard_error(chosen.score, seen)
+        words = f"{results.repeats(chosen.scores)}, {chosen.epochs} epochs; {seen:,} images{error}"
+        facts.append(("Validation accuracy", percent(chosen.score), f"{words}; chosen on this"))
     field = min(winner.receptive_field)
     facts += [
         ("Parameters", f"{winner.params:,}", _limit("at most", budget.get("max_params"))),
@@ -221,6 +221,9 @@ def rejected(run: SearchRun) -> Markup:
     given_up = tables.given_up(run.trials)
     why = "The budget is checked before any training: a rejected proposal costs milliseconds, not epochs."
     parts = [table(tables.outcomes(run.record), "outcomes")]
+    screened = tables.screening(run.record)
+    if screened is not None:
+        parts.append(table(screened, "screening"))
     if run.record.rejections:
         parts.append(table(tables.rejections(run.record), "rejections"))
     if given_up.rows:
@@ -232,7 +235,9 @@ def finalists(run: SearchRun) -> Markup | None:
     """The finalists' table."""
     if not run.record.finalists:
         return None
-    why = "The best trials, trained again for longer; the winner is the best on validation. One run each."
+    runs = max(max(1, len(each.scores)) for each in run.record.finalists)
+    why = "The best trials, trained again for longer; the winner is the best on validation."
+    why += " One run each: no spread is known." if runs == 1 else f" Mean and spread of up to {runs} seeds."
     return section("finalists", "Finalists", why, table(tables.finalists(run.record), "finalists-table"))
 
 

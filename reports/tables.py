@@ -1,5 +1,6 @@
 """The tables of a search and of a training run, made from their records."""
 
+import statistics
 from collections.abc import Callable, Sequence
 
 from records.run import EpochRecord, RunRecord
@@ -91,10 +92,16 @@ def pareto(scored: Sequence[TrialRecord], cost: Callable[[TrialRecord], int]) ->
 
 
 def finalists(record: SearchRecord) -> Table:
-    """The trials that were trained again, longer, the best first."""
+    """The trials that were trained again, longer, the best first; with several seeds, mean and spread."""
+    repeated = any(len(each.scores) > 1 for each in record.finalists)
+    spread = (
+        *(Column("runs", number=True), Column("standard deviation", _points, number=True)),
+        *(percents("lowest"), percents("highest")),
+    )
     columns = (
         Column("trial", number=True),
-        percents("validation"),
+        percents("validation, mean" if repeated else "validation"),
+        *(spread if repeated else ()),
         percents("as a trial"),
         counts("params"),
         Column("MACs", millions, number=True),
@@ -106,12 +113,38 @@ def finalists(record: SearchRecord) -> Table:
     ranked = sorted(record.finalists, key=lambda each: (-each.score, each.number))
     rows = tuple(
         (
-            *(each.number, each.score, each.trial_score, each.params, each.macs, each.receptive_field),
+            *(each.number, each.score),
+            *(_spread(each.scores or (each.score,)) if repeated else ()),
+            *(each.trial_score, each.params, each.macs, each.receptive_field),
             *(each.epochs, each.seconds, "winner" if each.number == record.winner else ""),
         )
         for each in ranked
     )
-    return Table("Finalists, trained again for longer (validation accuracy, one run each)", columns, rows)
+    how = "over runs of different seeds" if repeated else "one run each"
+    return Table(f"Finalists, trained again for longer (validation accuracy, {how})", columns, rows)
+
+
+def _spread(scores: Sequence[float]) -> tuple[Cell, ...]:
+    if len(scores) < 2:
+        return len(scores), None, None, None
+    return len(scores), statistics.stdev(scores), min(scores), max(scores)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.2f} points"
+
+
+def screening(record: SearchRecord) -> Table | None:
+    """What random networks of the space came to before the first trial, by arithmetic alone."""
+    found = record.screening
+    if found is None:
+        return None
+    ranked = sorted(found.broken.items(), key=lambda pair: (-pair[1], pair[0]))
+    rows: list[tuple[Cell, ...]] = [("fit the budget", found.fit, found.fit / max(1, found.drawn))]
+    rows += [(f"break {name}", number, number / max(1, found.drawn)) for name, number in ranked]
+    columns = (Column("random networks of the space"), counts("proposals"), percents("share"))
+    different = f"{found.drawn:,} drawn, {found.networks:,} different ones fit"
+    return Table(f"Screened by arithmetic before the first trial ({different})", columns, tuple(rows))
 
 
 def outcomes(record: SearchRecord) -> Table:

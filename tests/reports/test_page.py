@@ -111,7 +111,7 @@ def test_the_page_holds_the_numbers_of_the_records(make_search: Callable[..., Pa
         assert len(data["curves"][index]) == len(trial.epochs)
     words = " ".join(Outline(text).text)
     assert f"{100 * run.best.record.test_accuracy:.2f} %" in words
-    assert "n = 1 run, 2,000 images, 12 epochs" in words
+    assert "n = 1 run, 12 epochs; 2,000 images, standard error 0.75 points" in words
 
 
 def test_the_winner_is_drawn_with_what_rfcalc_measures(search_page: str) -> None:

@@ -2,7 +2,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from records.search import TrialRecord
+from records.search import ScreeningRecord, TrialRecord
 from reports import tables
 from reports.runs import open_search
 
@@ -86,3 +86,40 @@ def test_a_class_is_shown_with_what_it_is_most_often_taken_for(make_run: Callabl
     without_b = dataclasses.replace(record, per_class={"a": 0.5, "c": 0.7})  # no image of class b was seen
     assert tables.per_class(without_b).rows == (rows[0], rows[2])
     assert rows == (("a", 0.5, 10, "c (4)"), ("b", 1.0, 10, None), ("c", 0.7, 10, "a (3)"))
+
+
+def test_finalists_of_several_seeds_show_mean_spread_and_n(make_search: Callable[..., Path]) -> None:
+    record = open_search(make_search(trials=6)).record
+    first, second, *_ = record.finalists
+    runs = dataclasses.replace(first, score=0.82, scores=(0.80, 0.82, 0.84))
+    table = tables.finalists(dataclasses.replace(record, finalists=(runs, second)))
+    assert "runs of different seeds" in table.caption
+    shown = {row[0]: row[1:6] for row in table.shown()}
+    assert shown[str(first.number)] == ["82.00 %", "3", "2.00 points", "80.00 %", "84.00 %"]
+    assert shown[str(second.number)][1:] == ["1", "-", "-", "-"]
+
+
+def test_finalists_of_one_run_each_say_so(make_search: Callable[..., Path]) -> None:
+    table = tables.finalists(open_search(make_search(trials=6)).record)
+    assert "one run each" in table.caption
+    assert "standard deviation" not in [column.title for column in table.columns]
+
+
+def test_learning_curves_have_a_column_an_epoch(make_trial: Callable[..., TrialRecord]) -> None:
+    chosen = [trial for trial in map(make_trial, range(12)) if trial.epochs]
+    table = tables.curves(chosen, 6)
+    assert len(table.columns) == 8
+    for trial, row in zip(chosen, table.rows, strict=True):
+        reached = [epoch.val_accuracy for epoch in trial.epochs]
+        assert list(row[2:]) == reached + [None] * (6 - len(reached))
+
+
+def test_the_screening_is_told_where_there_was_one(make_search: Callable[..., Path]) -> None:
+    record = open_search(make_search(trials=3)).record
+    assert tables.screening(record) is None
+    found = ScreeningRecord(2000, 500, 480, {"max_params": 900, "min_dilated": 600}, (1, 2, 3))
+    table = tables.screening(dataclasses.replace(record, screening=found))
+    assert table is not None
+    assert "2,000 drawn, 480 different ones fit" in table.caption
+    assert [row[1] for row in table.rows] == [500, 900, 600]
+    assert [row[2] for row in table.rows] == [0.25, 0.45, 0.3]
