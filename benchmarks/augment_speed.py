@@ -6,7 +6,8 @@
 Both deliver batches of 128 from an array of 32x32 images in memory, in one run, interleaved. The DataLoader
 is what one would write otherwise: a Dataset whose `__getitem__` calls the albumentations pipeline, once as it
 is and once with `A.Normalize` in it; both call `cv2.setNumThreads(0)`. This project's loader ships uint8 and
-normalises on the device, so its row contains the normalisation of each batch, too.
+normalises on the device, so its row contains the normalisation of each batch, too. The last column is the
+batched form of `augment=gpu`, on the device, whatever the workers.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from training.augment import compose
-from training.device import Normalise
+from training.device import Normalise, resolve
 from training.loader import Loader
+from training.resident import Resident
 from training.samples import Samples
 
 BATCH = 128
@@ -81,6 +83,22 @@ def ours(samples: Samples, policy: str, workers: int, epochs: int) -> Callable[[
     return epoch
 
 
+def batched(samples: Samples, policy: str, epochs: int, device: torch.device) -> Callable[[], int]:
+    """Return the same for the batched augmentation of `augment=gpu`."""
+    normalise = Normalise(samples.mean, samples.std, device)
+    resident = Resident(samples, policy=policy, batch_size=BATCH, seed=0, device=device, last_epoch=epochs)
+
+    def epoch() -> int:
+        count = 0
+        for batch in resident.epoch():
+            count += len(normalise(batch.images, torch.channels_last))
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return count
+
+    return epoch
+
+
 def main() -> None:
     """Measure and print a table: median of the rounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -88,7 +106,9 @@ def main() -> None:
     parser.add_argument("--policy", default="mild")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="auto", help="of the batched augmentation")
     options = parser.parse_args()
+    device = resolve(options.device)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (options.images, 32, 32, 3), dtype=np.uint8)
     samples = Samples(
@@ -96,13 +116,14 @@ def main() -> None:
     )
     title = f"images/s, policy {options.policy}, {options.images:,} images, median of {options.rounds}"
     table = Table(title=title)
-    for name in ("workers", "DataLoader", "with Normalize", "this project", "ratio"):
+    for name in ("workers", "DataLoader", "with Normalize", "this project", "ratio", f"batched ({device})"):
         table.add_column(name, justify="right")
     for workers in options.workers:
         ways = [
             plain(samples, options.policy, workers, normalise=False),
             plain(samples, options.policy, workers, normalise=True),
             ours(samples, options.policy, workers, options.rounds + 1),
+            batched(samples, options.policy, options.rounds + 1, device),
         ]
         speeds: list[list[float]] = [[] for _ in ways]
         for turn in range(options.rounds + 1):
@@ -111,9 +132,11 @@ def main() -> None:
                 count = way()
                 if turn:  # the first starts processes and fills caches
                     found.append(count / (time.perf_counter() - began))
-        raw, normalised, own = (statistics.median(found) for found in speeds)
+        raw, normalised, own, there = (statistics.median(found) for found in speeds)
         ratio = f"{own / normalised:.1f}x"
-        table.add_row(str(workers), f"{raw:,.0f}", f"{normalised:,.0f}", f"{own:,.0f}", ratio)
+        table.add_row(
+            str(workers), f"{raw:,.0f}", f"{normalised:,.0f}", f"{own:,.0f}", ratio, f"{there:,.0f}"
+        )
     Console().print(table)
 
 

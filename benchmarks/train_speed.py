@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of the DataLoader")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--compile", choices=("on", "graphs"), help="measure this way to launch, too")
     options = parser.parse_args()
     device = resolve(options.device)
     random = np.random.default_rng(0)
@@ -126,31 +127,41 @@ def main() -> None:
         optimizer="sgd",
         learning_rate=0.05,
     )
-    seconds: dict[str, list[float]] = {"plain PyTorch loop": [], "this project": []}
-    chosen = whose = ""
+    ways = {"this project": "off"}
+    if options.compile:
+        ways |= {f"this project, compile={options.compile}": options.compile}
+    seconds: dict[str, list[float]] = {"plain PyTorch loop": [], **{name: [] for name in ways}}
+    extra: dict[str, float] = {}
+    settings: dict[str, str] = {}
     for turn in range(options.rounds + 1):
         usual, whose = usual_dataset(samples, options.policy)
         network = build(PRESETS[options.preset])
         plain = plain_epoch(usual, network, options.batch, options.workers, device)
-        history = fit(build(PRESETS[options.preset]), samples, None, recipe, seed=turn, device=str(device))
-        chosen = f"{history.recipe.precision}, {history.recipe.layout}"
         if turn:  # the first warms up
             seconds["plain PyTorch loop"].append(plain)
-            # The second epoch: the first one holds what happens once a run.
-            seconds["this project"].append(history.epochs[-1].seconds)
+        settings["plain PyTorch loop"] = f"float32, contiguous, {options.workers} workers, {whose}"
+        for name, way in ways.items():
+            model, own = build(PRESETS[options.preset]), dataclasses.replace(recipe, compile=way)
+            history = fit(model, samples, None, own, seed=turn, device=str(device))
+            settled = history.recipe
+            settings[name] = f"{settled.precision}, {settled.layout}, augment={settled.augment}"
+            # The second epoch: the first one holds what happens once a run, such as compiling.
+            first, second = (epoch.seconds for epoch in history.epochs)
+            if turn:
+                seconds[name].append(second)
+            else:
+                extra[name] = first - second
     title = f"{options.preset}, batch {options.batch}, {options.policy}, {device}, median of {options.rounds}"
     table = Table(title=title)
-    for name in ("loop", "images/s", "settings"):
-        table.add_column(name, justify="left" if name != "images/s" else "right")
+    for name in ("loop", "images/s", "times", "once a run", "settings"):
+        table.add_column(name, justify="left" if name in ("loop", "settings") else "right")
     count = options.images // options.batch * options.batch
+    usually = statistics.median(seconds["plain PyTorch loop"])
     for name, found in seconds.items():
-        settings = (
-            chosen if name == "this project" else f"float32, contiguous, {options.workers} workers, {whose}"
-        )
-        table.add_row(name, f"{count / statistics.median(found):,.0f}", settings)
+        took = statistics.median(found)
+        once = f"{extra[name]:.1f} s" if name in extra else ""
+        table.add_row(name, f"{count / took:,.0f}", f"{usually / took:.2f}", once, settings[name])
     Console().print(table)
-    first, second = (statistics.median(found) for found in seconds.values())
-    Console().print(f"{first / second:.2f} times as fast")
 
 
 if __name__ == "__main__":

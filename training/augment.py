@@ -76,10 +76,9 @@ class Augmentation:
 
     def __init__(self, policy: str, image_size: tuple[int, int], mean: Sequence[float]) -> None:
         self.policy = policy
-        self._steps = [
-            functools.partial(_batched(transform), transform)
-            for transform in compose(policy, image_size, mean).transforms
-        ]
+        # Without a policy the library, whose import takes a second, is not needed.
+        transforms = () if policy == "none" else compose(policy, image_size, mean).transforms
+        self._steps = [functools.partial(_batched(transform), transform) for transform in transforms]
 
     def __call__(self, images: Pixels, key: Sequence[int]) -> Pixels:
         """Return augmented copies.

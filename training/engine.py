@@ -128,7 +128,9 @@ class Run:
         self._optimizer = build_optimizer(model, self.recipe)
         horizon = self.recipe.ema * self._steps * self.recipe.epochs
         self._ema = Ema(model, horizon) if self.recipe.ema else None
-        teaching = teacher and Teacher(teacher, len(train.classes), device, self.recipe.precision)
+        teaching = None
+        if teacher is not None:
+            teaching = Teacher(teacher, len(train.classes), device, self.recipe.precision)
         self._step = Step(model, train, self.recipe, self._optimizer, self._ema, device, teaching)
         if saved is not None:
             self._restore(saved)

@@ -20,7 +20,7 @@ WARMUPS = 3
 
 def record_on_cuda(compute: Callable[[], Outputs]) -> tuple[Callable[[], object], Outputs]:
     """Record `compute` on the current CUDA device."""
-    beside = torch.cuda.Stream()
+    beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     beside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(beside):
         for _ in range(WARMUPS):
