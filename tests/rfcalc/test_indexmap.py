@@ -106,7 +106,7 @@ def test_holes_of_a_chain_follow_the_law_of_complete_sequences(layers):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "stride", "dilation"), itertools.product(range(1, 7), range(1, 5), range(1, 5))
+    ("kernel", "stride", "dilation"), list(itertools.product(range(1, 7), range(1, 5), range(1, 5)))
 )
 def test_a_transposed_convolution_reaches_its_closed_form_extent(kernel, stride, dilation):
     padding, n = 1, 9
