@@ -56,6 +56,13 @@ def test_imports_point_one_way(part: str) -> None:
         assert not wrong, f"{name} imports {', '.join(sorted(wrong))}, which may not know of {part}'s side"
 
 
+def test_the_training_library_knows_nothing_of_its_command() -> None:
+    for part in ("training", "search", "models", "records"):
+        for path in _files(part):
+            source = path.read_text(encoding="utf-8")
+            assert "training.command" not in source, f"{path.name} imports the command line of train.py"
+
+
 def test_the_reader_of_imports_sees_every_form() -> None:
     source = "import search.space\nfrom . import x\n"
     source += "def f():\n    from training import loop\n    import_module('reports.page')\n"

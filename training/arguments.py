@@ -36,6 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the arguments; a mistake prints one line to stderr and exits with 2."""
     parser = _Parser(
         prog="train.py",
+        usage="python train.py [flags]",
         description="Train one network, evaluate it, and write runs/train/<name>/.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -53,7 +54,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def _add_network(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("network (one of)").add_mutually_exclusive_group()
     network.add_argument(
-        "--preset", metavar="NAME", help="tiny (default), residual (default on a GPU), or a published one"
+        "--preset",
+        metavar="NAME",
+        help="tiny (default), residual (default on a GPU), transposed, wide, or a published network: "
+        "resnet8, resnet20, cifar10_transpose, ...",
     )
     network.add_argument("--spec", type=Path, metavar="FILE", help="a spec.json")
     network.add_argument("--model", metavar="TARGET", help="model.py, model.py:Name or package.module:name")

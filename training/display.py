@@ -34,8 +34,7 @@ class Display:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=None, epoch="", note="", visible=False)
-        self._begun = 0
+        self._task = self._bar.add_task("", total=None, epoch=f"1/{epochs}", note="getting ready")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -51,7 +50,6 @@ class Display:
         if not self._bar.disable:
             self._bar.update(
                 self._task,
-                visible=True,
                 total=progress.epochs * progress.steps,
                 completed=(progress.epoch - 1) * progress.steps + progress.step,
                 epoch=f"{progress.epoch}/{progress.epochs}",
