@@ -55,6 +55,33 @@ class Finalist:
     receptive_field: int
     epochs: int
     seconds: float
+    scores: tuple[float, ...] = field(default=())
+    """Of each run, where there were several seeds; `score` is their mean."""
+
+
+@dataclass(frozen=True)
+class ScreeningRecord:
+    """What random networks of the space came to, by arithmetic alone, before the first trial."""
+
+    drawn: int
+    fit: int
+    """How many hold every limit that the closed forms know."""
+    networks: int
+    """How many different ones those are: several proposals may stand for the same network."""
+    broken: dict[str, int]
+    """How many of the others there are, by the limit that they break first."""
+    macs: tuple[int, int, int]
+    """Least, median and most of those that fit."""
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """A trial that no other beats in every objective."""
+
+    number: int
+    score: float
+    params: int
+    macs: int
 
 
 @dataclass(frozen=True)
@@ -106,6 +133,9 @@ class SearchRecord(Record):
     verdict: tuple[LimitRecord, ...] = field(default=())
     reason: str | None = None
     """Why it stopped early, if it did."""
+    screening: ScreeningRecord | None = None
+    front: tuple[FrontPoint, ...] = field(default=())
+    """The Pareto front of the trials, the most accurate first, where there were several objectives."""
 
 
 def write_trials_csv(path: Path, trials: Iterable[TrialRecord]) -> None:

@@ -86,6 +86,7 @@ def _announce(plan: "Plan", console: "Console") -> None:
     from rich.markup import escape
 
     from search.forecast import forecast
+    from search.screening import summary
 
     settings, dataset = plan.settings, plan.dataset
     if dataset.notice:
@@ -96,9 +97,13 @@ def _announce(plan: "Plan", console: "Console") -> None:
     console.print(
         f"data      {escape(dataset.title)}, {len(dataset.classes)} classes of {height}x{width} pixels"
     )
+    what = "the whole grammar" if settings.space == "full" else f"widths of {escape(settings.base)!r}"
     console.print(
-        f"network   widths of {escape(settings.base)!r}, recipe {settings.recipe}, on {settings.device}"
+        f"space     {what}, sampler {settings.sampler}, pruner {settings.pruner}, for "
+        f"{' and '.join(settings.objectives)}; recipe {settings.recipe}, on {settings.device}"
     )
+    if plan.screening:
+        console.print(f"screened  {summary(plan.screening)}")
     console.print(
         f"folder    {escape(str(plan.folder.path))}"
         + (f" (resumed, {finished} trials are there)" if finished else "")

@@ -1,6 +1,7 @@
 """The command line of `python -m search`; parsed before anything slow is imported."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,15 +45,50 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--finalists", type=positive, metavar="N", help="best trials that are trained longer")
     add("--final-epochs", type=positive, metavar="N", help="epochs of a finalist")
     add("--final-subset", type=positive, metavar="N", help="training images of a finalist")
+    add("--final-seeds", type=positive, metavar="N", help="runs of each finalist; their mean counts")
     add(
         "--winner-epochs",
         type=positive,
         metavar="N",
         help="epochs of the winner, on train and validation together",
     )
+    what = parser.add_argument_group("what is searched")
+    add = what.add_argument
+    add(
+        "--space",
+        metavar="S",
+        help="widths of the base network (default), full for the whole grammar, or a FILE.toml",
+    )
+    add("--space-file", type=Path, metavar="FILE", help="TOML file that narrows the space")
+    add("--base", metavar="SPEC", help="preset or spec.json whose widths are searched (default by device)")
+    add(
+        "--no-fill",
+        dest="fill",
+        action="store_const",
+        const=False,
+        help="take widths as proposed; otherwise they are filled up to just under max-params",
+    )
+    add(
+        "--max-macs",
+        type=count,
+        metavar="N",
+        help="turn away networks of more MACs, 12M for instance (default with --space full on a CPU: 12M)",
+    )
+    add("--sampler", metavar="S", help="tpe (default), random, nsga2, gp or evolution")
+    add(
+        "--objectives",
+        metavar="O",
+        help="accuracy (default), or with macs, params: accuracy,macs searches the Pareto front",
+    )
     how = parser.add_argument_group("how")
     add = how.add_argument
-    add("--base", metavar="SPEC", help="preset or spec.json whose widths are searched (default by device)")
+    add("--pruner", metavar="P", help="halving (default), median or none")
+    add(
+        "--time-limit",
+        type=duration,
+        metavar="T",
+        help="begin no trial that would leave finalists and winner too little of T: 90s, 30m, 1h30m",
+    )
     add("--recipe", help="training recipe by name (default fast)")
     add("--seed", type=natural, metavar="N", help="seed of proposals and trainings (default 0)")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), help="default auto")
@@ -69,6 +105,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--resume", action="store_true", help="continue a search; --trials may be raised")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(arguments)
+
+
+def duration(text: str) -> float:
+    """Read a time as seconds: "90s", "30m", "1h30m"."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    if not (total := 3600 * hours + 60 * minutes + seconds):
+        raise argparse.ArgumentTypeError(f"expected a time such as 90s, 30m or 1h30m, got {text!r}")
+    return float(total)
+
+
+def count(text: str) -> int:
+    """Read a number of at least 1 that may end in k, M or G."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text.replace("_", "").replace(",", ""))
+    number = float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]] if found else 0.0
+    if number < 1 or number != int(number):
+        raise argparse.ArgumentTypeError(f"expected a number such as 12000000 or 12M, got {text!r}")
+    return int(number)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from models.spec import NetSpec, stage_widths
 from records.run import EpochRecord
 from records.search import Finalist, SearchRecord, TrialRecord
 from search.job import Job
@@ -140,7 +141,7 @@ def trials_table(trials: Sequence[TrialRecord], top: int = 10) -> Table:
             f"{trial.params:,}",
             f"{trial.macs / 1e6:.1f} M",
             str(trial.receptive_field),
-            " ".join(str(value) for value in trial.values.values()),
+            " ".join(str(width) for width in stage_widths(NetSpec.from_json(trial.spec))),
             f"{trial.seconds:.0f}",
         )
     return table

@@ -13,7 +13,7 @@ from models.spec import NetSpec
 from records.environment import describe
 from records.files import write_json, write_text
 from records.run import DatasetFacts
-from records.search import STATES, Finalist, LimitRecord, SearchRecord, TrialRecord
+from records.search import STATES, Finalist, FrontPoint, LimitRecord, SearchRecord, TrialRecord
 from search.gate import Gate
 from search.prepare import Plan
 from search.settings import Settings
@@ -35,6 +35,9 @@ class Chronicle:
     winner: int | None = None
     importances: dict[str, float] = field(default_factory=dict)
     verdict: tuple[LimitRecord, ...] = ()
+    front: tuple[FrontPoint, ...] = ()
+    note: str | None = None
+    """Why there are fewer trials than were asked for."""
     _clock: float = field(default_factory=time.monotonic)
     _started: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
@@ -57,7 +60,7 @@ class Chronicle:
             seconds=round(time.monotonic() - self._clock + (previous.seconds if previous else 0.0), 1),
             command=previous.command if previous else self.command,
             seed=plan.settings.seed,
-            sampler="tpe",
+            sampler=plan.settings.sampler,
             base=plan.settings.base,
             wanted=plan.settings.trials,
             settings=_public(plan.settings),
@@ -70,7 +73,9 @@ class Chronicle:
             finalists=self.finalists,
             winner=self.winner,
             verdict=self.verdict,
-            reason=reason,
+            reason=reason or self.note,
+            screening=plan.screening,
+            front=self.front,
         )
 
     def keep(

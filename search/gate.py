@@ -56,15 +56,18 @@ class Gate:
         """Tell whether `spec` fits, and count it where it does not."""
         try:
             # Closed forms answer in microseconds; what passes them is built and judged by rfcalc, the truth.
-            broken = self._broken(figures(spec, self.input_size)) or self.judge(spec).broken
+            broken = tuple(self.shortfalls(figures(spec, self.input_size))) or self.judge(spec).broken
         except SpecError:
             broken = ("not a network",)
-        if broken:
-            self.rejections[broken[0]] += 1
-        return not broken
+        return not broken or self.reject(broken[0])
 
-    def _broken(self, known: Figures) -> tuple[str, ...]:
-        """Return the limits that the closed forms already show to be broken."""
+    def reject(self, reason: str) -> bool:
+        """Count a proposal that is turned away, and return False."""
+        self.rejections[reason] += 1
+        return False
+
+    def shortfalls(self, known: Figures) -> dict[str, int]:
+        """Return by how much each limit is missed that the closed forms already show to be broken."""
         values = {
             "min_receptive_field": min(known.receptive_field),
             "max_params": known.params,
@@ -73,8 +76,9 @@ class Gate:
             "min_depthwise_separable": known.depthwise_separable,
             "min_dilated": known.dilated,
         }
-        return tuple(
-            name
+        margins = {
+            name: int(bound) - values[name] if name.startswith("min") else values[name] - int(bound)
             for name, bound in self.budget.limits().items()
-            if name in values and (values[name] < bound if name.startswith("min") else values[name] > bound)
-        )
+            if name in values
+        }
+        return {name: margin for name, margin in margins.items() if margin > 0}

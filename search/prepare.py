@@ -3,26 +3,36 @@
 import argparse
 import json
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from rich.console import Console
 
+import rfcalc
 from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
-from records.search import SearchRecord
+from records.search import ScreeningRecord, SearchRecord
 from search import folder as folders
+from search.choosing import choose, make_space, narrowed, unknown
 from search.errors import SearchError
 from search.folder import RunFolder
+from search.gate import Gate
+from search.limits import limited, project_budget
+from search.screening import check_base, screen
 from search.settings import STAGES, Settings, defaults
+from search.space import Space, WidthSpace
+from search.storage import hidden, needs_password, reach
 from training import datasets, device
 from training.datasets import Dataset
 from training.recipe import RECIPES
 
 TRIALS = 50
+_KEPT = (
+    *("data", "resize", "base", "recipe", "seed", "storage", *STAGES),
+    *("space", "fill", "sampler", "objectives", "pruner", "max_macs"),
+)
+"""What a resumed search cannot change."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,11 @@ class Plan:
     settings: Settings
     dataset: Dataset
     base: NetSpec
+    space: Space
+    budget: rfcalc.Budget
+    """The project's, with the search's own limit on MACs."""
+    screening: ScreeningRecord | None
+    """What the space holds; None: the search is older than that."""
     previous: SearchRecord | None
     """What an earlier session left, when this one resumes it."""
 
@@ -60,7 +75,19 @@ def prepare(options: argparse.Namespace, console: Console) -> Plan:
         # Whatever the stand-in was told at the start holds for the whole search.
         dataset = replace(dataset, notice=previous.dataset.notice)
         base = _fitted(_base(settings.base), dataset)
-    return Plan(folders.make(path), settings, dataset, base, previous)
+    budget = limited(project_budget(), settings.max_macs)
+    space = make_space(settings, base, budget)
+    screening = previous.screening if previous else _screened(settings, space, budget, base)
+    if settings.storage is not None:
+        reach(settings.storage).engine.dispose()  # a wrong password is met before a folder is made
+    return Plan(folders.make(path), settings, dataset, base, space, budget, screening, previous)
+
+
+def _screened(settings: Settings, space: Space, budget: rfcalc.Budget, base: NetSpec) -> ScreeningRecord:
+    """Find out by arithmetic whether the search can find anything at all."""
+    if isinstance(space, WidthSpace):
+        check_base(settings.base, space, budget)
+    return screen(space, Gate(budget, base.input_size), settings.seed)
 
 
 def _base(name: str) -> NetSpec:
@@ -74,7 +101,7 @@ def _base(name: str) -> NetSpec:
             raise SearchError(f"--base {name}: cannot be read ({error.strerror})") from error
         except ValueError as error:
             raise SearchError(f"--base {name}: {error}") from error
-    raise SearchError(f"--base {name}: {_choose(name, PRESETS)}, or a spec.json")
+    raise SearchError(f"--base {name}: {unknown(name, PRESETS)}, or a spec.json")
 
 
 def _fitted(spec: NetSpec, dataset: Dataset) -> NetSpec:
@@ -104,10 +131,12 @@ def _locate(options: argparse.Namespace, console: Console) -> Path:
 def _fresh(options: argparse.Namespace, console: Console) -> tuple[Settings, Dataset, NetSpec]:
     recipe = options.recipe or "fast"
     if recipe not in RECIPES:
-        raise SearchError(f"--recipe {recipe}: {_choose(recipe, RECIPES)}")
+        raise SearchError(f"--recipe {recipe}: {unknown(recipe, RECIPES)}")
     where = device.resolve(options.device or "auto")
+    choice = choose(options, where.type)
     base_name = options.base or ("tiny" if where.type == "cpu" else "residual")
     base = _base(base_name)
+    left = narrowed(choice, base)
     cache = options.cache or Path("data/cache")
     dataset = _load(options.data, cache, options.resize, console)
     stages = defaults(where.type, dataset.kind)
@@ -135,6 +164,14 @@ def _fresh(options: argparse.Namespace, console: Console) -> tuple[Settings, Dat
             "trials": options.trials or TRIALS,
             "precision": settled.precision,
             "layout": settled.layout,
+            "space": choice.space,
+            "narrowed": left,
+            "fill": choice.fill,
+            "sampler": choice.sampler,
+            "objectives": choice.objectives,
+            "pruner": choice.pruner,
+            "max_macs": choice.max_macs,
+            "time_limit": options.time_limit,
             **stages,
         }
     )
@@ -142,10 +179,19 @@ def _fresh(options: argparse.Namespace, console: Console) -> tuple[Settings, Dat
 
 
 def _resumed(previous: SearchRecord, options: argparse.Namespace) -> Settings:
-    """Return the stored settings; trials may be raised, jobs and cache may change, nothing else."""
+    """Return the stored settings; trials may be raised, jobs, cache and time limit change, nothing else."""
     settings = Settings.from_json(previous.settings, "search.json, settings")
-    for name in ("data", "resize", "base", "recipe", "seed", "storage", *STAGES):
+    if options.space_file is not None or (options.space or "").endswith(".toml"):
+        raise SearchError(
+            f"--space-file: the space of {previous.name!r} is kept as it was; leave the flag out, "
+            "or choose another --name"
+        )
+    for name in _KEPT:
         asked = getattr(options, name)
+        if name == "objectives" and asked is not None:
+            asked = tuple(asked.split(","))
+        if name == "storage" and asked is not None:
+            asked = hidden(asked)
         if asked is not None and asked != getattr(settings, name):
             flag = "--" + name.replace("_", "-")
             raise SearchError(
@@ -157,6 +203,8 @@ def _resumed(previous: SearchRecord, options: argparse.Namespace) -> Settings:
             f"--device {options.device}: the search {previous.name!r} runs on {settings.device}"
         )
     device.resolve(settings.device)
+    if settings.storage is not None and needs_password(settings.storage) and options.storage is None:
+        raise SearchError("--storage: give the URL again, its password is not kept in search.json")
     if options.trials is not None and options.trials < settings.trials:
         raise SearchError(
             f"--trials {options.trials}: the search {previous.name!r} has {settings.trials}; raise it"
@@ -165,15 +213,11 @@ def _resumed(previous: SearchRecord, options: argparse.Namespace) -> Settings:
         settings,
         trials=options.trials or settings.trials,
         jobs=options.jobs or settings.jobs,
+        time_limit=options.time_limit or settings.time_limit,
         cache=str(options.cache or settings.cache),
+        storage=options.storage or settings.storage,
     )
 
 
 def _load(data: str | None, cache: Path, resize: int | None, console: Console) -> Dataset:
     return datasets.load(data, cache=cache, resize=resize, console=console)
-
-
-def _choose(word: str, known: Collection[str]) -> str:
-    near = get_close_matches(word, list(known), 1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"unknown; {hint}choose one of {', '.join(known)}"

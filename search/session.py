@@ -3,24 +3,24 @@
 import sys
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-import rfcalc
 from models.spec import NetSpec
 from records.codec import RecordError
-from records.search import SearchRecord, TrialRecord
-from search import export, folder, storage, study, worker
+from records.search import FrontPoint, SearchRecord, TrialRecord
+from search import export, folder, identity, storage, study, worker
 from search.display import Display
 from search.errors import SearchError
 from search.executor import LocalProcesses
 from search.gate import Gate
+from search.objectives import front
 from search.prepare import Plan
-from search.sampler import GatedSampler
-from search.space import WidthSpace
+from search.proposals import Proposals, enqueue_anchors, make_sampler
 from search.stages import Driver
 from search.stop import Brake, Stopped, brake
+from search.timing import TimeLimit
 from search.winner import train_winner
 from search.worker import Work
+from training.datasets import holdout
 
 
 def run(plan: Plan, display: Display, work: Work = worker.run) -> SearchRecord:
@@ -35,12 +35,9 @@ def run(plan: Plan, display: Display, work: Work = worker.run) -> SearchRecord:
         SearchError: It cannot go on; search.json says why, and --resume continues.
         Stopped: The user stopped it; likewise.
     """
-    budget = _budget()
-    height, width = plan.dataset.image_size
-    gate = Gate(budget, (3, height, width))
-    space = WidthSpace(plan.base)
+    gate = Gate(plan.budget, plan.base.input_size)
     chronicle = export.Chronicle(plan, export.trial_facts(plan), gate, _command(plan.settings.storage))
-    session = _Session(plan, display, gate, space, chronicle)
+    session = _Session(plan, display, gate, chronicle)
     with folder.locked(plan.folder), brake() as pulled:
         try:
             return session.stages(pulled, work)
@@ -62,7 +59,6 @@ class _Session:
     plan: Plan
     display: Display
     gate: Gate
-    space: WidthSpace
     chronicle: export.Chronicle
 
     def stages(self, pulled: Brake, work: Work) -> SearchRecord:
@@ -85,19 +81,20 @@ class _Session:
         url = settings.storage or plan.folder.storage()
         name = plan.folder.path.name
         records = plan.folder.trials()
-        sampler = GatedSampler(
-            self.space, lambda values: self.gate.admits(self.space.spec(values)), settings.seed
-        )
-        for record in records:
-            sampler.mark_met({name: int(value) for name, value in record.values.items()})
+        proposals = Proposals(plan.space, self.gate)
+        sampler = make_sampler(plan, proposals, records)
         with ExitStack() as stack:
             stack.enter_context(
                 storage.failures(url, "the study's database failed; once it is well, --resume continues")
             )
-            trials = study.open_study(name, url, sampler)
+            trials = study.open_study(name, url, sampler, settings)
             pulse = stack.enter_context(storage.held(url, name))
             storage.claim(trials, plan.folder.path, bool(records))
-            again = study.settle(trials, records, self.space.choices)
+            identity.claim(trials, identity.identity(plan, plan.space))
+            anchors = enqueue_anchors(trials, plan.space, proposals)
+            if anchors:
+                self.display.say(f"tried first: {', '.join(anchors)}")
+            again = study.settle(trials, records, plan.space.choices)
             if again:
                 self.display.say(
                     f"{again} trial{'s' if again > 1 else ''} cut short by the break will be run again"
@@ -108,7 +105,7 @@ class _Session:
             driver = Driver(
                 settings,
                 plan.folder,
-                self.space,
+                plan.space,
                 self.gate,
                 trials,
                 executor,
@@ -116,17 +113,41 @@ class _Session:
                 self._keep,
                 pulled,
                 pulse,
+                self._limit().allows,
             )
             exhausted = driver.run_trials()
+            if settings.time_limit is not None and not exhausted:
+                self._note_time(plan.folder.trials())
             if exhausted:
                 self.display.say(
                     "the space is exhausted: every network of it was trained or breaks the budget", "yellow"
                 )
+            chronicle.front = self._front()
             chronicle.importances = study.importances(trials)
             chronicle.stage = "finalists"
             chronicle.keep(plan.folder.trials())
             chronicle.finalists = tuple(driver.run_finalists())
         return exhausted
+
+    def _limit(self) -> TimeLimit:
+        plan = self.plan
+        train, _ = holdout(plan.dataset.train.labels)
+        spent = plan.previous.seconds if plan.previous else 0.0
+        return TimeLimit(plan.settings, len(train), len(plan.dataset.train), spent)
+
+    def _note_time(self, records: list[TrialRecord]) -> None:
+        """Say so where the time limit ended the trials."""
+        ended = sum(record.state != "failed" for record in records)
+        if ended < self.plan.settings.trials:
+            self.chronicle.note = (
+                f"the time limit ended the trials after {ended} of {self.plan.settings.trials}"
+            )
+            self.display.say(self.chronicle.note, "yellow")
+
+    def _front(self) -> tuple[FrontPoint, ...]:
+        """Return the Pareto front, where there is more than one objective."""
+        objectives = self.plan.settings.objectives
+        return front(self.plan.folder.trials(), objectives) if len(objectives) > 1 else ()
 
     def _keep(self, records: list[TrialRecord]) -> None:
         self.display.tally(self.chronicle.keep(records), records)
@@ -145,22 +166,6 @@ class _Session:
         chronicle.verdict = export.judge(
             plan.folder.best / "model.py", self.gate.budget, self.gate.input_size
         )
-
-
-def _budget() -> rfcalc.Budget:
-    """Return the project's own budget, `[tool.rfcalc]` of the pyproject.toml above this file.
-
-    Raises:
-        SearchError: There is none.
-    """
-    from rfcalc.budget import find_budget
-
-    found = find_budget(Path(__file__).resolve().parent)
-    if found is None:
-        raise SearchError(
-            "pyproject.toml: the table [tool.rfcalc] is missing, so there is no budget to search in"
-        )
-    return found[0]
 
 
 def _command(url: str | None) -> str:

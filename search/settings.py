@@ -1,6 +1,6 @@
 """Everything that defines a search; `--resume` continues with the same, but for the number of trials."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from records.codec import Record
 from training.recipe import RECIPES, Recipe
@@ -37,6 +37,21 @@ class Settings(Record):
     """Of every training, settled once by measuring the base network: trials stay comparable."""
     layout: str
     """Likewise: "channels_last" or "contiguous"."""
+    space: str = "widths"
+    """"widths" of the base network, or "full": the whole grammar."""
+    narrowed: dict[str, tuple[int | float | str, ...]] = field(default_factory=dict)
+    """Values that are allowed of some dimensions, from a space file."""
+    fill: bool = False
+    """Whether widths are filled up to just under the parameter limit."""
+    sampler: str = "tpe"
+    objectives: tuple[str, ...] = ("accuracy",)
+    pruner: str = "median"
+    max_macs: int | None = None
+    """A limit on MACs beside those of the project's budget."""
+    final_seeds: int = 1
+    """Runs of each finalist, each with a seed of its own."""
+    time_limit: float | None = None
+    """Seconds of the whole search, all sessions together."""
     retries: int = 1
     """How often a failed training is tried again."""
 
@@ -62,13 +77,16 @@ class Settings(Record):
 
 # Measured on 2 CPU cores so that the first command ends within 10 minutes on `shapes` and 30 on CIFAR-10
 # (docs/results/search.md); a GPU takes all images.
-STAGES = ("epochs", "subset", "finalists", "final_epochs", "final_subset", "winner_epochs")
+STAGES = ("epochs", "subset", "finalists", "final_epochs", "final_subset", "winner_epochs", "final_seeds")
 _DEFAULTS: dict[tuple[str, str], tuple[int | None, ...]] = {
-    ("cpu", "shapes"): (4, 2_500, 3, 4, None, 12),
-    ("cpu", "images"): (4, 5_000, 3, 6, 15_000, 24),
-    ("gpu", "shapes"): (6, None, 3, 16, None, 40),
-    ("gpu", "images"): (10, None, 5, 30, None, 150),
+    ("cpu", "shapes"): (4, 2_500, 3, 4, None, 12, 1),
+    ("cpu", "images"): (4, 5_000, 3, 6, 15_000, 24, 1),
+    ("gpu", "shapes"): (6, None, 3, 16, None, 40, 2),
+    ("gpu", "images"): (10, None, 5, 30, None, 150, 2),
 }
+CPU_MACS = 12_000_000
+"""Limit on the MACs of the whole grammar's networks on a CPU: the median of what fits otherwise has twice as
+many, three times what the preset for CPUs has."""
 
 
 def defaults(device: str, kind: str) -> dict[str, int | None]:

@@ -35,7 +35,7 @@ STEP = 4
 NARROWEST, WIDEST = 0.75, 1.5
 """How far a stage may move from the width that the base network has, where nothing fills the budget."""
 RATIOS = tuple(number / 8 for number in range(4, 17))
-"""How wide a stage may be, against C1 and against what it is in the base network, where the budget is filled."""
+"""How wide a stage may be against C1, in terms of the base network, where the budget is filled."""
 
 
 class Space(ABC):
@@ -118,7 +118,7 @@ class WidthSpace(Space):
 
     Attributes:
         base: The network.
-        max_params: Where given, a proposal is the ratios of the stages, `c2_ratio` to `c4_ratio`, and all widths
+        max_params: Where given, a proposal is the ratios of the stages, `c2_ratio` to `c4_ratio`, and widths
             are filled up to just under so many parameters. None: it is the widths themselves, `c1_width` to
             `c4_width`, each from three quarters to one and a half of what it is.
         narrowed: Allowed values of some dimensions, where they are fewer.
@@ -163,6 +163,19 @@ class WidthSpace(Space):
             name: widths[STAGES.index(name[:2])] if self.max_params is None else 1.0 for name in self.choices
         }
         return {self.base.name: own} if all(own[name] in self.choices[name] for name in own) else {}
+
+    def narrowest(self) -> NetSpec:
+        """Return the base with every stage as narrow as the space lets it be.
+
+        Raises:
+            SpecError: These widths do not go together.
+        """
+        steps, widths = width_steps(self.base), list(stage_widths(self.base))
+        for first, *others in tied_stages(self.base):
+            for number in (first, *others):
+                filled_up = self.max_params is not None
+                widths[number] = math.lcm(STEP, steps[number]) if filled_up else self._widths(first)[0]
+        return with_widths(self.base, widths)
 
     def _widths(self, number: int) -> range:
         step, width = math.lcm(STEP, width_steps(self.base)[number]), stage_widths(self.base)[number]

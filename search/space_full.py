@@ -13,8 +13,8 @@ LAYER_KINDS = ("conv", "dilated", "depthwise_separable", "dilated_separable", "s
 """What the layers of a stage are.
 
 conv: plain convolutions. dilated: a plain one, then dilated ones. depthwise_separable: depthwise and 1x1.
-dilated_separable: the same, all but the first dilated. split: depthwise and 1x1, then layers whose channels are
-divided over parallel depthwise branches.
+dilated_separable: the same, all but the first dilated. split: depthwise and 1x1, then layers whose channels
+are divided over parallel depthwise branches.
 """
 FULL_CHOICES: Choices = {
     "stem_width": tuple(range(8, 49, 4)),
@@ -32,11 +32,11 @@ FULL_CHOICES: Choices = {
 }
 """Every dimension with its values.
 
-`c1_width` is there only where nothing fills the budget, which would scale it anyway. `cN_growth`: width of the
-stage in widths of the one before. `dilation`: of every dilated layer and branch. `kernel`: of every depthwise
-convolution that is not dilated, and of the branches of a split; plain convolutions are 3x3. `strides`: stages
-whose first layer halves the map. `transposed`: the stage that begins by doubling it. `gate`: of the layers whose
-1x1 mixes the channels.
+`c1_width` is there only where nothing fills the budget, which would scale it anyway. `cN_growth`: width of
+the stage in widths of the one before. `dilation`: of every dilated layer and branch. `kernel`: of every
+depthwise convolution that is not dilated, and of the branches of a split; plain convolutions are 3x3.
+`strides`: stages whose first layer halves the map. `transposed`: the stage that begins by doubling it.
+`gate`: of the layers whose 1x1 mixes the channels.
 """
 SQUEEZE = 4
 """Reduction of a squeeze-excite gate."""

@@ -1,13 +1,15 @@
 """The driver: trials, then finalists. It asks, checks, submits and tells; workers only train."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean as mean
 
 import optuna
 from optuna.trial import TrialState
 
 from models.spec import NetSpec
 from records.search import Finalist, TrialRecord
+from search import pruning
 from search.attempts import Attempts
 from search.display import Display
 from search.errors import SearchError
@@ -17,7 +19,7 @@ from search.gate import Admission, Gate
 from search.job import DataRequest, Job, Outcome
 from search.sampler import ExhaustedError, trial_seed
 from search.settings import Settings
-from search.space import WidthSpace
+from search.space import Space
 from search.standing import best_of, percent
 from search.stop import Brake, Stopped
 from search.study import tell
@@ -35,7 +37,7 @@ class Driver:
 
     settings: Settings
     folder: RunFolder
-    space: WidthSpace
+    space: Space
     gate: Gate
     study: optuna.Study
     executor: Executor
@@ -45,6 +47,8 @@ class Driver:
     brake: Brake = field(default_factory=Brake)
     pulse: Callable[[], None] = lambda: None
     """Called about every second; raises when the search may not go on."""
+    in_time: Callable[[list[TrialRecord]], bool] = lambda records: True
+    """Whether another trial may begin, judged by those that ended."""
 
     def __post_init__(self) -> None:
         """Give each job its second chances."""
@@ -74,6 +78,7 @@ class Driver:
                 and not exhausted
                 and not self.brake.requested
                 and counted + len(running) < self.settings.trials
+                and self.in_time(records)
             ):
                 candidate = self._propose(running)
                 if candidate is None:
@@ -92,7 +97,7 @@ class Driver:
                     continue
                 del running[event.job.number]
                 self.display.ended(event.job)
-                record = candidate.record(event.outcome)
+                record = candidate.record(event.outcome, self.settings.pruner)
                 # The record first: a trial that has one is finished, whatever happens before the study knows.
                 self.folder.keep(record)
                 tell(self.study, record)
@@ -128,29 +133,40 @@ class Driver:
             raise SearchError(
                 "no trial was completed, there is nothing to choose from; trials.csv has the reasons"
             )
+        runs = [(trial, run) for run in range(1, self.settings.final_seeds + 1) for trial in best]
         ended = {
-            record.number: record for record in self.folder.trials("finalists") if record.state == "complete"
+            (record.number, run): record
+            for run in range(1, self.settings.final_seeds + 1)
+            for record in self.folder.trials(_shelf(run))
+            if record.state == "complete"
         }
-        todo = [record for record in best if record.number not in ended]
-        self.display.stage("finalists", len(best), len(best) - len(todo))
-        for trial, outcome in self._train_all(todo):
+        todo = [(trial, run) for trial, run in runs if (trial.number, run) not in ended]
+        self.display.stage("finalists", len(runs), len(runs) - len(todo))
+        for trial, run, outcome in self._train_all(todo):
             record = replace(
                 trial,
                 attempt=outcome.attempt,
                 state=outcome.state,
                 recipe=self.settings.final_recipe.to_json(),
+                seed=self._seed(trial.number, run),
                 score=outcome.score,
                 seconds=outcome.seconds,
                 epochs=outcome.epochs,
                 reason=outcome.reason,
             )
-            self.folder.keep(record, "finalists")
+            self.folder.keep(record, _shelf(run))
             if record.state == "complete":
-                ended[record.number] = record
+                ended[record.number, run] = record
                 self.display.advance(f"trial {record.number}: {percent(record.score)}")
             else:
                 self.display.say(f"finalist {record.number} failed: {record.reason}", style="yellow")
-        chosen = [_finalist(trial, ended[trial.number]) for trial in best if trial.number in ended]
+        longer = {
+            trial.number: [
+                ended[key] for each, run in runs if each is trial and (key := (each.number, run)) in ended
+            ]
+            for trial in best
+        }
+        chosen = [_finalist(trial, longer[trial.number]) for trial in best if longer[trial.number]]
         if not chosen:
             raise SearchError("every finalist failed; see the reasons in the folder finalists/")
         return sorted(chosen, key=lambda finalist: (-finalist.score, finalist.number))
@@ -174,29 +190,39 @@ class Driver:
         assert accuracy is not None  # every job has validation images
         self.display.heard(event.job, event.epoch)
         if epoch not in candidate.verdicts:  # a second attempt is judged as the first one was
-            candidate.trial.report(accuracy, epoch)
-            last = epoch >= self.settings.epochs
-            candidate.verdicts[epoch] = last or not candidate.trial.should_prune()
+            candidate.verdicts[epoch] = epoch >= self.settings.epochs or self._promising(
+                candidate.trial, accuracy, epoch
+            )
         self._attempts.answer(event.job, go_on=candidate.verdicts[epoch])
 
-    def _train_all(self, trials: list[TrialRecord]) -> Iterator[tuple[TrialRecord, Outcome]]:
-        """Train `trials` with the finalists' budget; yield each with its outcome as it ends."""
-        waiting = list(trials)
-        running: dict[int, TrialRecord] = {}
-        recipe = self.settings.final_recipe
+    def _promising(self, trial: optuna.Trial, accuracy: float, epoch: int) -> bool:
+        """Tell whether a trial may go on after `epoch`."""
+        if len(self.settings.objectives) > 1:
+            return True  # Optuna prunes by one objective alone
+        trial.report(accuracy, epoch)
+        return not trial.should_prune()
+
+    def _train_all(
+        self, runs: Iterable[tuple[TrialRecord, int]]
+    ) -> Iterator[tuple[TrialRecord, int, Outcome]]:
+        """Train with the finalists' budget; yield each trial and the number of its run with its outcome."""
+        waiting = list(runs)
+        running: dict[tuple[int, int], tuple[TrialRecord, int]] = {}
+        recipe, images = self.settings.final_recipe, self.settings.final_subset
         while waiting or running:
             self._look_around(len(running))
             if self.brake.requested and not running:
                 raise Stopped
             while waiting and self._attempts.free and not self.brake.requested:
-                trial = waiting.pop(0)
-                running[trial.number] = trial
-                self._submit(self._job(trial.number, trial.spec, recipe, self.settings.final_subset))
+                trial, run = waiting.pop(0)
+                job = self._job(trial.number, trial.spec, recipe, images, run)
+                running[job.key] = trial, run
+                self._submit(job)
             events: Iterable[Event] = self._attempts.wait(HEARTBEAT)
             for event in events:
                 if isinstance(event, JobDone):
                     self.display.ended(event.job)
-                    yield running.pop(event.job.number), event.outcome
+                    yield *running.pop(event.job.key), event.outcome
                 else:
                     self.display.heard(event.job, event.epoch)
                     self._attempts.answer(event.job, go_on=True)
@@ -219,14 +245,21 @@ class Driver:
         self.display.began(replace(job, attempt=job.attempt + 1))
         self.display.say(f"trial {job.number} failed, it is tried again: {reason}", style="yellow")
 
-    def _job(self, number: int, spec: dict[str, object], recipe: Recipe, images: int | None) -> Job:
+    def _seed(self, number: int, run: int) -> int:
+        """Return the seed of a trial's run: the first has the trial's own."""
+        own = trial_seed(self.settings.seed, number)
+        return own if run == 1 else trial_seed(own, run)
+
+    def _job(
+        self, number: int, spec: dict[str, object], recipe: Recipe, images: int | None, run: int = 1
+    ) -> Job:
         settings = self.settings
         return Job(
             number=number,
             attempt=1,
             spec=spec,
             recipe=recipe.to_json(),
-            seed=trial_seed(settings.seed, number),
+            seed=self._seed(number, run),
             data=DataRequest(settings.data, settings.cache, settings.resize, images, settings.seed),
         )
 
@@ -242,10 +275,10 @@ class _Candidate:
     verdicts: dict[int, bool] = field(default_factory=dict)
     """By epoch, whether it may go on."""
 
-    def record(self, outcome: Outcome) -> TrialRecord:
+    def record(self, outcome: Outcome, pruner: str) -> TrialRecord:
         reason = outcome.reason
         if outcome.state == "pruned":
-            reason = f"below the median of the other trials after epoch {len(outcome.epochs)}"
+            reason = pruning.reason(pruner, len(outcome.epochs))
         return TrialRecord(
             number=self.job.number,
             attempt=outcome.attempt,
@@ -273,16 +306,23 @@ def _note(record: TrialRecord, records: list[TrialRecord]) -> str:
     )
 
 
-def _finalist(trial: TrialRecord, longer: TrialRecord) -> Finalist:
-    assert longer.score is not None
+def _shelf(run: int) -> str:
+    """Return the folder that holds the records of the finalists' first, second, ... runs."""
+    return "finalists" if run == 1 else f"finalists/run-{run}"
+
+
+def _finalist(trial: TrialRecord, runs: Sequence[TrialRecord]) -> Finalist:
+    scores = tuple(record.score for record in runs if record.score is not None)
+    assert scores
     assert trial.score is not None
     return Finalist(
         number=trial.number,
-        score=longer.score,
+        score=mean(scores),
         trial_score=trial.score,
         params=trial.params,
         macs=trial.macs,
         receptive_field=trial.receptive_field,
-        epochs=len(longer.epochs),
-        seconds=longer.seconds,
+        epochs=len(runs[0].epochs),
+        seconds=sum(record.seconds for record in runs),
+        scores=scores if len(scores) > 1 else (),
     )

@@ -74,7 +74,12 @@ def reach(url: str) -> RDBStorage:
         return RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options)
 
 
-_POSTGRESQL = {"connect_timeout": PATIENCE, "keepalives_idle": 30, "keepalives_interval": 10}
+_POSTGRESQL = {
+    "connect_timeout": PATIENCE,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "client_encoding": "utf8",  # a server of encoding SQL_ASCII would answer in bytes
+}
 
 
 @contextmanager

@@ -1,42 +1,44 @@
 """The Optuna study behind a search; one driver owns it."""
 
+import warnings
 from collections.abc import Collection, Sequence
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from records.search import TrialRecord
+from search.objectives import directions, reached
+from search.pruning import pruner
+from search.settings import Settings
 from search.storage import failures, reach
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-PRUNER_STARTUP_TRIALS = 8
-"""Trials that run to the end before any is compared with them."""
-FIRST_JUDGED_EPOCH = 2
-"""The learning rate still climbs in the first one: what a network does there says little."""
+NAMES = "objectives"
+"""The study's user attribute that holds the names of what it maximises or minimises."""
 
 
-def open_study(name: str, storage: str, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+def open_study(
+    name: str, storage: str, sampler: optuna.samplers.BaseSampler, settings: Settings
+) -> optuna.Study:
     """Open or create the study.
-
-    A trial is pruned when its accuracy after an epoch, the first one aside, is below the median of the others
-    at that epoch.
 
     Raises:
         SearchError: The storage cannot be reached.
     """
     backend = reach(storage)
     with failures(storage, "--storage: the study cannot be opened"):
-        return optuna.create_study(
+        study = optuna.create_study(
             study_name=name,
             storage=backend,
             sampler=sampler,
-            pruner=optuna.pruners.MedianPruner(
-                n_startup_trials=PRUNER_STARTUP_TRIALS, n_warmup_steps=FIRST_JUDGED_EPOCH
-            ),
-            direction="maximize",
+            pruner=pruner(settings.pruner, settings.epochs),
+            directions=directions(settings.objectives),
             load_if_exists=True,
         )
+        if NAMES not in study.user_attrs:
+            study.set_user_attr(NAMES, list(settings.objectives))
+        return study
 
 
 def settle(study: optuna.Study, records: Sequence[TrialRecord], dimensions: Collection[str]) -> int:
@@ -62,7 +64,7 @@ def settle(study: optuna.Study, records: Sequence[TrialRecord], dimensions: Coll
 def tell(study: optuna.Study, record: TrialRecord) -> None:
     """Tell the study how a trial ended."""
     if record.state == "complete":
-        study.tell(record.number, record.score)
+        study.tell(record.number, reached(record, study.user_attrs.get(NAMES, ["accuracy"])))
     elif record.state == "pruned":
         study.tell(record.number, state=TrialState.PRUNED)
     else:
@@ -74,7 +76,15 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
     Empty where Optuna cannot say: too few complete trials, or all alike.
     """
+    names = study.user_attrs.get(NAMES, ["accuracy"])
+    place = names.index("accuracy")
+
+    def accuracy(trial: FrozenTrial) -> float:
+        return float(trial.values[place])
+
     try:
-        return dict(optuna.importance.get_param_importances(study))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of few trials it says that they tell little
+            return dict(optuna.importance.get_param_importances(study, target=accuracy))
     except (ValueError, RuntimeError, ZeroDivisionError):
         return {}

@@ -42,8 +42,8 @@ def make_driver(
         sampler = GatedSampler(small_space, lambda values: True, settings.seed)
         records = folder.trials()
         for record in records:
-            sampler.mark_met({name: int(value) for name, value in record.values.items()})
-        study = studies.open_study("test", folder.storage(), sampler)
+            sampler.mark_met(record.values)
+        study = studies.open_study("test", folder.storage(), sampler, settings)
         studies.settle(study, records, small_space.choices)
         display = Display(Console(quiet=True))
         kept: list[list[TrialRecord]] = []
@@ -107,7 +107,7 @@ def test_a_success_between_failures_starts_the_count_again(
 def test_the_hopeless_are_pruned_and_counted(
     make_driver: MakeDriver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(studies, "PRUNER_STARTUP_TRIALS", 3)
+    monkeypatch.setattr("search.pruning.STARTUP_TRIALS", 3)
     driver = make_driver(lambda job: [0.05, 0.1, 0.1] if job.number == 4 else _rising(job))
     driver.run_trials()
     records = driver.folder.trials()

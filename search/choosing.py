@@ -1,0 +1,131 @@
+"""Which space, sampler, objectives and pruner a search has: the flags, checked, and the space they mean."""
+
+import argparse
+from collections.abc import Collection
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import rfcalc
+from models.spec import NetSpec
+from search import space_file
+from search.errors import SearchError
+from search.objectives import OBJECTIVES
+from search.pruning import PRUNERS
+from search.sampler import SAMPLERS
+from search.settings import CPU_MACS, Settings
+from search.space import Space, Value, WidthSpace
+from search.space_full import FullSpace
+
+TRADING = ("tpe", "nsga2", "gp", "random")
+"""Samplers that know more than one objective."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is searched and how, as the flags say; the fields are those of `Settings`."""
+
+    space: str
+    fill: bool
+    sampler: str
+    objectives: tuple[str, ...]
+    pruner: str
+    max_macs: int | None
+    entries: dict[str, Any]
+    """Of the space file, not looked at yet: its dimensions depend on the base network."""
+    file: Path | None
+
+
+def choose(options: argparse.Namespace, device: str) -> Choice:
+    """Read the flags that say what is searched.
+
+    Raises:
+        SearchError: One is unknown, or does not go with the others.
+    """
+    space, file = options.space, options.space_file
+    if space is not None and space.endswith(".toml"):
+        if file is not None:
+            raise SearchError(f"--space {space}: --space-file {file} names another file; give one")
+        space, file = None, Path(space)
+    if space is not None and space not in space_file.SPACES:
+        raise SearchError(f"--space {space}: {unknown(space, space_file.SPACES)}, or a FILE.toml")
+    named, entries = space_file.read(file) if file is not None else (None, {})
+    if space is not None and named is not None and named != space:
+        raise SearchError(f"--space {space}: the file {file} is for space {named!r}")
+    space = space or named or "widths"
+    if space == "full" and options.base is not None:
+        raise SearchError(
+            f"--base {options.base}: belongs to --space widths; --space full has no base network"
+        )
+    sampler, objectives = options.sampler or "tpe", _objectives(options.objectives)
+    if sampler not in SAMPLERS:
+        raise SearchError(f"--sampler {sampler}: {unknown(sampler, SAMPLERS)}")
+    pruner = options.pruner or ("halving" if len(objectives) == 1 else "none")
+    if pruner not in PRUNERS:
+        raise SearchError(f"--pruner {pruner}: {unknown(pruner, PRUNERS)}")
+    if len(objectives) > 1 and sampler not in TRADING:
+        raise SearchError(
+            f"--sampler {sampler}: knows one objective, not {','.join(objectives)}; take {', '.join(TRADING)}"
+        )
+    if len(objectives) > 1 and pruner != "none":
+        raise SearchError(f"--pruner {pruner}: with several objectives nothing is pruned; leave it out")
+    small = CPU_MACS if space == "full" and device == "cpu" else None
+    return Choice(
+        space=space,
+        fill=options.fill is not False,
+        sampler=sampler,
+        objectives=objectives,
+        pruner=pruner,
+        max_macs=options.max_macs or small,
+        entries=entries,
+        file=file,
+    )
+
+
+def narrowed(choice: Choice, base: NetSpec) -> dict[str, tuple[Value, ...]]:
+    """Return what the space file leaves of the space.
+
+    Raises:
+        SearchError: A key or a value that the space does not have.
+    """
+    if choice.file is None:
+        return {}
+    # Any limit does: the dimensions depend on whether there is one.
+    whole = _space(choice.space, base, 1 if choice.fill else None, {})
+    return space_file.narrow(choice.file, choice.entries, whole.choices)
+
+
+def make_space(settings: Settings, base: NetSpec, budget: rfcalc.Budget) -> Space:
+    """Return the space of a search.
+
+    Raises:
+        SearchError: Widths are to be filled up, but the budget has no limit of parameters.
+    """
+    if settings.fill and budget.max_params is None:
+        raise SearchError("[tool.rfcalc] has no max-params, so there is nothing to fill up to; add --no-fill")
+    limit = budget.max_params if settings.fill else None
+    return _space(settings.space, base, limit, settings.narrowed)
+
+
+def unknown(word: str, known: Collection[str]) -> str:
+    """Return the end of an error: the nearest of what is known, and all of it."""
+    near = get_close_matches(word, list(known), 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"unknown; {hint}choose one of {', '.join(known)}"
+
+
+def _space(kind: str, base: NetSpec, max_params: int | None, left: dict[str, tuple[Value, ...]]) -> Space:
+    if kind == "full":
+        return FullSpace(base.input_size, base.classes, max_params, left)
+    return WidthSpace(base, max_params, left)
+
+
+def _objectives(text: str | None) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in (text or "accuracy").split(","))
+    for name in names:
+        if name not in OBJECTIVES:
+            raise SearchError(f"--objectives {text}: {name!r} is {unknown(name, OBJECTIVES)}")
+    if "accuracy" not in names or len(set(names)) < len(names):
+        raise SearchError(f"--objectives {text}: needs accuracy, and each objective once")
+    return names

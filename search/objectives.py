@@ -1,0 +1,42 @@
+"""What is searched for: accuracy, alone or together with small cost."""
+
+from collections.abc import Sequence
+
+from records.search import FrontPoint, TrialRecord
+
+OBJECTIVES = {"accuracy": "maximize", "macs": "minimize", "params": "minimize"}
+"""What `--objectives` takes, with the direction of each."""
+
+
+def directions(objectives: Sequence[str]) -> list[str]:
+    """Return the direction of each objective, as Optuna calls it."""
+    return [OBJECTIVES[name] for name in objectives]
+
+
+def reached(record: TrialRecord, objectives: Sequence[str]) -> list[float]:
+    """Return what a complete trial reached of each objective."""
+    assert record.score is not None
+    known = {"accuracy": record.score, "macs": float(record.macs), "params": float(record.params)}
+    return [known[name] for name in objectives]
+
+
+def front(records: Sequence[TrialRecord], objectives: Sequence[str]) -> tuple[FrontPoint, ...]:
+    """Return the complete trials that no other beats, the most accurate first; of equals the first."""
+    ended = [record for record in records if record.state == "complete" and record.score is not None]
+    signs = [1 if OBJECTIVES[name] == "maximize" else -1 for name in objectives]
+    points = {
+        record.number: [sign * value for sign, value in zip(signs, reached(record, objectives), strict=True)]
+        for record in ended
+    }
+    best = [record for record in ended if not any(_beats(points[n], points[record.number]) for n in points)]
+    found = {
+        tuple(points[record.number]): FrontPoint(
+            record.number, record.score or 0.0, record.params, record.macs
+        )
+        for record in reversed(best)
+    }
+    return tuple(sorted(found.values(), key=lambda point: (-point.score, point.number)))
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
