@@ -50,7 +50,7 @@ class Record:
             RecordError: The file is missing, truncated, or not such a record.
         """
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
         except OSError as error:
             raise RecordError(f"{path}: cannot be read ({error.strerror})") from error
         except ValueError as error:  # truncated JSON, or not UTF-8
@@ -116,6 +116,11 @@ def _decode_dataclass(kind: Any, value: Any, where: str, field: str) -> Any:
         if key not in value and not optional:
             raise RecordError(f"{where}: field '{prefix}{key}' is missing")
     return kind(**{key: _decode(hints[key], item, where, prefix + key) for key, item in value.items()})
+
+
+def _refuse(constant: str) -> None:
+    """Python reads NaN and Infinity, which JSON does not have and no record means."""
+    raise ValueError(f"{constant} is no JSON number")
 
 
 @functools.cache

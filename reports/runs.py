@@ -1,5 +1,6 @@
 """A run folder as facts in memory: what is there, read through the records, and what is missing, said."""
 
+import io
 import re
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -7,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
+from PIL import Image
 
 from records.codec import RecordError
 from records.run import RunRecord
-from records.search import SearchRecord, TrialRecord
+from records.search import STATES, SearchRecord, TrialRecord
 from reports.errors import ReportError
 from reports.mistakes import most_confident_mistakes
 
@@ -125,16 +127,26 @@ def open_search(folder: Path) -> SearchRun:
 def _open_search(folder: Path) -> SearchRun:
     record = SearchRecord.read(folder / "search.json")
     best = folder / "best"
-    trials = _newest(TrialRecord.read(path) for path in _trial_files(folder / "trials"))
+    trials = _newest(map(_trial, _trial_files(folder / "trials")))
     return SearchRun(folder, record, trials, _open_training(best) if (best / "run.json").is_file() else None)
+
+
+def _trial(path: Path) -> TrialRecord:
+    record = TrialRecord.read(path)
+    if record.state not in STATES:
+        raise ReportError(f"{path}: field 'state' must be one of {', '.join(STATES)}, got {record.state!r}")
+    return record
 
 
 def _open_training(folder: Path) -> TrainRun:
     record = RunRecord.read(folder / "run.json")
+    count, matrix = len(record.dataset.classes), record.confusion
+    if matrix is not None and [len(row) for row in matrix] != [count] * count:
+        raise ReportError(f"{folder / 'run.json'}: field 'confusion' must be {count} rows of {count} counts")
     source = _bytes(folder / "model.py")
     text = source.decode("utf-8", errors="replace") if source is not None else record.source
     wrong = _wrong(folder / "predictions.npz", record.dataset.classes)
-    return TrainRun(folder, record, text, _bytes(folder / "mistakes.png"), wrong)
+    return TrainRun(folder, record, text, _picture(folder / "mistakes.png"), wrong)
 
 
 def _wrong(path: Path, classes: Sequence[str]) -> tuple[Mistake, ...]:
@@ -166,6 +178,19 @@ def _newest(trials: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
         if trial.number not in newest or trial.attempt > newest[trial.number].attempt:
             newest[trial.number] = trial
     return tuple(newest[number] for number in sorted(newest))
+
+
+def _picture(path: Path) -> bytes | None:
+    """Return a picture's bytes, once it is sure that a browser can show them."""
+    content = _bytes(path)
+    if content is None:
+        return None
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ReportError(f"{path} cannot be read: it is no picture, or a part of one") from error
+    return content
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -130,3 +130,32 @@ def test_a_wrong_field_is_named(make_run: Callable[..., Path]) -> None:
     edit(folder / "run.json", params="many")
     with pytest.raises(ReportError, match="field 'params' must be int, got 'many'"):
         open_run(folder)
+
+
+def test_an_unknown_state_is_named_with_its_file(make_search: Callable[..., Path]) -> None:
+    folder = make_search(trials=3)
+    edit(folder / "trials" / "1-1.json", state="resting")
+    with pytest.raises(ReportError, match=r"trials/1-1\.json: field 'state' must be one of .*got 'resting'"):
+        open_run(folder)
+
+
+def test_a_number_that_json_does_not_have_is_refused(make_search: Callable[..., Path]) -> None:
+    folder = make_search(trials=3)
+    edit(folder / "trials" / "1-1.json", score=float("nan"))
+    with pytest.raises(ReportError, match=r"trials/1-1\.json: is not complete JSON \(NaN"):
+        open_run(folder)
+
+
+def test_a_confusion_matrix_that_does_not_fit_the_classes_is_named(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    edit(folder / "run.json", confusion=[[1, 2], [3]])
+    with pytest.raises(ReportError, match=r"run\.json: field 'confusion' must be 10 rows of 10 counts"):
+        open_run(folder)
+
+
+def test_a_picture_that_cannot_be_read_is_named(make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    content = (folder / "mistakes.png").read_bytes()
+    (folder / "mistakes.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ReportError, match=r"mistakes\.png cannot be read"):
+        open_run(folder)
