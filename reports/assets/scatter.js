@@ -52,7 +52,10 @@ function scatter(study, id, key, title) {
   // The names stand where they cover neither a mark, another name nor the border; one without such a place is left out.
   function drawPublished(svg, far) {
     const texts = make('g', {}, svg);
-    const taken = others.map((index) => [xs[index] - 5, ys[index] - 5, xs[index] + 5, ys[index] + 4]);
+    const around = (x, y) => [x - 7, y - 7, x + 7, y + 7];
+    const taken = others.map((index) => around(xs[index], ys[index]));
+    if (data.last) taken.push(around(sx(data.last[key]), sy(data.last.accuracy)));
+    if (study.best < study.shown()) taken.push(around(xs[study.best], ys[study.best]));
     make('path', {class: 'published', d: others.map((index) => `M${round(xs[index])},${round(ys[index]) - 5}l5,9h-10z`).join('')}, svg);
     const free = ([left, roof, right, floor]) => left > 54 && right < width - 4
       && !taken.some((each) => each[2] > left && each[0] < right && each[3] > roof && each[1] < floor);

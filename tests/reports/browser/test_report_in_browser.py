@@ -205,6 +205,71 @@ def test_a_training_runs_page_draws_its_curves(make_run: Callable[..., Path], pa
     assert browser.run("document.querySelectorAll('#loss svg path.line').length") >= 1
 
 
+def test_a_rectangle_in_the_scatter_keeps_its_trials_in_every_chart(report: Path, page: Show) -> None:
+    browser = page(report)
+    run = open_search(report.parent)
+    chosen = run.scored[10]
+    x, y = place(browser, chosen.number)
+    browser.mouse("mouseMoved", x - 12, y - 12)
+    browser.mouse("mousePressed", x - 12, y - 12)
+    browser.mouse("mouseMoved", x, y)
+    browser.mouse("mouseMoved", x + 12, y + 12)
+    browser.mouse("mouseReleased", x + 12, y + 12)
+    browser.frame()
+    shown = browser.run(
+        "[...document.querySelectorAll('#trials-table tbody th')].map((cell) => +cell.textContent)"
+    )
+    assert chosen.number in shown
+    assert len(shown) < 15
+    assert browser.run("document.getElementById('shown').textContent") == f"{len(shown)} shown"
+    assert browser.run("document.querySelectorAll('tr.pinned').length") == 0
+    browser.run("document.getElementById('clear').click()")
+    assert browser.run("document.getElementById('shown').textContent") == "48 shown"
+
+
+def test_the_curves_stand_beside_the_chart_as_a_table(report: Path, page: Show) -> None:
+    browser = page(report)
+    lines = browser.run("csvMakers['curves-table']()").splitlines()
+    assert lines[0] == "trial,state,epoch 1,epoch 2,epoch 3,epoch 4,epoch 5,epoch 6"
+    trials = {trial.number: trial for trial in open_search(report.parent).scored}
+    assert len(lines) == 1 + len(trials)
+    for line in lines[1:]:
+        number, _, *values = line.split(",")
+        reached = [epoch.val_accuracy for epoch in trials[int(number)].epochs]
+        assert [float(value) for value in values if value] == pytest.approx(reached, rel=1e-3)
+
+
+def test_published_networks_can_be_read_and_taken_away(make_search: Callable[..., Path], page: Show) -> None:
+    folder = make_search(trials=12)
+    for path in (folder / "search.json", folder / "best" / "run.json"):
+        facts = json.loads(path.read_text())
+        facts["dataset"] |= {"name": "cifar10", "kind": "cifar10", "title": "CIFAR-10", "notice": None}
+        path.write_text(json.dumps(facts))
+    browser = page(write_search_report(folder))
+    assert browser.run("document.querySelectorAll('#by-params path.published').length") == 1
+    browser.run("document.querySelector('#by-params svg').focus()")
+    browser.key("ArrowLeft")  # from nowhere to the last mark: the largest published network in reach
+    assert "published" in browser.run("document.querySelector('.tip').textContent")
+    browser.run("document.getElementById('published').click()")
+    assert browser.run("document.querySelectorAll('#by-params path.published')[0].getAttribute('d')") == ""
+
+
+def test_a_density_counts_what_it_adds_and_takes_away(report: Path, page: Show) -> None:
+    browser = page(report)
+    left, ink = browser.run("""(() => {
+        const field = new Density(document.body, 60, 40, '--blue');
+        const xs = [5, 30, 55], ys = [10, 30, 12, 8, 8, 8];
+        field.line(xs, ys, 0, 1);
+        const ink = field.counts.reduce((sum, each) => sum + each, 0);
+        field.line(xs, ys, 3, 1);
+        field.line(xs, ys, 3, -1);
+        field.line(xs, ys, 0, -1);
+        return [field.counts.reduce((sum, each) => sum + Math.abs(each), 0), ink];
+    })()""")
+    assert left == 0
+    assert ink == 16 * 50  # sixteen parts for each of the fifty columns that the line crosses
+
+
 @pytest.mark.slow
 def test_thousands_of_trials_still_brush_smoothly(make_search: Callable[..., Path], page: Show) -> None:
     browser = page(write_search_report(make_search(trials=5000)))
