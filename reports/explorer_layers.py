@@ -48,19 +48,18 @@ def grouped(names: Sequence[str], ops: Sequence[str], nested: bool) -> tuple[int
     """
     parts = [name.split("#")[0].split(".") for name in names]
 
-    def level(numbers: Sequence[int], depth: int) -> tuple[int | Group, ...]:
+    def level(numbers: Sequence[int], depth: int) -> list[int | Group]:
         found: list[int | Group] = []
         for head, run in groupby(numbers, key=lambda number: parts[number][: depth + 1]):
             members = list(run)
             if len(members) == 1 or (depth and len(members) == 2):
                 found += members
                 continue
-            inner = level(members, depth + 1) if nested else tuple(members)
-            only = inner[0]
-            found.append(
-                only if len(inner) == 1 and isinstance(only, Group) else Group(".".join(head), inner)
-            )
-        return tuple(together(found)) if depth else tuple(found)
+            inner = level(members, depth + 1) if nested else [*members]
+            # A heading over one other heading says nothing.
+            alone = len(inner) == 1 and isinstance(inner[0], Group)
+            found.append(inner[0] if alone else Group(".".join(head), head[-1], tuple(together(inner))))
+        return found
 
     def together(members: Sequence[int | Group]) -> Iterator[int | Group]:
         """Put neighbouring blocks that are alike under one heading."""
@@ -70,8 +69,10 @@ def grouped(names: Sequence[str], ops: Sequence[str], nested: bool) -> tuple[int
             if kind is None or len(blocks) < 2:
                 yield from same
                 continue
-            title = f"{blocks[0].title} to {blocks[-1].title}, {len(blocks)} alike"
-            yield Group(title, tuple(leaf for block in blocks for leaf in block.layers))
+            first, last, alike = blocks[0], blocks[-1], f"{len(blocks)} alike"
+            layers = tuple(leaf for block in blocks for leaf in block.layers)
+            titles = f"{first.title} to {last.title}, {alike}", f"{first.short} to {last.short}, {alike}"
+            yield Group(*titles, layers)
 
     def signature(member: int | Group) -> tuple[tuple[str, str], ...] | None:
         if not isinstance(member, Group):
@@ -79,7 +80,7 @@ def grouped(names: Sequence[str], ops: Sequence[str], nested: bool) -> tuple[int
         skip = len(member.title.split("."))
         return tuple((".".join(parts[leaf][skip:]), ops[leaf]) for leaf in member.layers)
 
-    return level(range(len(names)), 0)
+    return tuple(level(range(len(names)), 0))
 
 
 def layers_table(lines: Sequence[dict[str, Any]]) -> Markup:

@@ -1,3 +1,6 @@
+import base64
+import io
+import re
 from pathlib import Path
 
 import numpy
@@ -14,15 +17,16 @@ SIZE = (3, 32, 32)
 def test_the_page_is_small_and_the_same_each_time() -> None:
     page = explorer_page(EXAMPLE, SIZE)
     assert page == explorer_page(EXAMPLE, SIZE)
-    assert len(page.encode()) < 60_000
+    assert len(page.encode()) < 80_000
 
 
 @pytest.mark.slow
 def test_the_page_of_resnet50_stays_below_500_kilobytes() -> None:
-    page = explorer_page("torchvision.models:resnet50", (3, 224, 224))
+    page = explorer_page("torchvision.models:resnet50", (3, 224, 224), images=1)
     assert len(page.encode()) < 500_000
     assert 'data-line="0"' in page
-    assert "conv1" in page
+    assert "layer3.1 to" not in page  # said below layer3, where 1 to 5 will do
+    assert "1 to 5, 5 alike, 20 layers" in page
 
 
 def test_a_photo_travels_in_the_page(tmp_path: Path) -> None:
@@ -48,3 +52,25 @@ def test_a_hostile_file_name_stays_text(tmp_path: Path) -> None:
     page = explorer_page(str(path), SIZE)
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page
+
+
+def test_a_picture_that_is_turned_by_its_exif_data_stands_upright(tmp_path: Path) -> None:
+    pixels = numpy.zeros((64, 64, 3), dtype=numpy.uint8)
+    pixels[:, :32] = 255  # white at the left; orientation 6 turns it clockwise, to the top
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    page = explorer_page(EXAMPLE, SIZE, tmp_path / "turned.png", images=0)
+    found = re.search(r'id="photo" src="data:image/png;base64,([^"]+)"', page)
+    assert found is not None
+    shown = numpy.asarray(Image.open(io.BytesIO(base64.b64decode(found[1]))))
+    assert (shown[:12] == 255).all()
+    assert (shown[-12:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [(0, "closed form: a Gaussian"), (1, "averaged over 1 image of noise"), (2, "over 2 images of noise")],
+)
+def test_the_page_says_where_its_effective_fields_come_from(images: int, words: str) -> None:
+    assert words in explorer_page(EXAMPLE, SIZE, images=images)
