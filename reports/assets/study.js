@@ -129,7 +129,7 @@ function studyChart(study, id, height, least, {layout, refresh, highlight}) {
     if (place.clientWidth === laid) return;
     const first = laid < 0;
     laid = place.clientWidth;
-    if (!first) { chart.layout(); chart.refresh(); }
+    if (!first || !svg) { chart.layout(); chart.refresh(); }
   }).observe(place);
   const repaint = () => { chart.layout(); chart.refresh(); };
   theme.addEventListener('click', repaint);

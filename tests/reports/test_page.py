@@ -81,6 +81,17 @@ def test_every_link_inside_the_page_leads_somewhere(search_page: str) -> None:
     assert set(targets) <= set(outline.ids)
 
 
+def test_every_picture_has_words(search_page: str) -> None:
+    pictures = re.findall(r"<img [^>]*>", search_page)
+    assert pictures
+    assert all(re.search(r' alt="[^"]{20,}"', picture) for picture in pictures)
+    drawings = re.findall(r"<svg [^>]*>", search_page)
+    spoken = [each for each in drawings if 'role="img"' in each and re.search(r'aria-label="[^"]+"', each)]
+    decoration = [each for each in drawings if 'aria-hidden="true"' in each or "preserveAspectRatio" in each]
+    assert len(spoken) >= 6  # five stages and the confusion matrix
+    assert len(spoken) + len(decoration) == len(drawings)
+
+
 def test_the_page_is_the_same_bytes_for_the_same_run(
     make_search: Callable[..., Path], tmp_path: Path
 ) -> None:

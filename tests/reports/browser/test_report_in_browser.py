@@ -141,6 +141,18 @@ def test_the_keyboard_alone_reads_and_marks_a_trial(report: Path, page: Show) ->
     assert browser.run("document.querySelector('.tip').hidden")
 
 
+def test_tab_alone_reaches_every_control(report: Path, page: Show) -> None:
+    browser = page(report)
+    told = """(() => { const at = document.activeElement;
+        return at.id || (at.closest('.plot') || {}).id || at.textContent; })()"""
+    met: list[str] = []
+    while len(met) < 80 and "parallel" not in met:
+        browser.key("Tab")
+        met.append(browser.run(told))
+    wanted = ["Skip to the content", "theme", "top", "clear", "by-params", "by-macs", "learning", "parallel"]
+    assert [each for each in met if each in wanted] == wanted
+
+
 def test_the_trials_can_be_sorted_and_copied_as_csv(report: Path, page: Show) -> None:
     browser = page(report)
     browser.run("document.querySelector('#trials-table thead th:nth-child(4)').click()")
