@@ -22,7 +22,7 @@ from search.limits import limited, project_budget
 from search.screening import check_base, screen
 from search.settings import STAGES, Settings, defaults
 from search.space import Space, WidthSpace
-from search.storage import hidden, needs_password, reach
+from search.storage import hidden, needs_password, reach, release
 from training import datasets, device
 from training.datasets import Dataset
 from training.recipe import RECIPES
@@ -79,7 +79,7 @@ def prepare(options: argparse.Namespace, console: Console) -> Plan:
     space = make_space(settings, base, budget)
     screening = previous.screening if previous else _screened(settings, space, budget, base)
     if settings.storage is not None:
-        reach(settings.storage).engine.dispose()  # a wrong password is met before a folder is made
+        release(reach(settings.storage))  # a wrong password is met before a folder is made
     return Plan(folders.make(path), settings, dataset, base, space, budget, screening, previous)
 
 

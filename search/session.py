@@ -87,7 +87,9 @@ class _Session:
             stack.enter_context(
                 storage.failures(url, "the study's database failed; once it is well, --resume continues")
             )
-            trials = study.open_study(name, url, sampler, settings)
+            backend = storage.reach(url)
+            stack.callback(storage.release, backend)
+            trials = study.open_study(name, backend, sampler, settings)
             pulse = stack.enter_context(storage.held(url, name))
             storage.claim(trials, plan.folder.path, bool(records))
             identity.claim(trials, identity.identity(plan, plan.space))

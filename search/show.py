@@ -70,17 +70,20 @@ def _running(folder: RunFolder, record: SearchRecord) -> list[Curve]:
     import optuna
     from optuna.trial import TrialState
 
-    from search.storage import reach
+    from search.storage import reach, release
 
     url = record.settings.get("storage") or folder.storage()
     if needs_password(url):
         return []  # search.json does not keep passwords
-    study = optuna.load_study(study_name=record.name, storage=reach(url))
+    backend = reach(url)
+    study = optuna.load_study(study_name=record.name, storage=backend)
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    release(backend)
     return [
         Curve(
             f"trial {trial.number}",
             tuple(value for _, value in sorted(trial.intermediate_values.items())),
             record.settings.get("epochs"),
         )
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in trials
     ]

@@ -74,6 +74,12 @@ def reach(url: str) -> RDBStorage:
         return RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options)
 
 
+def release(backend: RDBStorage) -> None:
+    """Close the connections to the database."""
+    backend.remove_session()
+    backend.engine.dispose()
+
+
 _POSTGRESQL = {
     "connect_timeout": PATIENCE,
     "keepalives_idle": 30,

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Collection, Sequence
 
 import optuna
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from records.search import TrialRecord
@@ -19,15 +20,15 @@ NAMES = "objectives"
 
 
 def open_study(
-    name: str, storage: str, sampler: optuna.samplers.BaseSampler, settings: Settings
+    name: str, storage: str | RDBStorage, sampler: optuna.samplers.BaseSampler, settings: Settings
 ) -> optuna.Study:
-    """Open or create the study.
+    """Open or create the study in the database, which a URL names or which is open already.
 
     Raises:
         SearchError: The storage cannot be reached.
     """
-    backend = reach(storage)
-    with failures(storage, "--storage: the study cannot be opened"):
+    backend = reach(storage) if isinstance(storage, str) else storage
+    with failures(backend.url, "--storage: the study cannot be opened"):
         study = optuna.create_study(
             study_name=name,
             storage=backend,
