@@ -15,6 +15,9 @@ from rfcalc.oracle import verify
 from rfcalc.report import Report
 from rfcalc.target import Target, importable
 
+VERIFY_SECONDS = 60.0
+"""After that --verify begins no further row."""
+
 
 def inspect(
     target: Target, options: Options, budget: Budget | None, budget_source: str
@@ -49,7 +52,7 @@ def inspect(
         explanation=explanation,
         sigmas=sigmas,
         measured=spread_of(influence) if influence is not None else None,
-        verification=verify(model, analysis) if options.verify else None,
+        verification=verify(model, analysis, seconds=VERIFY_SECONDS) if options.verify else None,
     )
     if influence is None or sigmas is None:
         return report, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,12 +49,14 @@ class Verification:
         agreed: Units where field and gradient agree.
         mismatches: The others.
         skipped: Names of rows that gradients cannot reach, each with the reason.
+        left_out: Rows that there was no time for.
     """
 
     checked: int
     agreed: int
     mismatches: tuple[Mismatch, ...]
     skipped: tuple[tuple[str, str], ...]
+    left_out: int = 0
 
 
 def unit(readout: Readout, shape: tuple[int, ...], index: tuple[int, ...]) -> torch.Tensor:
@@ -73,6 +76,7 @@ def verify(
     units: int = 3,
     rows: Sequence[str] | None = None,
     seed: int = 0,
+    seconds: float | None = None,
 ) -> Verification:
     """Compare fields with gradients: corner, centre and random units of every row.
 
@@ -84,14 +88,23 @@ def verify(
         units: Units for each row; 0 for all of them.
         rows: Names of the rows to check; None for all.
         seed: Of the random numbers.
+        seconds: Time after which no further row is begun; rows are then taken in random order, the last one
+            of the network first, so that those that are checked are a sample of all.
     """
+    until = None if seconds is None else time.monotonic() + seconds
     oracle = Oracle(analysis.graph, seed)
     generator = torch.Generator().manual_seed(seed)
     mismatches: list[Mismatch] = []
     skipped: list[tuple[str, str]] = []
     checked = 0
-    for row in analysis.rows:
-        if rows is not None and row.name not in rows:
+    waiting = [row for row in analysis.rows if rows is None or row.name in rows]
+    if until is not None and len(waiting) > 1:
+        order = torch.randperm(len(waiting) - 1, generator=generator).tolist()
+        waiting = [waiting[i] for i in (-1, *order)]
+    left_out = 0
+    for row in waiting:
+        if until is not None and time.monotonic() >= until and checked:
+            left_out += 1
             continue
         try:
             for index in _chosen_units(row.field.positions, units, generator):
@@ -101,7 +114,7 @@ def verify(
                     mismatches.append(mismatch)
         except UnreachableError as reason:
             skipped.append((row.name, str(reason)))
-    return Verification(checked, checked - len(mismatches), tuple(mismatches), tuple(skipped))
+    return Verification(checked, checked - len(mismatches), tuple(mismatches), tuple(skipped), left_out)
 
 
 def _compare(oracle: Oracle, analysis: Analysis, row: Row, index: tuple[int, ...]) -> Mismatch | None:

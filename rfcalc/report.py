@@ -129,6 +129,8 @@ def verified_sentence(verification: Verification, at_most: int = 5) -> str:
         text += f"; {wrong.row} at {wrong.index}: {wrong.missing} pixels missing, {wrong.extra} too many"
     if len(verification.mismatches) > at_most:
         text += f"; and {len(verification.mismatches) - at_most} more"
+    if verification.left_out:
+        text += f" (a sample: no time for {_plural(verification.left_out, 'further row')})"
     if verification.skipped:
         text += f"; not reached by gradients: {_named([name for name, _ in verification.skipped], 'row')}"
     return text

@@ -80,3 +80,10 @@ def test_the_chosen_units_start_with_corner_centre_and_corner():
     analysis = analyze(nn.Conv2d(1, 1, 3), (1, 12, 12))
     assert verify(None, analysis, units=3).checked == 3
     assert verify(None, analysis, units=0).checked == 100
+
+
+def test_when_the_time_is_up_the_last_row_has_been_checked_and_the_rest_is_counted():
+    analysis = analyze(nn.Sequential(*(nn.Conv2d(1, 1, 3) for _ in range(4))), (1, 16, 16))
+    result = verify(None, analysis, seconds=0)
+    assert (result.checked, result.agreed, result.left_out) == (3, 3, 3)
+    assert verify(None, analysis, seconds=600).checked == 12
