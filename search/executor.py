@@ -20,6 +20,8 @@ from search.worker import Work
 
 SILENCE = 60.0
 """Seconds without a sign of life after which a worker counts as stopped for good."""
+STARTING = 60.0
+"""The same until its first one: a busy machine takes long to start a process."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,13 @@ class LocalProcesses:
         jobs: How many train at the same time.
         device: "cpu", "cuda" or "mps".
         work: What a worker does with a job; another one than training is for tests and campaigns.
-        silence: Seconds without a sign of life after which a worker is killed and its job failed.
+        silence: Seconds without a sign of life after which a worker is killed and its job failed; `SILENCE`
+            by default, and at least that while it starts.
     """
 
-    def __init__(self, jobs: int, device: str, work: Work = worker.run, silence: float = SILENCE) -> None:
-        self._jobs, self._device, self._work, self._silence = jobs, device, work, silence
+    def __init__(self, jobs: int, device: str, work: Work = worker.run, silence: float | None = None) -> None:
+        self._jobs, self._device, self._work = jobs, device, work
+        self._silence = SILENCE if silence is None else silence
         self._looked = time.monotonic()
         self._workers = [self._start() for _ in range(jobs)]
 
@@ -102,7 +106,7 @@ class LocalProcesses:
         heard = [busy[connection] for connection in wait(list(busy), timeout)]  # type: ignore[index]  # no others were given
         for each in heard:
             assert each.job is not None
-            each.silent = 0.0
+            each.silent, each.heard = 0.0, True
             try:
                 message = each.connection.recv()
             except (EOFError, OSError):
@@ -144,9 +148,9 @@ class LocalProcesses:
             if each.job is None:
                 continue
             each.silent += passed
-            if each.silent >= self._silence:
-                job = each.job
-                yield JobDone(job, self._replace(each, f"the worker has been silent for {self._silence:g} s"))
+            limit = self._silence if each.heard else max(self._silence, STARTING)
+            if each.silent >= limit:
+                yield JobDone(each.job, self._replace(each, f"the worker has been silent for {limit:g} s"))
 
     def _start(self) -> "_Worker":
         # A fork would share CUDA and OpenMP state with the driver.
@@ -182,6 +186,7 @@ class _Worker:
     job: Job | None = None
     silent: float = 0.0
     """Seconds without a sign of life, while it has a job."""
+    heard: bool = False
 
 
 @contextmanager

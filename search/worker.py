@@ -1,7 +1,9 @@
 """A worker process: takes jobs, trains, reports; it never touches the study or the run folder."""
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ Report = Callable[[EpochRecord], bool]
 Work = Callable[[Job, str, Report], Outcome]
 """Job, device, report."""
 
+_PR_SET_PDEATHSIG = 1
 BEAT = 1.0
 """Seconds between a worker's signs of life."""
 
@@ -50,6 +53,7 @@ class Share:
 def serve(connection: Any, share: Share, work: Work) -> None:
     """Work until the driver closes `connection`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    _die_with_parent()
     line = _Line(connection)
     _watch(line)
     if work is run:
@@ -149,6 +153,13 @@ class _Line:
         if not self._idle:
             with suppress(OSError):
                 self.say(None)
+
+
+def _die_with_parent() -> None:
+    """Have Linux kill this process when the driver dies: one that is stopped (SIGSTOP) cannot look itself."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def _watch(line: _Line) -> None:

@@ -78,8 +78,36 @@ def test_a_training_that_raises_is_a_failed_job_with_its_reason(executor: LocalP
 def test_a_worker_that_is_killed_is_a_failed_job_and_is_replaced(executor: LocalProcesses, job: Job) -> None:
     executor.submit(job)
     assert isinstance(_next(executor), EpochDone)
-    os.kill(executor._workers[0].process.pid or 0, signal.SIGKILL)
+    os.kill(executor.pids[0], signal.SIGKILL)
     event = _next(executor)
     assert isinstance(event, JobDone)
-    assert event.outcome.reason == "the worker process died (exit code -9)"
+    assert event.outcome.reason == "the worker process died (SIGKILL; out of memory?)"
     assert _drive(executor, job, 1).outcome.state == "pruned"
+
+
+def test_a_worker_that_is_stopped_is_given_up_after_a_while(image_folder: Path, job: Job) -> None:
+    executor = LocalProcesses(1, "cpu", silence=3.0)
+    try:
+        executor.submit(job)
+        assert isinstance(_next(executor), EpochDone)
+        (stopped,) = executor.pids
+        os.kill(stopped, signal.SIGSTOP)
+        event = _next(executor)
+        assert isinstance(event, JobDone)
+        assert event.outcome.reason == "the worker has been silent for 3 s"
+        assert executor.pids != [stopped]
+        assert executor.free == 1
+        with pytest.raises(ProcessLookupError):
+            os.kill(stopped, 0)
+    finally:
+        executor.close()
+
+
+def test_closing_ends_workers_that_are_stopped(job: Job) -> None:
+    executor = LocalProcesses(2, "cpu")
+    pids = executor.pids
+    os.kill(pids[0], signal.SIGSTOP)
+    executor.close()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

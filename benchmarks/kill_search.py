@@ -1,0 +1,276 @@
+"""Kill searches at random moments, resume them, and count what was lost.
+
+    python benchmarks/kill_search.py --kills 100 --seed 0
+
+Real driver, real worker processes, real SQLite, real locks, real resume: the command's own `prepare` and
+`session.run`. Only the training is played (some tens of milliseconds an epoch), so that most kills strike
+where bookkeeping is done. Each kill is SIGKILL of a worker, of the driver, or of all, or SIGSTOP of a worker,
+which the driver must outlive. A trial is acknowledged when its record lay in the folder before the kill.
+
+Exit code 0: nothing acknowledged was lost or changed, no trial is left running in any study, no process is
+left, and every search finished exactly the trials that it was asked for.
+"""
+
+# ruff: noqa: E402 (the script is run from anywhere)
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from records.run import EpochRecord
+from records.search import SearchRecord, TrialRecord
+from search.job import Job, Outcome
+from search.worker import Report
+
+KINDS = ("worker", "driver", "all", "stop a worker")
+PATIENCE = 300.0
+"""Seconds after which a session that neither ends nor finishes a trial counts as hung."""
+SILENCE = 5.0
+"""Seconds until a stopped worker is given up, here."""
+
+
+def played(job: Job, device: str, report: Report) -> Outcome:
+    """Pretend to train: some epochs whose accuracies depend on the network alone."""
+    began = time.perf_counter()
+    level = zlib.crc32(repr(job.spec).encode()) % 1000 / 2000
+    epochs: list[EpochRecord] = []
+    state = "complete"
+    for number in range(1, int(job.recipe["epochs"]) + 1):
+        time.sleep(0.03)
+        accuracy = level + 0.5 * number / (number + 2)
+        epochs.append(EpochRecord(number, 1.0, accuracy, 1.0, accuracy, 0.1, 0.03))
+        if not report(epochs[-1]):
+            state = "pruned"
+            break
+    return Outcome(job.number, job.attempt, state, time.perf_counter() - began, tuple(epochs))
+
+
+def drive(arguments: list[str]) -> int:
+    """Be the process that is killed: `python -m search`, but for the training of trials."""
+    from rich.console import Console
+
+    from search import executor
+    from search.arguments import parse
+    from search.display import Display
+    from search.prepare import prepare
+    from search.session import run
+
+    executor.SILENCE = SILENCE
+    console = Console(soft_wrap=True)
+    plan = prepare(parse(arguments), console)
+    with Display(console) as display:
+        run(plan, display, played)
+    return 0
+
+
+class Campaign:
+    """Searches in one folder, one after the other, until so many kills were done."""
+
+    def __init__(self, folder: Path, trials: int, jobs: int, seed: int) -> None:
+        self.folder, self.trials, self.jobs = folder, trials, jobs
+        self.random = random.Random(seed)
+        self.kills: Counter[str] = Counter()
+        self.acknowledged = self.lost = self.zombies = self.wrong = self.left = 0
+        self.searches = self.sessions = 0
+
+    def go(self, kills: int) -> None:
+        """Run searches to their ends until `kills` were done."""
+        while self.kills.total() < kills:
+            self._one(self.searches, kills)
+            self.searches += 1
+
+    @property
+    def faultless(self) -> bool:
+        """Whether nothing was lost, left or miscounted."""
+        return not (self.lost or self.zombies or self.wrong or self.left)
+
+    def _one(self, number: int, kills: int) -> None:
+        run = self.folder / "runs" / f"search-{number}"
+        seen: dict[Path, bytes] = {}
+        code: int | None = None
+        while code != 0:
+            driver = self._start(run)
+            code = self._session(driver, run, seen, kills)
+            self.left += _survivors(driver.pid)
+            self.lost += sum(not path.is_file() or path.read_bytes() != text for path, text in seen.items())
+            if code not in (0, -signal.SIGKILL):
+                raise SystemExit(f"a session ended with {code}; see {self.folder / 'log.txt'}")
+        self.acknowledged += len(seen)
+        self._judge(run)
+
+    def _start(self, run: Path) -> subprocess.Popen[bytes]:
+        self.sessions += 1
+        flags = ["--name", run.name, "--out", str(run.parent), "--jobs", str(self.jobs), "--resume"]
+        if not (run / "search.json").is_file():
+            flags += ["--data", str(self.folder / "images"), "--cache", str(self.folder / "cache")]
+            flags += ["--device", "cpu", "--trials", str(self.trials), "--epochs", "4", "--finalists", "2"]
+            flags += ["--final-epochs", "4", "--winner-epochs", "1", "--seed", str(self.searches)]
+        with (self.folder / "log.txt").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, __file__, "--drive", *flags],
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                start_new_session=True,
+            )
+
+    def _session(
+        self, driver: subprocess.Popen[bytes], run: Path, seen: dict[Path, bytes], kills: int
+    ) -> int | None:
+        """Let the driver work, strike at random moments, and return its exit code."""
+        deadline, last = time.monotonic() + PATIENCE, -1
+        # Where it is busy, not only where it imports: strikes begin when its first worker is there.
+        strike: float | None = None
+        while driver.poll() is None:
+            time.sleep(0.05)
+            now = time.monotonic()
+            if len(seen) != last:
+                last, deadline = len(seen), now + PATIENCE
+            if now > deadline:
+                os.killpg(driver.pid, signal.SIGKILL)
+                raise SystemExit(f"no trial ended for {PATIENCE:g} s; see {self.folder / 'log.txt'}")
+            _look(run, seen)
+            if self.kills.total() == kills or (strike is not None and now < strike):
+                continue
+            workers = _workers(driver.pid)
+            if strike is not None and workers:
+                self._strike(driver, workers)
+            strike = now + self.random.uniform(0.0, 6.0) if workers else None
+        _look(run, seen)
+        return driver.returncode
+
+    def _strike(self, driver: subprocess.Popen[bytes], workers: list[int]) -> None:
+        kind = self.random.choice(KINDS)
+        self.kills[kind] += 1
+        try:
+            if kind == "worker":
+                os.kill(self.random.choice(workers), signal.SIGKILL)
+            elif kind == "stop a worker":
+                os.kill(self.random.choice(workers), signal.SIGSTOP)
+            elif kind == "driver":
+                driver.kill()
+            else:
+                os.killpg(driver.pid, signal.SIGKILL)
+        except ProcessLookupError:  # it ended by itself in this very moment
+            self.kills[kind] -= 1
+
+    def _judge(self, run: Path) -> None:
+        """Compare folder, search.json and study of a search that has finished."""
+        import optuna
+
+        records = [TrialRecord.read(path) for path in sorted((run / "trials").glob("[0-9]*.json"))]
+        ended = {record.number for record in records if record.state in ("complete", "pruned")}
+        study = optuna.load_study(study_name=run.name, storage=f"sqlite:///{run / 'study.db'}")
+        states = {trial.number: trial.state.name for trial in study.get_trials(deepcopy=False)}
+        self.zombies += sum(state == "RUNNING" for state in states.values())
+        told = {number for number, state in states.items() if state in ("COMPLETE", "PRUNED")}
+        counts = SearchRecord.read(run / "search.json").trials
+        self.wrong += len(ended) != self.trials
+        self.wrong += told != ended
+        self.wrong += counts["complete"] + counts["pruned"] != self.trials
+
+
+def _look(run: Path, seen: dict[Path, bytes]) -> None:
+    """Note the records that lie there: from now on they may not be lost."""
+    for path in (run / "trials").glob("[0-9]*.json"):
+        if path not in seen:
+            seen[path] = path.read_bytes()
+
+
+def _workers(driver: int) -> list[int]:
+    """Return the driver's workers."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            command = (path.parent / "cmdline").read_bytes()
+        except (OSError, ValueError, IndexError):
+            continue
+        # multiprocessing's resource tracker is a child too.
+        if parent == driver and b"spawn_main" in command:
+            found.append(int(path.parent.name))
+    return found
+
+
+def _survivors(session: int) -> int:
+    """Return how many processes of the driver's session live on, ten seconds after its end at the latest."""
+    deadline = time.monotonic() + 10
+    while True:
+        alive = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, _, owner = path.read_text().rpartition(")")[2].split()[:4]
+            except (OSError, ValueError):
+                continue
+            alive += int(owner) == session and state != "Z"
+        if not alive or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    if alive:  # a worker that was stopped cannot see that its driver is gone
+        try:
+            os.killpg(session, signal.SIGKILL)
+        except ProcessLookupError:
+            return 0
+    return alive
+
+
+def _draw_images(folder: Path) -> None:
+    """Draw two classes that are easily told apart, for the winner's real training."""
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 90), ("test", 10)):
+        for name, low in (("dark", 0), ("light", 128)):
+            place = folder / split / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(low, low + 128, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(place / f"{number:03}.png")
+
+
+def main() -> int:
+    """Run the campaign; return 0 where it found no fault."""
+    if sys.argv[1:2] == ["--drive"]:
+        return drive(sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--trials", type=int, default=40, help="of each search")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="kill-search-") as name:
+        folder = Path(name)
+        _draw_images(folder / "images")
+        campaign = Campaign(folder, options.trials, options.jobs, options.seed)
+        try:
+            campaign.go(options.kills)
+        except SystemExit:
+            sys.stderr.write((folder / "log.txt").read_text(errors="replace")[-4000:])
+            raise
+    kinds = ", ".join(f"{kind} {count}" for kind, count in campaign.kills.items())
+    sys.stdout.write(
+        f"{campaign.kills.total()} kills ({kinds}) in {campaign.sessions} sessions of {campaign.searches} "
+        f"searches, seed {options.seed}, {time.monotonic() - began:.0f} s\n"
+        f"acknowledged trials {campaign.acknowledged}, lost or changed {campaign.lost}\n"
+        f"trials left running in a study {campaign.zombies}, processes left {campaign.left}\n"
+        f"searches that did not finish exactly {options.trials} trials {campaign.wrong}\n"
+    )
+    return 0 if campaign.faultless else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
