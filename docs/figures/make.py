@@ -3,8 +3,8 @@
     python docs/figures/make.py runs/search/NAME
 
 Three figures, each as SVG and PNG: accuracy against parameters with the Pareto front, the learning curves of
-all trials, and how the winner's receptive field grows. `python -m reports NAME --figures DIR` draws the same and
-more. A search on the built-in shapes is refused: the README shows real images.
+all trials, and how the winner's receptive field grows. `python -m reports NAME --figures DIR` draws the same
+and more. A search on the built-in shapes is refused: the README shows real images.
 """
 
 import argparse
