@@ -117,7 +117,7 @@ def _axes(plot: _Plot) -> Markup:
         parts.append(element("text", f"{field:,}", x=_LEFT - 8, y=f"{y + 4:.1f}", text_anchor="end"))
     every = _step(plot.layers)
     for layer in sorted({1, *range(every, plot.layers + 1, every)}):
-        place = {"x": f"{plot.x(layer - 1):.1f}", "y": _HEIGHT - _BOTTOM + 18}
+        place: dict[str, str | int] = {"x": f"{plot.x(layer - 1):.1f}", "y": _HEIGHT - _BOTTOM + 18}
         parts.append(element("text", layer, **place, text_anchor="middle"))
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(element("text", "layer", x=middle, y=_HEIGHT - 8, text_anchor="middle"))

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy
 from matplotlib.ticker import MaxNLocator
@@ -79,7 +79,7 @@ def save_growth(path: Path, analysis: "Analysis", title: str) -> None:
         axes.step(steps, sizes, where="mid", color=BLUE, label="receptive field")
         axes.plot(steps, spread, "--", color=VERMILION, label="effective: 4 sigma, closed form")
         axes.axhline(side, color=MUTED, linewidth=1, linestyle=":")
-        near = {"xytext": (0, 3), "textcoords": "offset points", "fontsize": 8}
+        near: dict[str, Any] = {"xytext": (0, 3), "textcoords": "offset points", "fontsize": 8}
         axes.annotate(f"image, {side} px", (len(lines), side), ha="right", color=MUTED, **near)
         axes.annotate(f"{sizes[-1]:,}", (len(lines), sizes[-1]), ha="right", color=INK, **near)
         _stages(axes, [line.row.name.split(".")[0].split("#")[0] for line in lines])
@@ -136,7 +136,12 @@ def _stages(axes: "Axes", names: list[str]) -> None:
             axes.axvspan(start, end, color=RULE, alpha=0.35, zorder=0, linewidth=0)
         if (end - start) * 30 >= len(names):
             middle = ((start + end) / 2, 1)
-            near = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center", "fontsize": 8}
+            near: dict[str, Any] = {
+                "xytext": (0, 3),
+                "textcoords": "offset points",
+                "ha": "center",
+                "fontsize": 8,
+            }
             axes.annotate(name, middle, xycoords=across, color=MUTED, **near)
 
 
