@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from models.arithmetic import figures
 from models.net import build
 from search.prepare import Plan
 from training.datasets import holdout
@@ -46,8 +47,12 @@ def forecast(plan: Plan, trials_left: int) -> Forecast:
     final = min(len(train), settings.final_subset or len(train)) + judged
     work = (
         trials_left * settings.epochs * trial * PRUNED_SHARE / settings.jobs
-        + settings.finalists * settings.final_epochs * final
+        + settings.finalists * settings.final_seeds * settings.final_epochs * final
         + settings.winner_epochs * len(plan.dataset.train)
     )
+    if settings.space == "full" and plan.screening is not None:
+        work *= (
+            plan.screening.macs[1] / figures(plan.base).macs
+        )  # the candidates are other networks than the base
     cache = plan.dataset.train.images.nbytes + plan.dataset.test.images.nbytes
     return Forecast(work / speed, RUN_FOLDER_BYTES, cache, speed)

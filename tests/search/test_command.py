@@ -58,6 +58,15 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
             ["--subset", "20"],
             "search: error: --subset 20: fewer images than one batch of recipe 'fast', 64",
         ),
+        (["--sampler", "tpi"], "search: error: --sampler tpi: unknown; did you mean tpe? choose one of"),
+        (
+            ["--space-file", "none.toml"],
+            "search: error: --space-file none.toml: cannot be read (No such file or directory)",
+        ),
+        (
+            ["--max-macs", "100k"],
+            "search: error: --base tiny: no width makes it fit the budget; impossible are: max_macs, at most",
+        ),
         (["--device", "cuda"], "search: error: device 'cuda' is not available here"),
     ],
 )
@@ -125,9 +134,9 @@ def test_a_search_killed_in_its_trials_goes_on_to_the_end(image_folder: Path, tm
     assert all(limit["holds"] for limit in record["verdict"])
     with (folder / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len({(row["c1_width"], row["c2_width"], row["c3_width"], row["c4_width"]) for row in rows}) == len(
-        rows
-    )
+    assert len({(row["c2_ratio"], row["c3_ratio"], row["c4_ratio"]) for row in rows}) == len(rows)
+    assert record["screening"]["drawn"] == 2000
+    assert record["settings"]["pruner"] == "halving"
     assert sum(row["state"] != "failed" for row in rows) == 7
 
     best = folder / "best"

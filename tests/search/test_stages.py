@@ -199,3 +199,43 @@ def test_a_failed_finalist_is_left_out(make_driver: MakeDriver, settings: Settin
     (driver.folder.path / "finalists" / "4-1.json").unlink()
     with pytest.raises(SearchError, match="every finalist failed"):
         driver.run_finalists()
+
+
+def test_finalists_are_trained_with_several_seeds_and_their_mean_counts(
+    make_driver: MakeDriver, settings: Settings
+) -> None:
+    driver = make_driver(_rising, replace(settings, final_seeds=3))
+    driver.run_trials()
+    submitted: list[Job] = driver.executor.submitted  # type: ignore[attr-defined]
+    first = len(submitted)
+    driver.executor.curve = lambda job: [job.seed % 1000 / 1000]  # type: ignore[attr-defined]
+    finalists = driver.run_finalists()
+    runs = submitted[first:]
+    assert len(runs) == 6
+    for finalist in finalists:
+        seeds = [job.seed for job in runs if job.number == finalist.number]
+        assert len(set(seeds)) == 3
+        assert finalist.scores == tuple(seed % 1000 / 1000 for seed in seeds)
+        assert finalist.score == pytest.approx(sum(finalist.scores) / 3)
+        for run, seed in zip(("", "run-2/", "run-3/"), seeds, strict=True):
+            path = driver.folder.path / f"finalists/{run}{finalist.number}-1.json"
+            assert TrialRecord.read(path).seed == seed
+    assert driver.run_finalists() == finalists  # resumed: nothing is trained again
+    assert len(submitted) == first + 6
+
+
+def test_with_two_objectives_the_study_is_told_both_and_nothing_is_pruned(
+    make_driver: MakeDriver, settings: Settings
+) -> None:
+    both = replace(settings, objectives=("accuracy", "macs"), pruner="none")
+    driver = make_driver(lambda job: [0.05, 0.1, 0.1] if job.number == 4 else _rising(job), both)
+    driver.run_trials()
+    assert [record.state for record in driver.folder.trials()] == ["complete"] * settings.trials
+    assert driver.study.trials[0].values == [pytest.approx(0.3), 1_000.0]
+
+
+def test_no_trial_begins_when_the_time_is_up(make_driver: MakeDriver, settings: Settings) -> None:
+    driver = make_driver(_rising)
+    driver.in_time = lambda records: len(records) < 3
+    assert driver.run_trials() is False
+    assert len(driver.folder.trials()) == 3

@@ -1,0 +1,169 @@
+"""Flags that say what is searched, and the objectives, pruner and time limit that they mean."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+import rfcalc
+from models.presets import PRESETS
+from records.search import TrialRecord
+from search.arguments import parse
+from search.choosing import choose, make_space, narrowed
+from search.errors import SearchError
+from search.identity import claim
+from search.limits import limited
+from search.objectives import front
+from search.pruning import pruner
+from search.settings import CPU_MACS, Settings
+from search.space import WidthSpace
+from search.space_full import FullSpace
+from search.timing import TimeLimit
+
+
+def _record(
+    number: int, score: float | None, macs: int = 1, state: str = "complete", **more: Any
+) -> TrialRecord:
+    return TrialRecord(
+        number, 1, state, {}, {}, 0, {}, params=10, macs=macs, receptive_field=53, margins={}, score=score,
+        seconds=more.get("seconds", 1.0), epochs=more.get("epochs", ()),
+    )  # fmt: skip
+
+
+def test_the_defaults_search_filled_widths_with_tpe_and_halving() -> None:
+    choice = choose(parse([]), "cpu")
+    assert (choice.space, choice.fill, choice.sampler) == ("widths", True, "tpe")
+    assert (choice.objectives, choice.pruner, choice.max_macs) == (("accuracy",), "halving", None)
+
+
+def test_the_whole_grammar_is_kept_cheap_on_a_cpu_alone() -> None:
+    flags = ["--space", "full"]
+    assert choose(parse(flags), "cpu").max_macs == CPU_MACS
+    assert choose(parse(flags), "cuda").max_macs is None
+    assert choose(parse([*flags, "--max-macs", "20M"]), "cpu").max_macs == 20_000_000
+
+
+def test_several_objectives_are_not_pruned() -> None:
+    choice = choose(parse(["--objectives", "accuracy,macs", "--sampler", "nsga2"]), "cpu")
+    assert (choice.objectives, choice.pruner) == (("accuracy", "macs"), "none")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--sampler", "tpi"], r"--sampler tpi: unknown; did you mean tpe\? choose one of tpe, random"),
+        (["--space", "ful"], r"--space ful: unknown; did you mean full\? choose one of widths, full, or a"),
+        (["--objectives", "accuracy,mac"], r"'mac' is unknown; did you mean macs\?"),
+        (["--objectives", "macs"], "--objectives macs: needs accuracy, and each objective once"),
+        (["--pruner", "halvin"], r"--pruner halvin: unknown; did you mean halving\?"),
+        (
+            ["--objectives", "accuracy,macs", "--pruner", "median"],
+            "with several objectives nothing is pruned",
+        ),
+        (
+            ["--objectives", "accuracy,macs", "--sampler", "evolution"],
+            "knows one objective, not accuracy,macs",
+        ),
+        (["--space", "full", "--base", "tiny"], "--base tiny: belongs to --space widths"),
+    ],
+)
+def test_what_does_not_go_is_one_line(flags: list[str], message: str) -> None:
+    with pytest.raises(SearchError, match=message) as caught:
+        choose(parse(flags), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("flags", [["--time-limit", "soon"], ["--time-limit", "0m"], ["--max-macs", "1.5"]])
+def test_times_and_numbers_that_are_none_are_refused(flags: list[str], capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        parse(flags)
+    assert f"argument {flags[0]}: expected a" in capsys.readouterr().err
+
+
+def test_times_are_seconds() -> None:
+    assert parse(["--time-limit", "1h30m"]).time_limit == 5400
+    assert parse(["--time-limit", "90s"]).time_limit == 90
+
+
+def test_a_space_file_chooses_and_narrows_the_space(tmp_path: Path, settings: Settings) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text('space = "full"\nnorm = "batch"\n')
+    choice = choose(parse(["--space", str(path)]), "cuda")
+    left = narrowed(choice, PRESETS["tiny"])
+    assert (choice.space, left) == ("full", {"norm": ("batch",)})
+    space = make_space(
+        replace(settings, space="full", fill=True, narrowed=left),
+        PRESETS["tiny"],
+        rfcalc.Budget(max_params=9),
+    )
+    assert isinstance(space, FullSpace)
+    assert space.choices["norm"] == ("batch",)
+    path.write_text('space = "full"\n')
+    with pytest.raises(SearchError, match="is for space 'full'"):
+        choose(parse(["--space", "widths", "--space-file", str(path)]), "cpu")
+
+
+def test_a_space_is_filled_up_to_the_budgets_own_limit(settings: Settings) -> None:
+    budget = rfcalc.Budget(max_params=50_000)
+    space = make_space(replace(settings, fill=True), PRESETS["tiny"], budget)
+    assert isinstance(space, WidthSpace)
+    assert space.max_params == 50_000
+    with pytest.raises(SearchError, match="has no max-params"):
+        make_space(replace(settings, fill=True), PRESETS["tiny"], rfcalc.Budget())
+    assert limited(budget, 5).max_macs == 5
+    assert limited(replace(budget, max_macs=3), 5).max_macs == 3
+
+
+def test_the_front_is_what_no_trial_beats() -> None:
+    records = [
+        _record(0, 0.5, 100), _record(1, 0.6, 200), _record(2, 0.55, 300), _record(3, 0.5, 100),
+        _record(4, 0.9, 900, "pruned"), _record(5, 0.4, 50),
+    ]  # fmt: skip
+    assert [point.number for point in front(records, ("accuracy", "macs"))] == [1, 0, 5]
+
+
+def test_halving_lets_the_better_half_go_on() -> None:
+    study = optuna.create_study(direction="maximize", pruner=pruner("halving", 4))
+    fates = []
+    for accuracy in (0.5, 0.6, 0.4, 0.7, 0.45):
+        trial = study.ask()
+        trial.report(0.0, 1)
+        assert not trial.should_prune()  # the first epoch is never held against a network
+        trial.report(accuracy, 2)
+        fates.append(trial.should_prune())
+        study.tell(trial, accuracy)
+    assert fates == [False, False, True, False, True]
+
+
+def test_no_pruner_never_prunes() -> None:
+    study = optuna.create_study(direction="maximize", pruner=pruner("none", 4))
+    for accuracy in (0.5, 0.1):
+        trial = study.ask()
+        trial.report(accuracy, 2)
+        assert not trial.should_prune()
+
+
+def test_the_time_limit_leaves_room_for_finalists_and_winner(settings: Settings) -> None:
+    from records.run import EpochRecord
+
+    epochs = tuple(EpochRecord(n, 1.0, 0.5, 1.0, 0.5, 0.1, 1.0) for n in (1, 2, 3))
+    trial = _record(0, 0.5, seconds=3.0, epochs=epochs)  # a second an epoch of 100 images
+    plain = replace(settings, time_limit=100.0)  # then 3, 2 x 4 and 1 epochs, the winner's of 120 images
+    limit = TimeLimit(plain, train_images=100, all_images=120)
+    assert limit.reserve([trial]) == pytest.approx(1.1 * (3 + 8 + 1.2))
+    assert limit.allows([trial])
+    assert not TimeLimit(plain, 100, 120, spent=90.0).allows([trial])
+    assert TimeLimit(plain, 100, 120, spent=90.0).allows([])  # nothing to choose from yet
+    assert TimeLimit(settings, 100, 120, spent=1e9).allows([trial])
+
+
+def test_a_study_of_something_else_is_refused_with_what_differs() -> None:
+    study = optuna.create_study(study_name="mine")
+    claim(study, {"space": "full (1)", "data set": "shapes (2)"})
+    claim(study, {"space": "full (1)", "data set": "shapes (2)"})
+    with pytest.raises(
+        SearchError, match=r"'mine' is another one: its data set is shapes \(2\), not CIFAR \(3\)"
+    ):
+        claim(study, {"space": "full (1)", "data set": "CIFAR (3)"})
