@@ -1,0 +1,87 @@
+"""What the tests of the benchmarks of the search share."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.arithmetic import figures
+from models.spec import NetSpec
+from records.run import EpochRecord
+from search.job import Outcome
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def load(monkeypatch) -> Callable[[str], ModuleType]:
+    """`load(name)`: the script benchmarks/NAME.py as a module."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setenv("GOMP_SPINCOUNT", "20000")
+
+    def load_script(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)  # where dataclasses look
+        spec.loader.exec_module(module)
+        return module
+
+    return load_script
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """Two classes of noise, 32 x 32, 80 images each to train and validate on."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 80), ("test", 2)):
+        for name in ("cat", "dog"):
+            place = tmp_path / "images" / split / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
+                    place / f"{number}.png"
+                )
+    return tmp_path / "images"
+
+
+class FakeTraining:
+    """Trains nothing: the accuracy is a function of the network, the epochs and the seed."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[NetSpec, int, int]] = []
+        self.stop_at: int | None = None
+        self.fail_at: int | None = None
+
+    def train(self, spec: NetSpec, epochs: int, seed: int) -> Outcome:
+        self.calls.append((spec, epochs, seed))
+        if len(self.calls) == self.stop_at:
+            raise KeyboardInterrupt
+        if len(self.calls) == self.fail_at:
+            return Outcome(0, 1, "failed", 0.0, (), "TrainingError: the loss became nan")
+        top = min(0.9, figures(spec, spec.input_size).macs / 2e7) + seed % 97 / 10_000
+        curve = [top * epoch / (epoch + 1) for epoch in range(1, epochs + 1)]
+        ended = tuple(EpochRecord(i, 1.0, value, 1.0, value, 0.1, 0.5) for i, value in enumerate(curve, 1))
+        return Outcome(0, 1, "complete", 2.0, ended)
+
+
+@pytest.fixture
+def training(load, monkeypatch) -> FakeTraining:
+    """Puts a fake in the place of training, and of the measurements of speed before it."""
+    load("rank_agreement")  # puts benchmarks/ on the path
+    import short_runs
+
+    fake = FakeTraining()
+    monkeypatch.setattr(short_runs.Bench, "train", lambda bench, *what: fake.train(*what))
+    monkeypatch.setattr(short_runs.Bench, "epoch_seconds", lambda bench, specs: 1.0)
+    monkeypatch.setattr(
+        short_runs, "settle", lambda recipe, *more: replace(recipe, precision="float32", layout="contiguous")
+    )
+    return fake
