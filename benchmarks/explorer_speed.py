@@ -48,8 +48,9 @@ def main() -> int:
     if program is None:
         sys.stderr.write(f"no browser: none of {', '.join(driver.NAMES)} is installed\n")
         return 2
-    titles = ("network", "layers", "CPU s to write", "page kB", "hover ms, script: median", "largest")
-    table = Table(*titles, "until the frame: median", "largest", "n")
+    table = Table("network", "layers", "CPU s", "kB", "script", "largest", "frame", "largest", "n")
+    table.title = "A hover in ms, median and largest; CPU seconds to write the page, and its size"
+    table.columns[0].overflow = "fold"
     with tempfile.TemporaryDirectory() as folder:
         browser = driver.Browser(program, Path(folder) / "profile")
         try:
