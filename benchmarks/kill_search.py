@@ -24,6 +24,7 @@ import tempfile
 import time
 import zlib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,8 @@ from search.worker import Report
 KINDS = ("worker", "driver", "all", "stop a worker")
 PATIENCE = 300.0
 """Seconds after which a session that neither ends nor finishes a trial counts as hung."""
+GRACE = 15.0
+"""Seconds that the processes of a dead driver have to end."""
 SILENCE = 5.0
 """Seconds until a stopped worker is given up, here."""
 
@@ -82,7 +85,8 @@ class Campaign:
         self.folder, self.trials, self.jobs = folder, trials, jobs
         self.random = random.Random(seed)
         self.kills: Counter[str] = Counter()
-        self.acknowledged = self.lost = self.zombies = self.wrong = self.left = 0
+        self.acknowledged = self.lost = self.zombies = self.wrong = 0
+        self.left: list[str] = []
         self.searches = self.sessions = 0
 
     def go(self, kills: int) -> None:
@@ -103,7 +107,7 @@ class Campaign:
         while code != 0:
             driver = self._start(run)
             code = self._session(driver, run, seen, kills)
-            self.left += _survivors(driver.pid)
+            self.left += [f"{each} (session ended with {code})" for each in _survivors(driver.pid)]
             self.lost += sum(not path.is_file() or path.read_bytes() != text for path, text in seen.items())
             if code not in (0, -signal.SIGKILL):
                 raise SystemExit(f"a session ended with {code}; see {self.folder / 'log.txt'}")
@@ -204,26 +208,29 @@ def _workers(driver: int) -> list[int]:
     return found
 
 
-def _survivors(session: int) -> int:
-    """Return how many processes of the driver's session live on, ten seconds after its end at the latest."""
-    deadline = time.monotonic() + 10
-    while True:
-        alive = 0
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                state, _, _, owner = path.read_text().rpartition(")")[2].split()[:4]
-            except (OSError, ValueError):
-                continue
-            alive += int(owner) == session and state != "Z"
-        if not alive or time.monotonic() > deadline:
+def _survivors(session: int) -> list[str]:
+    """Return the processes of the driver's session that outlive it by `GRACE` seconds, and kill them."""
+    deadline = time.monotonic() + GRACE
+    while alive := _alive(session):
+        if time.monotonic() > deadline:
+            with suppress(ProcessLookupError):
+                os.killpg(session, signal.SIGKILL)
             break
         time.sleep(0.1)
-    if alive:  # a worker that was stopped cannot see that its driver is gone
-        try:
-            os.killpg(session, signal.SIGKILL)
-        except ProcessLookupError:
-            return 0
     return alive
+
+
+def _alive(session: int) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, owner = path.read_text().rpartition(")")[2].split()[:4]
+            command = (path.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (OSError, ValueError):
+            continue
+        if int(owner) == session and state != "Z":
+            found.append(f"{state} {command[:120]}")
+    return found
 
 
 def _draw_images(folder: Path) -> None:
@@ -266,9 +273,11 @@ def main() -> int:
         f"{campaign.kills.total()} kills ({kinds}) in {campaign.sessions} sessions of {campaign.searches} "
         f"searches, seed {options.seed}, {time.monotonic() - began:.0f} s\n"
         f"acknowledged trials {campaign.acknowledged}, lost or changed {campaign.lost}\n"
-        f"trials left running in a study {campaign.zombies}, processes left {campaign.left}\n"
+        f"trials left running in a study {campaign.zombies}, processes left {len(campaign.left)}\n"
         f"searches that did not finish exactly {options.trials} trials {campaign.wrong}\n"
     )
+    for each in campaign.left:
+        sys.stdout.write(f"left: {each}\n")
     return 0 if campaign.faultless else 1
 
 

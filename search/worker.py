@@ -1,6 +1,7 @@
 """A worker process: takes jobs, trains, reports; it never touches the study or the run folder."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -164,7 +165,9 @@ def _die_with_parent() -> None:
 
 def _watch(line: _Line) -> None:
     """Give signs of life; end this process soon after the driver, in the middle of an epoch too."""
-    parent = os.getppid()
+    # Not getppid(): the driver may have died while this process started.
+    driver = multiprocessing.parent_process()
+    parent = driver.pid if driver else os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
