@@ -43,11 +43,12 @@ def choose(options: argparse.Namespace, device: str) -> Choice:
     Raises:
         SearchError: One is unknown, or does not go with the others.
     """
-    space, file = options.space, options.space_file
+    space: str | None = options.space
+    file: Path | None = options.space_file
     if space is not None and space.endswith(".toml"):
         if file is not None:
             raise SearchError(f"--space {space}: --space-file {file} names another file; give one")
-        space, file = None, Path(space)
+        file, space = Path(space), None
     if space is not None and space not in space_file.SPACES:
         raise SearchError(f"--space {space}: {unknown(space, space_file.SPACES)}, or a FILE.toml")
     named, entries = space_file.read(file) if file is not None else (None, {})

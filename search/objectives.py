@@ -1,14 +1,17 @@
 """What is searched for: accuracy, alone or together with small cost."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from records.search import FrontPoint, TrialRecord
 
-OBJECTIVES = {"accuracy": "maximize", "macs": "minimize", "params": "minimize"}
+Direction = Literal["maximize", "minimize"]
+
+OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "macs": "minimize", "params": "minimize"}
 """What `--objectives` takes, with the direction of each."""
 
 
-def directions(objectives: Sequence[str]) -> list[str]:
+def directions(objectives: Sequence[str]) -> list[Direction]:
     """Return the direction of each objective, as Optuna calls it."""
     return [OBJECTIVES[name] for name in objectives]
 

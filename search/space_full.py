@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from models.errors import SpecError
-from models.layers import STAGES, BranchSpec, LayerSpec, OutputSpec, StageSpec
+from models.layers import STAGES, BranchSpec, LayerSpec, StageSpec
 from models.spec import NetSpec
 from search.space import STEP, Choices, Space, Value, Values, filled
 
@@ -120,7 +120,17 @@ class FullSpace(Space):
                 layers = [_transposed(values, width), *layers]
             stages.append(StageSpec(tuple(layers)))
         stem = _layer(values, "conv", int(values["stem_width"]))
-        spec = NetSpec("candidate", *stages, StageSpec((stem,)), OutputSpec(), self.input_size, self.classes)
+        c1, c2, c3, c4 = stages
+        spec = NetSpec(
+            name="candidate",
+            stem=StageSpec((stem,)),
+            c1=c1,
+            c2=c2,
+            c3=c3,
+            c4=c4,
+            input_size=self.input_size,
+            classes=self.classes,
+        )
         return spec if self.max_params is None else filled(spec, self.max_params)
 
     def anchors(self) -> Mapping[str, Values]:

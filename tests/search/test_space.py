@@ -24,5 +24,5 @@ def test_the_space_lists_as_many_proposals_as_it_counts(small_space: WidthSpace)
 def test_optuna_draws_from_the_same_widths(small_space: WidthSpace) -> None:
     for name, distribution in small_space.distributions.items():
         for width in small_space.choices[name]:
-            assert distribution._contains(width)
-        assert not distribution._contains(small_space.choices[name][-1] + STEP)
+            assert distribution._contains(float(width))
+        assert not distribution._contains(float(small_space.choices[name][-1]) + STEP)

@@ -18,7 +18,8 @@ SPACE = FullSpace((3, 32, 32), 10, LIMIT)
 
 
 def _drawn(space: FullSpace, count: int, seed: int = 0) -> list[tuple[Values, NetSpec | str]]:
-    rng, found = random.Random(seed), []
+    rng = random.Random(seed)
+    found: list[tuple[Values, NetSpec | str]] = []
     for _ in range(count):
         values = space.draw(rng)
         try:
