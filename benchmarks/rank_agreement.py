@@ -11,14 +11,15 @@ Short and long runs have different seeds, as a trial and a later training have; 
 over `--seeds`. The second table takes accuracies from the middle of the runs, which is what pruning goes by.
 Nothing is chosen by the scores and no test image is seen.
 
-Everything is in one JSON as soon as it has ended: killed at any moment, the same command goes on; more budgets
-or seeds can be asked for later. `--report` prints the tables of what is there.
+Everything is in one JSON as soon as it has ended: killed at any moment, the same command goes on; more
+budgets or seeds can be asked for later. `--report` prints the tables of what is there.
 """
 
 # ruff: noqa: E402 (how threads wait is read when torch is imported)
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import statistics
 import sys
@@ -91,7 +92,7 @@ def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None
         ordered_second += abs(other)
     if not ordered_first or not ordered_second:
         return None
-    return score / (ordered_first * ordered_second) ** 0.5
+    return score / math.sqrt(ordered_first * ordered_second)
 
 
 def interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
@@ -239,13 +240,15 @@ def seconds_left(book: Book, options: argparse.Namespace, an_epoch: float) -> fl
     ended = [one for one in runs.values() if one["state"] == "complete"]
     if ended:
         an_epoch = sum(one["seconds"] for one in ended) / sum(len(one["accuracies"]) for one in ended)
-    return an_epoch * sum(
+    done = {key for key, one in runs.items() if one["state"] == "complete"}
+    left: int = sum(
         epochs
         for seed in options.seeds
         for place in range(len(book.content["specs"]))
         for epochs in {*options.budgets, options.long}
-        if run_key(place, epochs, seed) not in runs
+        if run_key(place, epochs, seed) not in done
     )
+    return left * an_epoch
 
 
 def main(arguments: list[str] | None = None) -> int:
