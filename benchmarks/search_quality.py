@@ -1,7 +1,7 @@
 """Which way of searching finds the better network, with the same number of short trainings?
 
     python benchmarks/search_quality.py --data ../shared/data/cifar10-jpeg.tar.xz --trials 20 --epochs 3
-    python benchmarks/search_quality.py --data shapes --trials 2 --epochs 1 --images 300 --seeds 0   # seconds
+    python benchmarks/search_quality.py --data shapes --trials 2 --epochs 1 --images 300 --seeds 0   # a minute
 
 Compares the project's own search (TPE, widths filled up to the limit on parameters, misfits rejected before
 they become trials) with random search, with TPE that is told of misfits, with plain Optuna and soft
@@ -64,15 +64,18 @@ Cell = dict[str, Any]
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
+    methods = "\n".join(f"  {name:15} {method.text}" for name, method in METHODS.items())
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        epilog=f"methods:\n{methods}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--trials", type=positive, default=20, help="trainings of each method (default 20)")
     parser.add_argument("--epochs", type=positive, default=4, help="of each training (default 4)")
     parser.add_argument("--retrain", type=natural, default=1, help="fresh seeds for the best (default 1)")
     parser.add_argument(
         "--methods", nargs="+", choices=list(METHODS), default=list(DEFAULT), metavar="M",
-        help=f"default {' '.join(DEFAULT)}; also {' '.join(name for name in METHODS if name not in DEFAULT)}",
+        help=f"see below (default {' '.join(DEFAULT)})",
     )  # fmt: skip
     add_flags(parser, f"{NAME}.json")
     return parser.parse_args(arguments)
@@ -187,7 +190,7 @@ def sheets(content: dict[str, Any], trials: int, ground: Ground) -> list[Sheet]:
         macs = [winner["macs"] / 1e6 for winner in winners if winner]
         scores.append(
             (
-                method.text,
+                name,
                 str(len(cells)),
                 *(_spread([line[place - 1] for line in curves]) for place in places),
                 _spread(fresh),
@@ -196,7 +199,7 @@ def sheets(content: dict[str, Any], trials: int, ground: Ground) -> list[Sheet]:
         )
     effort = [
         (
-            METHODS[name].text,
+            name,
             _average(cells, lambda trial: trial["state"] in ("complete", "failed")),
             _average(cells, lambda trial: trial["state"] == "misfit"),
             _average(cells, lambda trial: trial.get("turned_away", 0)),

@@ -44,7 +44,7 @@ class Method:
     """One way to choose which networks are trained.
 
     Attributes:
-        text: What it is, for the table.
+        text: What it is, in a few words.
         sampler: One of `search.sampler.SAMPLERS`, or "presets".
         fill: Whether the widths of a proposal are filled up to the limit on parameters.
         misfits: What becomes of a proposal that breaks the budget. "rejected": the sampler draws again and
