@@ -76,11 +76,12 @@ def test_reasons_are_counted_and_name_their_trials(make_search: Callable[..., Pa
 def test_a_class_is_shown_with_what_it_is_most_often_taken_for(make_run: Callable[..., Path]) -> None:
     from reports.runs import open_run
 
-    run = open_run(
-        make_run(confusion=((5, 1, 4), (0, 10, 0), (3, 0, 7)), per_class={"a": 0.5, "b": 1.0, "c": 0.7})
-    )
+    run = open_run(make_run())
     record = dataclasses.replace(
-        run.record, dataset=dataclasses.replace(run.record.dataset, classes=("a", "b", "c"))
+        run.record,
+        dataset=dataclasses.replace(run.record.dataset, classes=("a", "b", "c")),
+        confusion=((5, 1, 4), (0, 10, 0), (3, 0, 7)),
+        per_class={"a": 0.5, "b": 1.0, "c": 0.7},
     )
     rows = tables.per_class(record).rows
     without_b = dataclasses.replace(record, per_class={"a": 0.5, "c": 0.7})  # no image of class b was seen

@@ -105,6 +105,7 @@ def test_a_brush_on_an_axis_filters_every_chart_and_a_click_frees_it(report: Pat
     browser.mouse("mousePressed", x, top + 2)
     browser.mouse("mouseMoved", x, middle)
     browser.mouse("mouseReleased", x, middle)
+    browser.frame()
     shown = browser.run(f"{ROWS}.map((row) => +row.cells[0].textContent)")
     run = open_search(report.parent)
     params = [trial.params for trial in run.scored]
@@ -115,6 +116,7 @@ def test_a_brush_on_an_axis_filters_every_chart_and_a_click_frees_it(report: Pat
     assert sure <= set(shown) <= possible
     assert browser.run("document.getElementById('shown').textContent") == f"{len(shown)} shown"
     browser.click(x, bottom - 20)
+    browser.frame()
     assert browser.run("document.getElementById('shown').textContent") == "48 shown"
 
 
