@@ -96,11 +96,13 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     for epoch in range(2):
         checkpoint.save(path, {"epoch": epoch})
 
-    def full(state: object, target: Path) -> None:
-        target.write_bytes(b"the beginning")
+    write = Path.write_bytes
+
+    def full(target: Path, content: bytes) -> None:
+        write(target, b"the beginning")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save(path, {"epoch": 2})
     monkeypatch.undo()
