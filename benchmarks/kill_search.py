@@ -5,7 +5,9 @@
 Real driver, real worker processes, real SQLite, real locks, real resume: the command's own `prepare` and
 `session.run`. Only the training is played (some tens of milliseconds an epoch), so that most kills strike
 where bookkeeping is done. Each kill is SIGKILL of a worker, of the driver, or of all, or SIGSTOP of a worker,
-which the driver must outlive. A trial is acknowledged when its record lay in the folder before the kill.
+which the driver must outlive. A worker is stopped only after its first steps: before them it cannot have
+asked the system to end it with its driver, and would stay. A trial is acknowledged when its record lay in the
+folder before the kill.
 
 Exit code 0: nothing acknowledged was lost or changed, no trial is left running in any study, no process is
 left, and every search finished exactly the trials that it was asked for.
@@ -157,6 +159,10 @@ class Campaign:
 
     def _strike(self, driver: subprocess.Popen[bytes], workers: list[int]) -> None:
         kind = self.random.choice(KINDS)
+        if kind == "stop a worker":
+            workers = [pid for pid in workers if _started(pid)]
+            if not workers:
+                return
         self.kills[kind] += 1
         try:
             if kind == "worker":
@@ -206,6 +212,16 @@ def _workers(driver: int) -> list[int]:
         if parent == driver and b"spawn_main" in command:
             found.append(int(path.parent.name))
     return found
+
+
+def _started(worker: int) -> bool:
+    """Tell whether a worker is past its first steps, the last of which is to ignore SIGINT."""
+    try:
+        status = Path(f"/proc/{worker}/status").read_text()
+    except OSError:
+        return False
+    ignored = next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
+    return bool(int(ignored, 16) >> (signal.SIGINT - 1) & 1)
 
 
 def _survivors(session: int) -> list[str]:

@@ -53,8 +53,8 @@ class Share:
 
 def serve(connection: Any, share: Share, work: Work) -> None:
     """Work until the driver closes `connection`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     line = _Line(connection)
     _watch(line)
     if work is run:
