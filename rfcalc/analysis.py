@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -106,9 +109,8 @@ def analyze(model: nn.Module, input_size: tuple[int, ...] = (3, 32, 32), *, trai
         ForwardError: forward() raised at this size; the message names the layer and the shapes.
         RuleError: A rule that the user registered returned something impossible.
     """
-    model = getattr(
-        model, "_orig_mod", model
-    )  # torch.compile's wrapper: rows and parameters keep their names
+    # torch.compile's wrapper is looked through: rows and parameters keep their names
+    model = getattr(model, "_orig_mod", model)
     graph = trace(model, tuple(input_size), train=train)
     unique = dict(model.named_parameters())
     params = sum(p.numel() for p in unique.values())
@@ -116,6 +118,19 @@ def analyze(model: nn.Module, input_size: tuple[int, ...] = (3, 32, 32), *, trai
     return analyze_graph(graph, frozenset(unique), params, trainable)
 
 
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Pause the search for garbage: every fact of an analysis is kept, so that it would find none."""
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
+
+
+@_no_garbage()
 def analyze_graph(graph: Graph, parameters: frozenset[str], params: int, trainable_params: int) -> Analysis:
     """Analyse a traced run, e.g. one whose nodes were changed to ask what would happen.
 

@@ -41,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         return _fail(f"this is a bug of rfcalc {__version__}: {said} (--debug shows where)", error, options)
+    except BaseException as error:
+        # Some frameworks give up with exceptions that are no Exception; rfcalc itself raises none.
+        said = f"{type(error).__name__}: {error}"
+        return _fail(f"the code of {options.target} gives up: {said}", error, options)
 
 
 def _fail(message: str, error: BaseException | None, options: Options) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
 from collections.abc import Mapping
 from types import ModuleType
@@ -64,8 +65,9 @@ def _named(module: ModuleType, target: Target) -> Any:
     found: Any = module
     for part in target.name.split("."):
         if not hasattr(found, part):
-            names = [_command(target, name) for name in _candidates(module)]
-            hint = f"; it has {_either(names)}" if names else ""
+            close = difflib.get_close_matches(part, [n for n in vars(module) if n[:1] != "_"], n=3)
+            names = [_command(target, name) for name in close or _candidates(module)]
+            hint = f"; {'did you mean' if close else 'it has'} {_either(names)}" if names else ""
             raise LoadError(f"{target.place} has no {target.name!r}{hint}")
         found = getattr(found, part)
     return found
@@ -199,4 +201,5 @@ def _given(arguments: Mapping[str, Any]) -> str:
 
 
 def _kind(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    kind = type(value).__name__
+    return "None" if value is None else f"{'an' if kind[0] in 'aeioAEIO' else 'a'} {kind}"

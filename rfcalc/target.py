@@ -99,7 +99,12 @@ def importable(target: Target) -> Iterator[None]:
     where the folder holds a file of their name. A module target is a plain import and stays loaded.
     """
     folder = target.folder.resolve()
-    aside = {name: module for name, module in sys.modules.items() if target.path and _hides(name, folder)}
+    neighbours = _neighbours(folder) if target.path else frozenset()
+    aside = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in neighbours and _hides(name, folder)
+    }
     for name in aside:
         del sys.modules[name]
     path, before = list(sys.path), set(sys.modules)
@@ -115,12 +120,15 @@ def importable(target: Target) -> Iterator[None]:
         sys.modules.update(aside)
 
 
+def _neighbours(folder: Path) -> frozenset[str]:
+    """Names that the folder's files and folders can be imported by."""
+    return frozenset(found.stem if found.suffix == ".py" else found.name for found in folder.iterdir())
+
+
 def _hides(name: str, folder: Path) -> bool:
-    """Whether the loaded module `name` would stand in for a neighbour of the target."""
+    """Whether the loaded module `name`, of a neighbour's name, would stand in for that neighbour."""
     top = name.partition(".")[0]
-    if top in ("__main__", "rfcalc") or top in sys.stdlib_module_names:
-        return False
-    if not ((folder / f"{top}.py").is_file() or (folder / top).is_dir()) or _lives_in(name, folder):
+    if top in ("__main__", "rfcalc") or top in sys.stdlib_module_names or _lives_in(name, folder):
         return False
     return not any("site-packages" in place or "dist-packages" in place for place in _places(top))
 
@@ -155,10 +163,10 @@ def import_target(target: Target) -> ModuleType:
             "put what runs as a script under if __name__ == '__main__':"
         ) from error
     except SyntaxError as error:
+        place = _short(error.filename) or target.place
+        line = f", line {error.lineno}" if error.lineno else ""
         shown = f": {error.text.strip()}" if error.text else ""
-        raise LoadError(
-            f"{_short(error.filename) or target.place}, line {error.lineno}: syntax error: {error.msg}{shown}"
-        ) from error
+        raise LoadError(f"{place}{line}: syntax error: {error.msg}{shown}") from error
     except ImportError as error:
         raise LoadError(
             f"{target.place} does not import{line_of(error, target)}: {error}{_import_hint(error, target)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -53,7 +55,9 @@ def trace(model: nn.Module, input_size: tuple[int, ...], *, train: bool = False)
         shapes = ", ".join(str(s) for s in failure.shapes) or str((1, *size))
         where = f" at '{failure.path}'" if failure.path else ""
         cause = failure.__cause__
-        reason = " ".join(str(cause).split()) or type(cause).__name__
+        reason = " ".join(str(cause).split())
+        if type(cause) is not RuntimeError or not reason:
+            reason = f"{type(cause).__name__}: {reason}".removesuffix(": ")
         raise ForwardError(
             f"forward() of {type(model).__name__} failed{where} with shapes {shapes}: {reason}; "
             f"the input was {'x'.join(map(str, size))}, another can be chosen with --input"
@@ -170,9 +174,8 @@ def _run(model: nn.Module, size: tuple[int, ...], train: bool, abstract: bool) -
     with ExitStack() as stack:
         stack.enter_context(_untouched(model, train))
         stack.enter_context(torch.no_grad())
-        image = torch.empty(batch, *size, dtype=dtype, device=device)
-        if not abstract:
-            image.copy_(torch.linspace(-1, 1, image.numel()).reshape(image.shape))
+        stack.enter_context(_uncompiled())
+        image = _image((batch, *size), dtype, device)
         number = recorder.add_input(image)
         stack.enter_context(location.following())
         try:
@@ -188,6 +191,29 @@ def _run(model: nn.Module, size: tuple[int, ...], train: bool, abstract: bool) -
             f"forward() of {type(model).__name__} returned no tensor but {type(result).__name__}"
         )
     return recorder.graph(number, outputs, batch, size)
+
+
+def _image(shape: tuple[int, ...], dtype: torch.dtype, device: str | torch.device) -> torch.Tensor:
+    try:
+        image = torch.empty(shape, dtype=dtype, device=device)
+        if not image.is_meta:
+            image.copy_(torch.linspace(-1, 1, image.numel()).reshape(shape))
+    except (RuntimeError, MemoryError) as error:
+        raise InputError(f"an input of {'x'.join(map(str, shape[1:]))} is too large: {error}") from error
+    return image
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Run what was compiled as it was written: a compiler would trace the recorder along with the model."""
+    # torch.compile() imports dynamo; importing it for a model that is not compiled would cost a second.
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with warnings.catch_warnings(), torch.compiler.set_stance("force_eager"):
+        # Hooks see the wrapper as one more module around the part, which is what it is.
+        warnings.filterwarnings("ignore", r"Using `torch\.compile\(module\)` when there are global hooks")
+        yield
 
 
 def _named_outputs(result: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:

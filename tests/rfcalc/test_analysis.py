@@ -244,3 +244,16 @@ def test_a_patch_flattened_into_channels_is_one_position():
     field = analyze(Patches(), (4, 9, 9)).output
     assert field.positions == (3, 3)
     assert field.inputs_seen(1, 2) == ({3, 4, 5}, {6, 7, 8})
+
+
+@pytest.mark.parametrize("searching", [True, False])
+def test_the_search_for_garbage_goes_on_as_before(searching):
+    import gc
+
+    before = gc.isenabled()
+    try:
+        (gc.enable if searching else gc.disable)()
+        analyze(nn.Conv2d(3, 4, 3), (3, 8, 8))
+        assert gc.isenabled() is searching
+    finally:
+        (gc.enable if before else gc.disable)()

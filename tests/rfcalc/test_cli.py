@@ -293,7 +293,7 @@ class TestQuestions:
         self, write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         wrong = Verification(3, 2, (Mismatch("c1", (0, 1), 4, 5),), ())
-        monkeypatch.setattr("rfcalc.inspection.verify", lambda model, analysis: wrong)
+        monkeypatch.setattr("rfcalc.inspection.verify", lambda model, analysis, seconds: wrong)
         assert main([write(), "--no-budget", "--verify", "--width", "200"]) == 1
         assert "2 of 3 units agree" in (out := capsys.readouterr().out)
         assert "c1 at (0, 1): 4 pixels missing, 5 too many" in out
@@ -344,3 +344,20 @@ class TestTargets:
         found = json.loads(capsys.readouterr().out)
         assert found["mode"] == "train"
         assert found["rows"][-1]["field"]["is_global"]
+
+
+class TestCodeThatGivesUp:
+    def test_an_exception_that_is_no_exception_is_one_line_too(
+        self, write: Write, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        target = write("class Skipped(BaseException): pass\nraise Skipped('not here')")
+        assert main([target]) == 2
+        assert capsys.readouterr().err == f"rfcalc: error: the code of {target} gives up: Skipped: not here\n"
+
+    def test_a_file_with_null_bytes_has_no_line_to_name(
+        self, write: Write, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([write("x = 1\0")]) == 2
+        error = capsys.readouterr().err
+        assert "null bytes" in error
+        assert "line None" not in error

@@ -93,7 +93,7 @@ class TestErrors:
             load(write("x = 1\n"))
 
     def test_an_unknown_name_lists_what_there_is(self, write: Write) -> None:
-        with pytest.raises(LoadError, match=r"has no 'Nett'; it has python -m rfcalc .*model\.py:Net$"):
+        with pytest.raises(LoadError, match=r"has no 'Nett'; did you mean python -m rfcalc .*model\.py:Net$"):
             load(write(NET), "Nett")
 
     def test_a_syntax_error_has_its_line(self, write: Write) -> None:

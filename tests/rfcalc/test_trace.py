@@ -229,3 +229,34 @@ def test_compiled_wrappers_are_looked_through():
             raise AssertionError("the compiled forward is not what is traced")
 
     assert analyze(Wrapper(nn.Conv2d(3, 4, 3)), (3, 8, 8)).output.size == (3, 3)
+
+
+def test_a_compiled_part_is_followed_as_it_was_written():
+    import torch._dynamo
+
+    def never(graph, inputs):
+        raise AssertionError("the compiler was asked")
+
+    part = torch.compile(nn.Sequential(nn.Conv2d(4, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 4, 3)), backend=never)
+    analysis = analyze(nn.Sequential(nn.Conv2d(3, 4, 3), part), (3, 32, 32))
+    assert [(row.op, row.field.size[0]) for row in analysis.rows if row.op == "conv"] == [
+        ("conv", 3),
+        ("conv", 5),
+        ("conv", 9),
+    ]
+
+
+def test_an_error_of_forwards_own_code_is_named_by_its_kind():
+    class Net(nn.Module):
+        def forward(self, x):
+            return {}["missing"]
+
+    with pytest.raises(
+        ForwardError, match=r"shapes \(1, 3, 8, 8\): KeyError: 'missing'; the input was 3x8x8"
+    ):
+        analyze(Net(), (3, 8, 8))
+
+
+def test_an_input_that_no_tensor_can_hold_is_an_input_error():
+    with pytest.raises(InputError, match=r"an input of 3x999999999x999999999 is too large"):
+        analyze(nn.Conv2d(3, 4, 3), (3, 999_999_999, 999_999_999))
