@@ -80,7 +80,8 @@ def save_growth(path: Path, analysis: "Analysis", title: str) -> None:
         axes.plot(steps, spread, "--", color=VERMILION, label="effective: 4 sigma, closed form")
         axes.axhline(side, color=MUTED, linewidth=1, linestyle=":")
         near: dict[str, Any] = {"xytext": (0, 3), "textcoords": "offset points", "fontsize": 8}
-        axes.annotate(f"image, {side} px", (len(lines), side), ha="right", color=MUTED, **near)
+        # At the left, where a network sees least: at the right the curves would run through it.
+        axes.annotate(f"image, {side} px", (0.6, side), ha="left", color=MUTED, **near)
         axes.annotate(f"{sizes[-1]:,}", (len(lines), sizes[-1]), ha="right", color=INK, **near)
         _stages(axes, [line.row.name.split(".")[0].split("#")[0] for line in lines])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

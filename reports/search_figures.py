@@ -82,7 +82,8 @@ def save_accuracy(
                 axes.scatter([place], [value], s=64, marker="D", color=VERMILION, label="winner", zorder=3)
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
         axes.set(xlabel=title, ylabel="validation accuracy (%)", title=_titled(data, "one run a trial"))
-        axes.legend(loc="lower right")
+        # Below the axes: within them it would lie on trials, wherever they crowd.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
 
 
 def save_learning_curves(

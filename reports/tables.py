@@ -81,10 +81,14 @@ def proposed(chosen: Sequence[TrialRecord]) -> list[str]:
 
 
 def pareto(scored: Sequence[TrialRecord], cost: Callable[[TrialRecord], int]) -> list[TrialRecord]:
-    """The trials that no other one beats: none is as accurate at a lower cost. Cheapest first."""
+    """The complete trials that no other one beats: none is as accurate at a lower cost. Cheapest first.
+
+    Pruned ones are left out: the accuracy of a run that was cut short stands beside nobody's.
+    """
     front: list[TrialRecord] = []
     best = -1.0
-    for trial in sorted(scored, key=lambda trial: (cost(trial), -(trial.score or 0.0), trial.number)):
+    whole = [trial for trial in scored if trial.state == "complete"]
+    for trial in sorted(whole, key=lambda trial: (cost(trial), -(trial.score or 0.0), trial.number)):
         if trial.score is not None and trial.score > best:
             front.append(trial)
             best = trial.score

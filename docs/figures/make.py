@@ -2,7 +2,7 @@
 
     python docs/figures/make.py runs/search/NAME
 
-Three figures, each as SVG and PNG: accuracy against parameters with the Pareto front, the learning curves of
+Three figures, each as SVG and PNG: accuracy against MACs with the Pareto front, the learning curves of
 all trials, and how the winner's receptive field grows. `python -m reports NAME --figures DIR` draws the same
 and more. A search on the built-in shapes is refused: the README shows real images.
 """
@@ -50,7 +50,7 @@ def _draw(folder: Path, output: Path) -> None:
     title = f"the winner, trial {winner} of {run.record.name}"
     for suffix in (".svg", ".png"):
         places = [output / f"{name}{suffix}" for name in NAMES]
-        save_accuracy(places[0], run.scored, "params", winner, data.title)
+        save_accuracy(places[0], run.scored, "macs", winner, data.title)
         save_learning_curves(places[1], run.scored, winner, data.title)
         save_growth(places[2], analysis, title)
         sys.stdout.writelines(f"{place}\n" for place in places)
