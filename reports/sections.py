@@ -152,8 +152,8 @@ def accuracy_and_cost(run: SearchRun) -> Markup:
     why = (
         "Dots and crosses: validation accuracy of each trial after its last epoch, one run each:"
         f" {_effort(run)}. No complete trial beats one on the front at a lower cost. Hover or use the arrow"
-        " keys to read a trial; click or Enter marks it in every chart; a rectangle drawn with the mouse keeps"
-        " its trials."
+        " keys to read a trial; click or Enter marks it in every chart; a rectangle drawn with the mouse"
+        " keeps its trials."
     )
     told = element("p", _comparison(run), class_="why") if others or run.best else None
     return section("accuracy", "Accuracy against cost", why, told, charts, _legend(run), fronts, known)
