@@ -205,11 +205,12 @@ def main() -> None:
             study(folder, count)
             found[count] = {**built(folder), **brushed(folder / "report.html", Path(scratch) / "profile")}
     table = Table(title="Report of a made-up search", title_justify="left")
-    names = dict.fromkeys(name for each in found.values() for name in each)
-    for name in ("trials", *names):
-        table.add_column(name.replace("_", " "), justify="right")
-    for count, each in found.items():
-        table.add_row(f"{count:,}", *(f"{each[name]:,.1f}" if name in each else "-" for name in names))
+    table.add_column("trials")
+    for count in found:
+        table.add_column(f"{count:,}", justify="right")
+    for name in dict.fromkeys(name for each in found.values() for name in each):
+        figures = (f"{each[name]:,.1f}" if name in each else "-" for each in found.values())
+        table.add_row(name.replace("_", " "), *figures)
     Console().print(table)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")

@@ -39,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"the code of {options.target} exits while it runs: sys.exit({error.code!r})", error, options
         )
     except Exception as error:
+        # PyTorch has no exception of its own for memory of the CPU.
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            told = "not enough memory; on the unbounded plane a smaller --input has the same fields"
+            return _fail(told, error, options)
         said = f"{type(error).__name__}: {error}"
         return _fail(f"this is a bug of rfcalc {__version__}: {said} (--debug shows where)", error, options)
     except BaseException as error:

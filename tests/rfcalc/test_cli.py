@@ -264,6 +264,37 @@ class TestOutput:
         assert (tmp_path / "rf.txt").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+class TestOwnFaults:
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (
+                MemoryError(),
+                "not enough memory; on the unbounded plane a smaller --input has the same fields",
+            ),
+            (RuntimeError("DefaultCPUAllocator: can't allocate memory: 80 GB"), "not enough memory;"),
+            (KeyError("a"), "this is a bug of rfcalc "),
+        ],
+    )
+    def test_one_line_and_the_code_two(
+        self,
+        error: Exception,
+        told: str,
+        write: Write,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("rfcalc.inspection.inspect", fail)
+        assert main([write(), "--no-budget"]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith(f"rfcalc: error: {told}")
+        assert err.count("\n") == 1
+
+
 class TestQuestions:
     def test_explain_and_lint_answer_instead_of_the_table(self, capsys: pytest.CaptureFixture[str]) -> None:
         example = str(ROOT / "examples" / "decoder.py")
