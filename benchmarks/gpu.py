@@ -1,6 +1,6 @@
 """Everything about a GPU in one command under ten minutes: speed, time to 87 %, and a `record` run of `wide`.
 
-    python benchmarks/gpu.py --data ../shared/data/cifar10-jpeg.tar.xz --output gpu.json
+    python benchmarks/gpu.py --data cifar10-jpeg.tar.xz --output gpu.json
 
 Writes one JSON, whole again after each part, so that what broke off still says what it found. Each part runs
 in a process of its own on a GPU: a failed recording of a graph, or a missing compiler, costs that part alone.

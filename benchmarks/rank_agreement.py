@@ -1,6 +1,6 @@
 """Does a short training rank networks as a long one does?
 
-    python benchmarks/rank_agreement.py --data ../shared/data/cifar10-jpeg.tar.xz --budgets 2 4 --long 12
+    python benchmarks/rank_agreement.py --data cifar10-jpeg.tar.xz --budgets 2 4 --long 12
     python benchmarks/rank_agreement.py --data shapes --specs 3 --budgets 1 --long 2 --images 300 --seeds 0
 
 Draws `--specs` networks of the search's space that fit the budget, spread evenly over its range of MACs (in a

@@ -1,6 +1,6 @@
 """Which way of searching finds the better network, with the same number of short trainings?
 
-    python benchmarks/search_quality.py --data ../shared/data/cifar10-jpeg.tar.xz --trials 20 --epochs 3
+    python benchmarks/search_quality.py --data cifar10-jpeg.tar.xz --trials 20 --epochs 3
     python benchmarks/search_quality.py --data shapes --trials 2 --epochs 1 --images 300 --seeds 0  # a minute
 
 Compares the project's own search (TPE, widths filled up to the limit on parameters, misfits rejected before

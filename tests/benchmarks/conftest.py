@@ -1,4 +1,4 @@
-"""What the tests of the benchmarks of the search share."""
+"""What the tests of the benchmarks share."""
 
 import importlib.util
 import sys
@@ -50,6 +50,14 @@ def images(tmp_path) -> Path:
                     place / f"{number}.png"
                 )
     return tmp_path / "images"
+
+
+@pytest.fixture
+def places(images, tmp_path) -> list[str]:
+    """Flags: small images, the smaller space, and where everything lies."""
+    where = ["--data", str(images), "--cache", str(tmp_path / "cache")]
+    where += ["--output", str(tmp_path / "out.json")]
+    return [*where, "--images", "64", "--seeds", "0", "--space", "widths", "--device", "cpu"]
 
 
 class FakeTraining:

@@ -1,49 +1,22 @@
 """benchmarks/gpu.py in its reduced form: it must not wait for a GPU to be run for the first time."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
-from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
 PARTS = ["plain", "compile_off", "compile_graphs", "compile_on", "best", "waiting", "to_87", "record"]
 
 
 @pytest.fixture
-def script(monkeypatch) -> ModuleType:
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.setenv("GOMP_SPINCOUNT", "20000")
-    spec = importlib.util.spec_from_file_location("gpu", ROOT / "benchmarks" / "gpu.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load) -> ModuleType:
+    return load("gpu")
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
-    """Two classes of noise, 32 x 32."""
-    random = np.random.default_rng(0)
-    for split, count in (("train", 40), ("test", 4)):
-        for name in ("cat", "dog"):
-            place = tmp_path / "data" / split / name
-            place.mkdir(parents=True)
-            for number in range(count):
-                pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(place / f"{number}.png")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def found(script, folder, tmp_path) -> dict:
+def found(script, images, tmp_path) -> dict:
     output = tmp_path / "gpu.json"
-    arguments = ["--data", str(folder), "--cache", str(tmp_path / "cache"), "--device", "cpu"]
+    arguments = ["--data", str(images), "--cache", str(tmp_path / "cache"), "--device", "cpu"]
     assert script.main([*arguments, "--output", str(output)]) == 0
     return json.loads(output.read_text(encoding="utf-8"))
 

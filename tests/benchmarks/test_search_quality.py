@@ -20,17 +20,8 @@ def script(load):
 
 
 @pytest.fixture
-def arguments(images, tmp_path) -> list[str]:
-    places = [
-        "--data",
-        str(images),
-        "--cache",
-        str(tmp_path / "cache"),
-        "--output",
-        str(tmp_path / "out.json"),
-    ]
-    size = ["--trials", "4", "--epochs", "1", "--images", "64", "--seeds", "0"]
-    return [*places, *size, "--space", "widths", "--device", "cpu"]
+def arguments(places) -> list[str]:
+    return [*places, "--trials", "4", "--epochs", "1"]
 
 
 def found(arguments: list[str]) -> dict:
