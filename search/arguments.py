@@ -3,9 +3,8 @@
 import argparse
 import re
 from pathlib import Path
-from typing import NoReturn
 
-from training.flags import natural, plain_name, positive
+from training.flags import OneLineParser, add_place, natural, positive
 
 EPILOG = """\
 Every proposal is checked against the budget ([tool.rfcalc] in pyproject.toml) before any training. All
@@ -16,7 +15,9 @@ Ctrl-C stops; the same command with --resume continues."""
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the arguments; a mistake prints one line to stderr and exits with 2."""
-    parser = _Parser(
+    parser = OneLineParser(
+        who="search",
+        way_out="; see python -m search --help",
         prog="python -m search",
         description="Find, train and explain the best small network that fits the budget.",
         epilog=EPILOG,
@@ -29,8 +30,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="candidates that fit the budget and are trained (default 50)",
     )
-    data = parser.add_argument_group("data")
-    add = data.add_argument
+    add = parser.add_argument_group("data").add_argument
     add(
         "--data",
         metavar="D",
@@ -38,8 +38,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add("--cache", type=Path, metavar="DIR", help="where decoded images are kept (default data/cache)")
     add("--resize", type=positive, metavar="N", help="bring every image to N x N pixels")
-    stages = parser.add_argument_group("the stages (defaults depend on the device and the data)")
-    add = stages.add_argument
+    add = parser.add_argument_group("the stages (defaults depend on the device and the data)").add_argument
     add("--epochs", type=positive, metavar="N", help="epochs of a trial")
     add("--subset", type=positive, metavar="N", help="training images of a trial")
     add("--finalists", type=positive, metavar="N", help="best trials that are trained longer")
@@ -52,8 +51,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="epochs of the winner, on train and validation together",
     )
-    what = parser.add_argument_group("what is searched")
-    add = what.add_argument
+    add = parser.add_argument_group("what is searched").add_argument
     add(
         "--space",
         metavar="S",
@@ -80,8 +78,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="O",
         help="accuracy (default), or with macs, params: accuracy,macs searches the Pareto front",
     )
-    how = parser.add_argument_group("how")
-    add = how.add_argument
+    add = parser.add_argument_group("how").add_argument
     add("--pruner", metavar="P", help="halving (default), median or none")
     add(
         "--time-limit",
@@ -94,16 +91,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--device", choices=("auto", "cpu", "cuda", "mps"), help="default auto")
     add("--jobs", type=positive, metavar="N", help="networks that train at the same time (default 1)")
     add("--storage", metavar="URL", help="RDB of the study (default SQLite in the run folder)")
-    where = parser.add_argument_group("where")
-    add = where.add_argument
-    add("--out", type=Path, default=Path("runs/search"), metavar="DIR", help="default runs/search")
-    add(
-        "--name",
-        type=plain_name,
-        help="folder below --out (default: date and time; with --resume the newest)",
-    )
-    add("--resume", action="store_true", help="continue a search; --trials may be raised")
-    add("--debug", action="store_true", help="show the traceback of an error")
+    add_place(parser, "runs/search", resume="continue a search; --trials may be raised")
     return parser.parse_args(arguments)
 
 
@@ -123,9 +111,3 @@ def count(text: str) -> int:
     if number < 1 or number != int(number):
         raise argparse.ArgumentTypeError(f"expected a number such as 12000000 or 12M, got {text!r}")
     return int(number)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line; the usage would bury it."""
-        self.exit(2, f"search: error: {message}; see python -m search --help\n")

@@ -114,9 +114,8 @@ class LocalProcesses:
                 continue
             if isinstance(message, Outcome):
                 events.append(JobDone(each.job, message))
-                if (
-                    message.state == "failed"
-                ):  # may have left its process short of memory, or the GPU unusable
+                # A failure may have left its process short of memory, or the GPU unusable.
+                if message.state == "failed":
                     self._replace(each, message.reason)
                 each.job = None
             elif message is not None:  # None is a sign of life

@@ -51,8 +51,7 @@ def forecast(plan: Plan, trials_left: int) -> Forecast:
         + settings.winner_epochs * len(plan.dataset.train)
     )
     if settings.space == "full" and plan.screening is not None:
-        work *= (
-            plan.screening.macs[1] / figures(plan.base).macs
-        )  # the candidates are other networks than the base
+        # The candidates are other networks than the base.
+        work *= plan.screening.macs[1] / figures(plan.base).macs
     cache = plan.dataset.train.images.nbytes + plan.dataset.test.images.nbytes
     return Forecast(work / speed, RUN_FOLDER_BYTES, cache, speed)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
 
-from training.flags import natural, plain_name, positive
+from training.flags import OneLineParser, add_place, natural, positive
 
 EPILOG = """\
 Ctrl-C stops; the same command with --resume continues.
@@ -27,14 +26,11 @@ _MODES = {
 """What does not train anew, and the flags that mean something there."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"train.py: error: {message} (--help lists the flags)\n")
-
-
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the arguments; a mistake prints one line to stderr and exits with 2."""
-    parser = _Parser(
+    parser = OneLineParser(
+        who="train.py",
+        way_out=" (--help lists the flags)",
         prog="train.py",
         usage="python train.py [flags]",
         description="Train one network, evaluate it, and write runs/train/<name>/.",
@@ -45,7 +41,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     _add_data(parser)
     _add_training(parser)
     _add_modes(parser)
-    _add_place(parser)
+    add_place(parser, "runs/train", resume="continue a run; its own flags hold")
     options = parser.parse_args(arguments)
     _check(parser, options)
     return options
@@ -121,18 +117,6 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
         "--tta", action="store_true", default=None, help="for --evaluate: also with mirror images, told apart"
     )
     add("--output", type=Path, metavar="PNG", help="of --show-augmentation (default augmentation.png)")
-
-
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("where").add_argument
-    add("--out", type=Path, default=Path("runs/train"), metavar="DIR", help="default runs/train")
-    add(
-        "--name",
-        type=plain_name,
-        help="folder below --out (default: date and time; with --resume the newest)",
-    )
-    add("--resume", action="store_true", help="continue a run; its own flags hold")
-    add("--debug", action="store_true", help="show the traceback of an error")
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

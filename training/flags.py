@@ -1,6 +1,48 @@
-"""What train.py and the search accept as values of their flags; each raises argparse.ArgumentTypeError."""
+"""What the command lines of train.py and the search share: their parser, values of flags, the place of a run.
+
+What reads a value raises argparse.ArgumentTypeError.
+"""
 
 import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line and leaves with 2; the usage would bury it.
+
+    Args:
+        who: Begins the line.
+        way_out: Ends it.
+        settings: Of argparse.ArgumentParser.
+    """
+
+    def __init__(self, *, who: str, way_out: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._who, self._way_out = who, way_out
+
+    def error(self, message: str) -> NoReturn:
+        """Say it."""
+        self.exit(2, f"{self._who}: error: {message}{self._way_out}\n")
+
+
+def add_place(parser: argparse.ArgumentParser, out: str, resume: str) -> None:
+    """Add the flags that say where a run is kept, and `--debug`.
+
+    Args:
+        parser: Where to.
+        out: Folder of the runs by default.
+        resume: The help of `--resume`.
+    """
+    add = parser.add_argument_group("where").add_argument
+    add("--out", type=Path, default=Path(out), metavar="DIR", help=f"default {out}")
+    add(
+        "--name",
+        type=plain_name,
+        help="folder below --out (default: date and time; with --resume the newest)",
+    )
+    add("--resume", action="store_true", help=resume)
+    add("--debug", action="store_true", help="show the traceback of an error")
 
 
 def positive(text: str) -> int:
