@@ -5,7 +5,7 @@ The colours are those of Okabe and Ito (2008), which colour-blind readers tell a
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from records.files import write_with
-from records.run import EpochRecord
+from records.run import EpochRecord, RunRecord
+from reports.errors import ReportError
 from reports.mistakes import most_confident_mistakes
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 INK, MUTED, RULE = "#1f2328", "#5b636d", "#d5d9de"
+SUFFIXES = (".png", ".svg")
 LABELLED_CELLS = 30
 """With more classes than this the counts no longer fit into the cells of a confusion matrix."""
+
+Writers = Mapping[str, Callable[[Path], None]]
+"""What draws each figure to a path, by the figure's name."""
 
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -50,6 +55,34 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # names are printed as they are
 }
+
+
+def save_each(writers: Writers, folder: Path) -> list[Path]:
+    """Write every figure into `folder`, as PNG and as SVG; return where they are.
+
+    Raises:
+        ReportError: The folder cannot be written.
+    """
+    written = []
+    for name, write in writers.items():
+        for suffix in SUFFIXES:
+            path = folder / f"{name}{suffix}"
+            try:
+                write(path)
+            except OSError as error:
+                raise ReportError(f"--figures {folder}: cannot be written ({error.strerror})") from error
+            written.append(path)
+    return written
+
+
+def of_training(record: RunRecord, prefix: str = "") -> Writers:
+    """Return what draws a training: its curves, and its confusion matrix where it has one."""
+    writers: dict[str, Callable[[Path], None]] = {
+        f"{prefix}curves": lambda path: save_curves(path, record.epochs)
+    }
+    if (counts := record.confusion) is not None:
+        writers[f"{prefix}confusion"] = lambda path: save_confusion(path, counts, record.dataset.classes)
+    return writers
 
 
 def save_curves(path: Path, epochs: Sequence[EpochRecord]) -> None:

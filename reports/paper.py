@@ -5,7 +5,7 @@ rfcalc says of it, and what writes all that fit a run.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +13,25 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from matplotlib.ticker import MaxNLocator
 
-from reports import effective, figures, search_figures, targets
-from reports.errors import ReportError
-from reports.figures import BLUE, INK, MUTED, RULE, VERMILION, figure, say
+from reports import effective, search_figures, targets
+from reports.figures import (
+    BLUE,
+    INK,
+    MUTED,
+    RULE,
+    VERMILION,
+    Writers,
+    figure,
+    of_training,
+    save_each,
+    say,
+)
 from reports.runs import SearchRun, TrainRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from rfcalc.analysis import Analysis
-
-Writers = Mapping[str, Callable[[Path], None]]
 
 
 def save_figures(run: SearchRun | TrainRun, folder: Path) -> list[Path]:
@@ -37,10 +45,10 @@ def save_figures(run: SearchRun | TrainRun, folder: Path) -> list[Path]:
         written = search_figures.save_all(run, folder)
         best, prefix = run.best, "winner-"
     else:
-        written, best, prefix = [], run, ""
-        written = _save(_training(run), folder)
+        written = save_each(of_training(run.record), folder)
+        best, prefix = run, ""
     if best is not None and (best.folder / "model.py").is_file():
-        written += _save(_network(targets.resolve(str(best.folder)), prefix), folder)
+        written += save_each(_network(targets.resolve(str(best.folder)), prefix), folder)
     return written
 
 
@@ -51,7 +59,7 @@ def save_network(target: str, size: tuple[int, ...] | None, folder: Path) -> lis
         ReportError: The folder cannot be written.
         rfcalc.errors.RfcalcError: The target cannot be loaded or analysed.
     """
-    return _save(_network(targets.resolve(target, size)), folder)
+    return save_each(_network(targets.resolve(target, size)), folder)
 
 
 def save_growth(path: Path, analysis: "Analysis", title: str) -> None:
@@ -146,16 +154,6 @@ def _stages(axes: "Axes", names: list[str]) -> None:
             axes.annotate(name, middle, xycoords=across, color=MUTED, **near)
 
 
-def _training(run: TrainRun) -> Writers:
-    record = run.record
-    writers: dict[str, Callable[[Path], None]] = {
-        "curves": lambda path: figures.save_curves(path, record.epochs)
-    }
-    if (counts := record.confusion) is not None:
-        writers["confusion"] = lambda path: figures.save_confusion(path, counts, record.dataset.classes)
-    return writers
-
-
 def _network(named: targets.Named, prefix: str = "") -> Writers:
     analysis = targets.measure(named, trained=True)
     name = named.record.network if named.record else named.title
@@ -166,16 +164,3 @@ def _network(named: targets.Named, prefix: str = "") -> Writers:
         whose = "trained" if named.weights else "untrained"
         writers[f"{prefix}effective-field"] = lambda path: save_effective(path, analysis, f"{name}, {whose}")
     return writers
-
-
-def _save(writers: Writers, folder: Path) -> list[Path]:
-    written = []
-    for name, write in writers.items():
-        for suffix in search_figures.SUFFIXES:
-            path = folder / f"{name}{suffix}"
-            try:
-                write(path)
-            except OSError as error:
-                raise ReportError(f"--figures {folder}: cannot be written ({error.strerror})") from error
-            written.append(path)
-    return written

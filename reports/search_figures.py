@@ -6,12 +6,9 @@ from pathlib import Path
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from records.search import TrialRecord
-from reports import figures, tables
-from reports.errors import ReportError
-from reports.figures import BLUE, INK, ORANGE, VERMILION, figure, say
+from reports import tables
+from reports.figures import BLUE, INK, ORANGE, VERMILION, figure, of_training, save_each, say
 from reports.runs import SearchRun
-
-SUFFIXES = (".png", ".svg")
 
 
 def save_all(run: SearchRun, folder: Path) -> list[Path]:
@@ -28,22 +25,8 @@ def save_all(run: SearchRun, folder: Path) -> list[Path]:
         "importances": lambda path: save_importances(path, run.record.importances),
     }
     if run.best is not None:
-        best = run.best.record
-        writers["winner-curves"] = lambda path: figures.save_curves(path, best.epochs)
-        if best.confusion is not None:
-            counts = best.confusion
-            classes = best.dataset.classes
-            writers["winner-confusion"] = lambda path: figures.save_confusion(path, counts, classes)
-    written = []
-    for name, write in writers.items():
-        for suffix in SUFFIXES:
-            path = folder / f"{name}{suffix}"
-            try:
-                write(path)
-            except OSError as error:
-                raise ReportError(f"--figures {folder}: cannot be written ({error.strerror})") from error
-            written.append(path)
-    return written
+        writers |= of_training(run.best.record, "winner-")
+    return save_each(writers, folder)
 
 
 def save_accuracy(
