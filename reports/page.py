@@ -9,6 +9,7 @@ from records.files import write_text
 from records.run import RunRecord
 from records.search import TrialRecord
 from reports import network, results, sections, tables
+from reports.accuracy_section import accuracy_and_cost
 from reports.errors import ReportError
 from reports.html import Markup, document, element, table
 from reports.published import published_for, within_reach
@@ -65,7 +66,7 @@ def search_page(run: SearchRun) -> str:
         ("Budget and verdict", sections.budget(run)),
         ("The winner", sections.winner(run)),
         (None, sections.tools(run) if scored else None),
-        ("Accuracy against cost", sections.accuracy_and_cost(run) if scored else None),
+        ("Accuracy against cost", accuracy_and_cost(run) if scored else None),
         ("Learning curves", sections.curves(run) if scored else None),
         ("What matters", sections.importance(run) if scored else None),
         ("Dimensions", sections.dimensions() if scored else None),
@@ -164,7 +165,7 @@ def _last(run: SearchRun) -> dict[str, Any] | None:
 def _epochs(record: RunRecord, title: str) -> Markup:
     if not record.epochs:
         return results.section("epochs", title, "No epoch was finished.")
-    charts = [sections.chart("loss", "Loss"), sections.chart("accuracy-by-epoch", "Accuracy")]
+    charts = [results.chart("loss", "Loss"), results.chart("accuracy-by-epoch", "Accuracy")]
     listed = table(tables.epochs(record.epochs), "epochs-table")
     why = "Training is measured on augmented images while the weights move; validation with the EMA weights."
     if all(epoch.val_accuracy is None for epoch in record.epochs):

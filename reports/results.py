@@ -46,6 +46,14 @@ def figures(facts: Sequence[tuple[str, str, str]]) -> Markup:
     return element("dl", items, class_="figures")
 
 
+def chart(name: str, title: str) -> Markup:
+    """Return the place where the script draws a chart."""
+    plot = element(
+        "div", element("noscript", "This chart needs scripts; the tables do not."), id=name, class_="plot"
+    )
+    return element("figure", element("figcaption", title), plot)
+
+
 def data_banner(dataset: DatasetFacts) -> Markup | None:
     """Say it loudly when the numbers are not about what a reader takes them to be about."""
     return banner(f"Data set: {dataset.title}", dataset.notice) if dataset.notice else None

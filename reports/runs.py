@@ -75,6 +75,11 @@ class SearchRun:
         return tuple(sorted(found, key=lambda trial: (-(trial.score or 0.0), trial.number)))
 
     @property
+    def most_epochs(self) -> int:
+        """How many epochs the longest trial was trained."""
+        return max((len(trial.epochs) for trial in self.trials), default=0)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know before any number."""
         found = []

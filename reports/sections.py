@@ -1,13 +1,15 @@
-"""The sections of a search's page, from its records; the charts themselves are drawn by assets/report.js."""
+"""The sections of a search's page, from its records; the charts themselves are drawn by assets/report.js.
+
+The one on accuracy against cost is in `accuracy_section`.
+"""
 
 from dataclasses import replace
 from typing import Any
 
-from records.search import TrialRecord
 from reports import network, results, tables
 from reports.html import Markup, element, table
-from reports.published import published_for, table_of
-from reports.results import section
+from reports.published import published_for
+from reports.results import chart, section
 from reports.runs import SearchRun
 from reports.table import duration, millions, percent
 
@@ -133,51 +135,10 @@ def tools(run: SearchRun) -> Markup:
     )
 
 
-def accuracy_and_cost(run: SearchRun) -> Markup:
-    """Scatter of accuracy against parameters and MACs; the Pareto fronts as tables."""
-    drawn = [chart("by-params", "Accuracy and parameters"), chart("by-macs", "Accuracy and MACs")]
-    charts = element("div", drawn, class_="pair")
-    fronts = []
-    for name, title, cost in (("params", "parameters", _params), ("macs", "MACs", _macs)):
-        front = tables.pareto(run.scored, cost)
-        shown = table(tables.trials(front, f"Pareto front: accuracy against {title}"), f"front-{name}")
-        fronts.append(
-            element("details", element("summary", f"The Pareto front against {title} as a table"), shown)
-        )
-    others = published_for(run.record.dataset)
-    known = None
-    if others:
-        summary = element("summary", f"{len(others)} published networks as a table, with their sources")
-        known = element("details", summary, table(table_of(others), "published-table"))
-    why = (
-        "Dots and crosses: validation accuracy of each trial after its last epoch, one run each:"
-        f" {_effort(run)}. No complete trial beats one on the front at a lower cost. Hover or use the arrow"
-        " keys to read a trial; click or Enter marks it in every chart; a rectangle drawn with the mouse"
-        " keeps its trials."
-    )
-    told = element("p", _comparison(run), class_="why") if others or run.best else None
-    return section("accuracy", "Accuracy against cost", why, told, charts, _legend(run), fronts, known)
-
-
-def _comparison(run: SearchRun) -> str:
-    """What the marks that are no trials were measured on: figures of different kinds share the chart."""
-    words = []
-    if run.best is not None and run.best.record.test_accuracy is not None:
-        note = results.test_note(run.best.record)
-        words.append(f"The hollow diamond is the winner after its last training, on test ({note}).")
-    if published_for(run.record.dataset):
-        words.append(
-            "Triangles are published networks: test accuracy as their authors report it, on the original"
-            f" CIFAR-10 images; this run's images are {run.record.dataset.title}. Trials are short runs:"
-            " compare the winner with them, not the trials."
-        )
-    return " ".join(words)
-
-
 def curves(run: SearchRun) -> Markup:
     """Learning curves of the trials, and the same as a table."""
     why = "Validation accuracy epoch by epoch (EMA weights, no test-time augmentation), one run a trial."
-    listed = table(tables.curves(run.scored[:CURVES_WITHOUT_SCRIPT], _most_epochs(run)), "curves-table")
+    listed = table(tables.curves(run.scored[:CURVES_WITHOUT_SCRIPT], run.most_epochs), "curves-table")
     more = element("p", "", id="curves-table-more", class_="why")
     shown = element("details", element("summary", "The curves as a table"), listed, more)
     return section("curves", "Learning curves", why, chart("learning", "Validation accuracy by epoch"), shown)
@@ -262,50 +223,5 @@ def reproduce(run: SearchRun) -> Markup:
     )
 
 
-def chart(name: str, title: str) -> Markup:
-    """Return the place where the script draws a chart."""
-    plot = element(
-        "div", element("noscript", "This chart needs scripts; the tables do not."), id=name, class_="plot"
-    )
-    return element("figure", element("figcaption", title), plot)
-
-
-def _legend(run: SearchRun) -> Markup:
-    marks = [
-        ('<path class="dot" d="M8,6h.01"/>', "complete"),
-        ('<path class="cross" d="M4,2l8,8m-8,0l8,-8"/>', "pruned"),
-        ('<path class="front" d="M0,8h8v-5h8"/>', "Pareto front"),
-        ('<path class="winner" d="M8,-1l7,7l-7,7l-7,-7z"/>', "winner, as a trial"),
-    ]
-    if run.best is not None:
-        marks.append(
-            ('<path class="winner last" d="M8,-1l7,7l-7,7l-7,-7z"/>', "winner, after its last training")
-        )
-    if published_for(run.record.dataset):
-        marks.append(('<path class="published" d="M8,1l5,9h-10z"/>', "published"))
-    return element(
-        "p",
-        [element("span", Markup(f'<svg aria-hidden="true">{mark}</svg>'), words) for mark, words in marks],
-        class_="legend",
-    )
-
-
-def _effort(run: SearchRun) -> str:
-    """How much a trial was trained, so that nobody takes its accuracy for that of a finished network."""
-    return f"at most {_most_epochs(run)} epochs on {run.record.dataset.train_images:,} images"
-
-
-def _most_epochs(run: SearchRun) -> int:
-    return max((len(trial.epochs) for trial in run.trials), default=0)
-
-
 def _limit(words: str, bound: object) -> str:
     return f"{words} {bound:,}" if isinstance(bound, int) else "no limit set"
-
-
-def _params(trial: TrialRecord) -> int:
-    return trial.params
-
-
-def _macs(trial: TrialRecord) -> int:
-    return trial.macs
