@@ -148,3 +148,23 @@ def test_a_device_that_is_not_there_is_named(monkeypatch):
         resolve("cuda")
     with pytest.raises(TrainingError, match="there is no device 'gpu'; choose one of auto, cpu, cuda, mps"):
         resolve("gpu")
+
+
+def test_auto_becomes_something_that_was_measured_and_leaves_the_network_alone(
+    network, weights, same, recipe
+):
+    model = network()
+    before = weights(model)
+    settled = settle(replace(recipe, precision="auto", layout="auto"), model, (16, 16), torch.device("cpu"))
+    assert settled.precision in ("float32", "bfloat16")
+    assert settled.layout in ("channels_last", "contiguous")
+    assert same(before, weights(model))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    fixed = settle(
+        replace(recipe, precision="auto", layout="auto"),
+        model,
+        (16, 16),
+        torch.device("cpu"),
+        deterministic=True,
+    )
+    assert (fixed.precision, fixed.layout) == ("float32", "channels_last")

@@ -1,0 +1,50 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from training.optim import Ema, build_optimizer, learning_rate
+
+
+def test_the_average_is_that_of_its_formula_buffers_included(weights, same):
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).double()
+    average = Ema(model, horizon=5)
+    expected = weights(model)
+    for step in range(30):
+        with torch.no_grad():
+            for value in model.state_dict().values():
+                value.add_(1 + step) if value.is_floating_point() else value.add_(1)
+        average.update()
+        decay = min(1 - 1 / 5, (1 + step) / (10 + step))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                expected[name] = decay * expected[name] + (1 - decay) * value
+    live = weights(model)
+    with average.applied():
+        for name, value in model.state_dict().items():
+            wanted = expected[name] if value.is_floating_point() else live[name]
+            assert torch.allclose(value, wanted, rtol=1e-12, atol=0)
+    assert same(live, weights(model))
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+def test_the_rate_climbs_to_its_peak_and_falls_to_nearly_zero(schedule, recipe):
+    recipe = replace(recipe, schedule=schedule, warmup=0.25)
+    rates = [learning_rate(recipe, step, 400) for step in range(400)]
+    assert rates[0] == pytest.approx(0.1 / 25)
+    assert max(rates) == rates[100] == pytest.approx(0.1)
+    assert rates[:101] == sorted(rates[:101])
+    assert rates[100:] == sorted(rates[100:], reverse=True)
+    assert 0 < rates[-1] < 0.001
+    middle = learning_rate(recipe, 250, 400)
+    assert middle == pytest.approx(0.05)
+
+
+def test_norms_and_biases_do_not_decay(network, recipe):
+    optimizer = build_optimizer(network(), replace(recipe, weight_decay=0.1))
+    decayed, spared = optimizer.param_groups
+    assert [each.ndim for each in decayed["params"]] == [4, 2]
+    assert decayed["weight_decay"] == 0.1
+    assert [each.ndim for each in spared["params"]] == [1, 1, 1]
+    assert spared["weight_decay"] == 0
