@@ -2,9 +2,12 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from records.search import ScreeningRecord, TrialRecord
 from reports import tables
 from reports.runs import open_search
+from search.objectives import front
 
 
 def scored(trial: TrialRecord, number: int, score: float | None, params: int) -> TrialRecord:
@@ -22,13 +25,15 @@ def test_the_pareto_front_holds_what_nothing_beats(make_trial: Callable[..., Tri
         (6, 0.9, 400),
         (7, None, 1),
     ]
-    front = tables.pareto([scored(trial, *each) for each in given], lambda each: each.params)
-    assert [each.number for each in front] == [5, 2, 6]
+    found = tables.pareto([scored(trial, *each) for each in given], lambda each: each.params)
+    assert [each.number for each in found] == [5, 2, 6]
 
 
 def test_the_pareto_front_agrees_with_its_definition(make_trial: Callable[..., TrialRecord]) -> None:
-    trials = [trial for trial in map(make_trial, range(200)) if trial.score is not None]
-    front = {each.number for each in tables.pareto(trials, lambda each: each.params)}
+    given = [make_trial(number) for number in range(200)]
+    found = {each.number for each in tables.pareto(given, lambda each: each.params)}
+    trials = [trial for trial in given if trial.state == "complete" and trial.score is not None]
+    assert found < {trial.number for trial in trials}
     for each in trials:
         beaten = any(
             other.score >= each.score
@@ -36,7 +41,26 @@ def test_the_pareto_front_agrees_with_its_definition(make_trial: Callable[..., T
             and (other.score, other.params) != (each.score, each.params)
             for other in trials
         )
-        assert (each.number in front) is not beaten
+        assert (each.number in found) is not beaten
+
+
+def test_a_pruned_trial_is_neither_on_the_front_nor_beats_one_that_is(
+    make_trial: Callable[..., TrialRecord],
+) -> None:
+    complete = dataclasses.replace(scored(make_trial(0), 1, 0.7, 200), state="complete")
+    pruned = dataclasses.replace(scored(make_trial(0), 2, 0.8, 100), state="pruned")
+    assert tables.pareto([complete, pruned], lambda each: each.params) == [complete]
+
+
+@pytest.mark.parametrize("name", ["params", "macs"])
+def test_the_page_draws_the_front_that_the_search_records(
+    make_trial: Callable[..., TrialRecord], name: str
+) -> None:
+    trials = [make_trial(number) for number in range(200)]
+    trials.append(dataclasses.replace(trials[0], number=200))
+    recorded = [point.number for point in front(trials, ("accuracy", name))]
+    drawn = tables.pareto(trials, lambda trial: int(getattr(trial, name)))
+    assert [trial.number for trial in reversed(drawn)] == recorded
 
 
 def test_limits_that_do_not_hold_are_marked(make_search: Callable[..., Path]) -> None:
