@@ -156,7 +156,8 @@ def measured_rows(
         noise = torch.randn((1, *analysis.input_size), generator=generator)
         try:
             gradients = _gradients(analysis.graph, rows, noise)
-        except (RuntimeError, NotImplementedError) as error:
+        except RuntimeError as error:
+            # Meta weights, an op without a derivative, a backward through what was overwritten in place.
             reason = str(error).splitlines()[0]
             raise UsageError(f"--erf-map: the network cannot be run with gradients: {reason}") from error
         for total, gradient in zip(totals, gradients, strict=True):

@@ -118,6 +118,7 @@ class Oracle:
             try:
                 self._pulls[node.index] = self._pullback(node)
             except Exception as error:
+                # The network's own ops may raise anything; the row is then reported as not reached.
                 raise UnreachableError(f"{node.name}: {error}") from error
         return self._pulls[node.index](cotangents)
 

@@ -124,7 +124,8 @@ def on_positions(call: Call) -> State:
         args = tensors(list(call.node.args))
         kwargs = {k: tensors(v) for k, v in call.node.kwargs.items()}
         source = call.node.op(*args, **kwargs)
-    except (LookupError, RuntimeError, NotImplementedError):
+    except (LookupError, RuntimeError):
+        # An argument is not known before the forward has run, or the op has no kernel for whole numbers.
         return call.whole("data-dependent")
     return _gathered(state, source - 1, state.flags)
 
