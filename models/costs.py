@@ -36,7 +36,7 @@ def layer_weights(layer: LayerSpec, channels: int) -> tuple[int, int]:
         return layer.kernel * layer.kernel * channels, pointwise
     if kind == "split":
         taps, (share, left) = 0, divmod(channels, len(layer.branches))
-        for number, branch in enumerate(layer.branches):  # as `divide` does
+        for number, branch in enumerate(layer.branches):  # `divide` without its list, for searches
             if branch.kernel > 1:
                 taps += (share + (number < left)) * branch.kernel * branch.kernel
         return taps, pointwise

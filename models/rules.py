@@ -99,13 +99,11 @@ def _layer_problem(layer: LayerSpec) -> str | None:
     """Return the rule that a layer breaks by itself, with the value, or None."""
     if type(layer) is not LayerSpec:
         return f"must be a LayerSpec, but got {layer!r}"
-    # One plain comparison a rule: a search checks 100,000 layers a second.
+    # One plain comparison a rule and no loop over keys: a search has every layer checked that it draws.
     if layer.kind not in KINDS:
         return _choice_problem("kind", layer.kind, KINDS)
-    if layer.norm not in NORMS:
-        return _choice_problem("norm", layer.norm, NORMS)
-    if layer.activation not in ACTIVATIONS:
-        return _choice_problem("activation", layer.activation, ACTIVATIONS)
+    if problem := _follower_problem(layer):
+        return problem
     if layer.order not in ORDERS:
         return _choice_problem("order", layer.order, ORDERS)
     if type(layer.width) is not int or layer.width < 1:
@@ -124,6 +122,15 @@ def _layer_problem(layer: LayerSpec) -> str | None:
     if type(gated) is not bool:
         return f"gated must be true or false, but got {gated!r}"
     return _dropout_problem(layer.dropout) or _padding_problem(layer) or _kind_problem(layer)
+
+
+def _follower_problem(part: LayerSpec | OutputSpec) -> str | None:
+    """Return what is wrong with the norm or the activation that follows a convolution, or None."""
+    if part.norm not in NORMS:
+        return _choice_problem("norm", part.norm, NORMS)
+    if part.activation not in ACTIVATIONS:
+        return _choice_problem("activation", part.activation, ACTIVATIONS)
+    return None
 
 
 def _choice_problem(key: str, value: object, allowed: tuple[str, ...]) -> str:
@@ -198,11 +205,7 @@ def _split_problem(layer: LayerSpec) -> str | None:
 def _output_problem(output: OutputSpec) -> str | None:
     if output.kind not in OUTPUTS:
         return _choice_problem("kind", output.kind, OUTPUTS)
-    if output.norm not in NORMS:
-        return _choice_problem("norm", output.norm, NORMS)
-    if output.activation not in ACTIVATIONS:
-        return _choice_problem("activation", output.activation, ACTIVATIONS)
-    return _dropout_problem(output.dropout)
+    return _follower_problem(output) or _dropout_problem(output.dropout)
 
 
 def _channel_problem(layer: LayerSpec, channels: int) -> str | None:
