@@ -42,8 +42,10 @@ def local_part(field: Field) -> Field | None:
     reach = field.reach
     assert isinstance(reach, Readout)
     paths = tuple(path for path in reach.state.paths if path.is_local)
-    if not paths or not field.is_global:
-        return field if paths else None
+    if not paths:
+        return None
+    if not field.is_global:
+        return field
     return replace(field, reach=Readout(replace(reach.state, paths=paths), reach.input_size))
 
 
@@ -144,9 +146,8 @@ def _outer(path: Path, positions: tuple[int, ...], along: tuple[int | None, ...]
 def _grid(reach: Readout, along: tuple[int | None, ...]) -> torch.Tensor:
     """Counts of a union of several products."""
     counts = _grid_of(reach.paths, tuple(range(len(along))))
-    order = sorted(
-        range(len(along)), key=lambda axis: len(along) if along[axis] is None else along[axis] or 0
-    )
+    places = [len(along) if dim is None else dim for dim in along]
+    order = sorted(range(len(along)), key=places.__getitem__)
     return counts.permute(order).reshape(reach.positions)
 
 

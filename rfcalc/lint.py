@@ -142,10 +142,10 @@ def misaligned(analysis: Analysis) -> Iterator[Finding]:
 
     Joins with the same shifts are one finding: a window transformer repeats them in every block.
     """
-    alike: dict[str, list[MisalignedJoin]] = {}
+    alike: dict[tuple[object, str], list[MisalignedJoin]] = {}
     for join in misaligned_joins(analysis):
-        key = _joined(_shift_text(other.shifts) for other in join.others)
-        alike.setdefault(f"{join.jumps} {key}", []).append(join)
+        shifted = _joined(_shift_text(other.shifts) for other in join.others)
+        alike.setdefault((join.jumps, shifted), []).append(join)
     for join, *more in alike.values():
         if join.jumps is None:
             shifted = _joined(f"{other.name} {_shift_text(other.shifts)}" for other in join.others)
@@ -246,6 +246,7 @@ def idle_share(analysis: Analysis, row: Row, window: Window) -> Fraction:
 
 
 _NAMED = 6
+"""Layers that one finding names; of the others it says how many there are."""
 
 IDLE_FROM = Fraction(1, 2)
 """Below this share of positions a layer is not called idle: at the borders of a map every layer is."""

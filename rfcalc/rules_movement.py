@@ -263,7 +263,7 @@ def stack(call: Call) -> State:
     """A new dimension: channels where the operands see the same, places (time steps) where they differ."""
     tensors = [call.state(ref) for ref in call.arguments["tensors"]]
     shape = call.shape()
-    dim = (call.arguments.get("dim") or 0) % len(shape)
+    dim = _dim(call, len(shape))
     first = next((t for t in tensors if t.paths), tensors[0])
     if all(t.dims == first.dims for t in tensors if t.paths) and not all(
         _same_view(t, first) for t in tensors
