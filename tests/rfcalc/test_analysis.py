@@ -1,3 +1,4 @@
+import gc
 from fractions import Fraction
 
 import pytest
@@ -248,8 +249,6 @@ def test_a_patch_flattened_into_channels_is_one_position():
 
 @pytest.mark.parametrize("searching", [True, False])
 def test_the_search_for_garbage_goes_on_as_before(searching):
-    import gc
-
     before = gc.isenabled()
     try:
         (gc.enable if searching else gc.disable)()
