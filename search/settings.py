@@ -75,8 +75,8 @@ class Settings(Record):
         return replace(RECIPES[self.recipe], precision=self.precision, layout=self.layout)
 
 
-# Measured on 2 CPU cores so that the first command ends within 10 minutes on `shapes` and 30 on CIFAR-10
-# (docs/results/search.md); a GPU takes all images.
+# Chosen so that the first command ends on 2 CPU cores within 10 minutes on `shapes`, which was measured, and
+# within about 30 on CIFAR-10 (docs/results/search.md); a GPU takes all images.
 STAGES = ("epochs", "subset", "finalists", "final_epochs", "final_subset", "winner_epochs", "final_seeds")
 _DEFAULTS: dict[tuple[str, str], tuple[int | None, ...]] = {
     ("cpu", "shapes"): (4, 2_500, 3, 4, None, 12, 1),

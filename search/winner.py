@@ -22,7 +22,7 @@ def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str, brak
     """Train the winner with its recipe fixed, evaluate it on the test images, and fill best/.
 
     Nothing is selected any more: all training images are learnt from, and the last averaged weights are those
-    that count. A session that broke off here goes on after the last whole epoch.
+    that count. A session that broke off here goes on at its last checkpoint.
 
     Raises:
         TrainingError: The training failed; the text says what to try.
