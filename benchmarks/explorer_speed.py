@@ -52,7 +52,7 @@ def main() -> int:
     table.title = "A hover in ms, median and largest; CPU seconds to write the page, and its size"
     table.columns[0].overflow = "fold"
     with tempfile.TemporaryDirectory() as folder:
-        browser = driver.Browser(program, Path(folder) / "profile")
+        browser = driver.Browser(program)
         try:
             for target in options.targets:
                 table.add_row(*_measure(browser, target, options.erf_images, Path(folder) / "rf.html"))

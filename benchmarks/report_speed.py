@@ -144,7 +144,7 @@ def built(folder: Path) -> dict[str, float]:
     }
 
 
-def brushed(page: Path, scratch: Path) -> dict[str, float]:
+def brushed(page: Path) -> dict[str, float]:
     """Drag along an axis with all trials shown; return milliseconds of script and between frames, a move."""
     path = ROOT / "tests" / "reports" / "browser" / "conftest.py"
     spec = importlib.util.spec_from_file_location("browser_of_the_tests", path)
@@ -155,7 +155,7 @@ def brushed(page: Path, scratch: Path) -> dict[str, float]:
     program = next(filter(None, map(shutil.which, module.NAMES)), None)
     if program is None:
         return {}
-    browser: Any = module.Browser(program, scratch)
+    browser: Any = module.Browser(program)
     try:
         browser.open(page)
         browser.run("byId('top').value = byId('top').max; byId('top').dispatchEvent(new Event('input'))")
@@ -203,7 +203,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "speed"
             study(folder, count)
-            found[count] = {**built(folder), **brushed(folder / "report.html", Path(scratch) / "profile")}
+            found[count] = {**built(folder), **brushed(folder / "report.html")}
     table = Table(title="Report of a made-up search", title_justify="left")
     table.add_column("trials")
     for count in found:
