@@ -36,9 +36,8 @@ from training.resident import Resident
 from training.samples import Samples
 from training.step import Step
 
-_CHECK_EVERY = {"cpu": 8}
-"""Steps between looks at the loss, where a look is cheap; elsewhere each one waits for the device."""
-_CHECK_SELDOM = 32
+_CHECK_EVERY_ON_CPU, _CHECK_EVERY = 8, 32
+"""Steps between looks at the loss, which are cheap on a CPU; elsewhere each one waits for the device."""
 _TORCH, _MIX = 2, 3
 """First element of the keys of random streams, beside those of `training.chunks`."""
 
@@ -74,7 +73,7 @@ class Keeper(Protocol):
 
 
 @dataclass
-class _Under:
+class _Partial:
     """An epoch under way."""
 
     step: int
@@ -109,7 +108,7 @@ class Run:
         self._model, self._train, self._seed, self._device = model.to(device), train, seed, device
         self._steps = len(train) // recipe.batch_size
         self._identity = identity_of(model, train, seed, teacher)
-        self._under: _Under | None = None
+        self._partial: _Partial | None = None
         self._began = 0.0
         saved = None
         if resumed is not None and files.exists(resumed):
@@ -142,7 +141,7 @@ class Run:
             "batch_size": self.recipe.batch_size,
             "seed": self._seed,
             "first_epoch": len(self.epochs) + 1,
-            "first_step": self._under.step if self._under else 0,
+            "first_step": self._partial.step if self._partial else 0,
             "last_epoch": self.recipe.epochs,
         }
         if self.recipe.augment == "gpu":
@@ -159,33 +158,33 @@ class Run:
     ) -> EpochRecord | None:
         """Train one epoch to its end, judge it, and add its record; None: told to stop before its end."""
         number = len(self.epochs) + 1
-        if self._under is None:
+        if self._partial is None:
             losses = torch.zeros(self._steps, device=self._device)
             right = torch.zeros((), dtype=torch.int64, device=self._device)
-            self._under = _Under(0, losses, right, 0.0)
-        under, first = self._under, self._under.step
+            self._partial = _Partial(0, losses, right, 0.0)
+        partial, first = self._partial, self._partial.step
         self._began = time.perf_counter()
         self._model.train()
-        every = _CHECK_EVERY.get(self._device.type, _CHECK_SELDOM)
+        every = _CHECK_EVERY_ON_CPU if self._device.type == "cpu" else _CHECK_EVERY
         rate = 0.0
         for batch in loader.epoch():
-            done = (number - 1) * self._steps + under.step
+            done = (number - 1) * self._steps + partial.step
             rate = learning_rate(self.recipe, done, self._steps * self.recipe.epochs)
-            torch.manual_seed(_draw(_TORCH, self._seed, number, under.step))
-            mixing = np.random.Generator(np.random.PCG64([_MIX, self._seed, number, under.step]))
+            torch.manual_seed(_draw(_TORCH, self._seed, number, partial.step))
+            mixing = np.random.Generator(np.random.PCG64([_MIX, self._seed, number, partial.step]))
             mix = draw_mix(
                 self.recipe, done / (self._steps * self.recipe.epochs), self._train.image_size, mixing
             )
             with _memory(self._device, len(batch.labels)):
-                under.losses[under.step], hits = self._step(batch, rate, mix)
-            under.right += hits
-            under.step += 1
-            if under.step == self._steps or under.step % every == 0:
+                partial.losses[partial.step], hits = self._step(batch, rate, mix)
+            partial.right += hits
+            partial.step += 1
+            if partial.step == self._steps or partial.step % every == 0:
                 loss = self._check(number)
                 if progress is not None:
-                    speed = (under.step - first) * self.recipe.batch_size / self._elapsed()
+                    speed = (partial.step - first) * self.recipe.batch_size / self._elapsed()
                     progress(self._progress(number, loss, speed))
-            if under.step < self._steps:
+            if partial.step < self._steps:
                 if keeper.told():
                     self._check(number)
                     return None
@@ -195,24 +194,24 @@ class Run:
         judged = None if validation is None else self._judge(validation)
         record = EpochRecord(
             epoch=number,
-            train_loss=float(under.losses.double().mean().cpu()),
-            train_accuracy=int(under.right) / (self._steps * self.recipe.batch_size),
+            train_loss=float(partial.losses.double().mean().cpu()),
+            train_accuracy=int(partial.right) / (self._steps * self.recipe.batch_size),
             val_loss=judged[0] if judged else None,
             val_accuracy=judged[1] if judged else None,
             learning_rate=rate,
-            seconds=under.seconds + self._elapsed(),
+            seconds=partial.seconds + self._elapsed(),
         )
         self.epochs.append(record)
-        self._under = None
+        self._partial = None
         return record
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began
 
     def _progress(self, epoch: int, loss: float, speed: float) -> Progress:
-        assert self._under is not None
-        step = self._under.step
-        accuracy = int(self._under.right) / (step * self.recipe.batch_size)
+        assert self._partial is not None
+        step = self._partial.step
+        accuracy = int(self._partial.right) / (step * self.recipe.batch_size)
         return Progress(epoch, self.recipe.epochs, step, self._steps, loss, accuracy, speed)
 
     def _check(self, epoch: int) -> float:
@@ -221,8 +220,8 @@ class Run:
         Raises:
             TrainingError: A loss is not finite.
         """
-        assert self._under is not None
-        losses = self._under.losses[: self._under.step]
+        assert self._partial is not None
+        losses = self._partial.losses[: self._partial.step]
         mean = float(losses.double().mean().cpu())
         if math.isfinite(mean):
             return mean
@@ -255,9 +254,9 @@ class Run:
         """
         floating = [value for value in self._model.state_dict().values() if value.is_floating_point()]
         if not bool(torch.stack(torch._foreach_norm(floating)).isfinite().all()):
-            epoch = len(self.epochs) + (self._under is not None)
+            epoch = len(self.epochs) + (self._partial is not None)
             raise TrainingError(f"the weights became infinite or NaN by epoch {epoch}; {self._calmer()}")
-        under = self._under
+        partial = self._partial
         return {
             "identity": self._identity,
             "recipe": self.recipe.to_json(),
@@ -265,7 +264,7 @@ class Run:
             "optimizer": self._optimizer.state_dict(),
             "ema": None if self._ema is None else self._ema.state_dict(),
             "epochs": [dataclasses.asdict(record) for record in self.epochs],
-            "partial": under and under.to_json(under.seconds + self._elapsed()),
+            "partial": partial and partial.to_json(partial.seconds + self._elapsed()),
         }
 
     def _restore(self, saved: dict[str, Any]) -> None:
@@ -277,7 +276,7 @@ class Run:
         if (partial := saved.get("partial")) is not None:
             right = torch.tensor(partial["right"], device=self._device)
             losses = partial["losses"].to(self._device)
-            self._under = _Under(partial["step"], losses, right, partial["seconds"])
+            self._partial = _Partial(partial["step"], losses, right, partial["seconds"])
 
 
 def _default_workers(device: torch.device) -> int:

@@ -1,4 +1,5 @@
 import dataclasses
+import html
 import json
 import re
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import pytest
 import rfcalc
 from records.files import write_json
 from reports.page import write_search_report
-from reports.published import NETWORKS, published_for, table_of, within_reach
+from reports.published import CLASSES, NETWORKS, published_for, table_of, within_reach
 from reports.runs import open_search
+from training import cifar10
 
 
 def island(text: str) -> dict[str, Any]:
@@ -54,11 +56,13 @@ def test_networks_that_are_rebuilt_here_cost_what_rfcalc_counts(name: str, targe
     assert (published.params, published.macs) == (analysis.params, analysis.macs)
 
 
+def test_the_classes_are_those_that_training_reads() -> None:
+    assert frozenset(cifar10.CLASSES) == CLASSES
+
+
 def test_a_run_on_cifar10_is_drawn_against_them(make_search: Callable[..., Path]) -> None:
     text = write_search_report(on_cifar(make_search(trials=8))).read_text()
-    assert "on the original CIFAR-10 images; this run&#x27;s images are cifar10-jpeg" in text.replace(
-        "'", "&#x27;"
-    )
+    assert "on the original CIFAR-10 images; this run's images are cifar10-jpeg" in html.unescape(text)
     published = island(text)["published"]
     assert len(published) == len(NETWORKS)
     assert {each["name"] for each in published if each["near"]} < {network.name for network in NETWORKS}
