@@ -60,6 +60,22 @@ class Finalist:
 
 
 @dataclass(frozen=True)
+class PresetRun:
+    """A preset that was trained as the finalists were: a measure of the search, not a candidate."""
+
+    name: str
+    score: float
+    """Validation accuracy, 0-1; the mean where there were several seeds."""
+    params: int
+    macs: int
+    receptive_field: int
+    epochs: int
+    seconds: float
+    scores: tuple[float, ...] = field(default=())
+    """Of each run, where there were several seeds."""
+
+
+@dataclass(frozen=True)
 class ScreeningRecord:
     """What random networks of the space came to, by arithmetic alone, before the first trial."""
 
@@ -128,6 +144,8 @@ class SearchRecord(Record):
     """Proposals that broke the budget before any training, by the limit they broke first, and "duplicate"."""
     importances: dict[str, float] = field(default_factory=dict)
     finalists: tuple[Finalist, ...] = field(default=())
+    presets: tuple[PresetRun, ...] = field(default=())
+    """Trained as the finalists were, the best first."""
     winner: int | None = None
     """Number of the trial that won on validation."""
     verdict: tuple[LimitRecord, ...] = field(default=())
@@ -136,6 +154,32 @@ class SearchRecord(Record):
     screening: ScreeningRecord | None = None
     front: tuple[FrontPoint, ...] = field(default=())
     """The Pareto front of the trials, the most accurate first, where there were several objectives."""
+
+
+def against_presets(record: SearchRecord) -> str | None:
+    """Return in one sentence how the winner stands to the best preset; None: there is no such pair.
+
+    Both were trained with the finalists' recipe on the same images and judged on validation. The winner is
+    the best of several there, which flatters it a little.
+    """
+    winner = next((each for each in record.finalists if each.number == record.winner), None)
+    if winner is None or not record.presets:
+        return None
+    best = max(record.presets, key=lambda preset: preset.score)
+    points = round(100 * (winner.score - best.score), 1)
+    if points > 0:
+        stands = f"beats the best preset, {best.name}, by {points} points"
+    elif points < 0:
+        stands = f"does not beat the best preset, {best.name}: it is {-points} points behind"
+    else:
+        stands = f"is level with the best preset, {best.name}"
+    runs = max(1, len(best.scores))
+    error = 100 * (2 * best.score * (1 - best.score) / (record.dataset.validation_images * runs)) ** 0.5
+    return (
+        f"At equal training the winner {stands} ({100 * winner.score:.1f} against {100 * best.score:.1f} % "
+        f"of validation; {best.epochs} epochs, {runs} run{'s' if runs > 1 else ''} each; standard error of a "
+        f"difference {error:.1f})."
+    )
 
 
 def write_trials_csv(path: Path, trials: Iterable[TrialRecord]) -> None:

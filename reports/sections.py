@@ -6,6 +6,7 @@ The one on accuracy against cost is in `accuracy_section`.
 from dataclasses import replace
 from typing import Any
 
+from records.search import against_presets
 from reports import network, results, tables
 from reports.html import Markup, element, table
 from reports.published import published_for
@@ -199,7 +200,11 @@ def finalists(run: SearchRun) -> Markup | None:
     runs = max(max(1, len(each.scores)) for each in run.record.finalists)
     why = "The best trials, trained again for longer; the winner is the best on validation."
     why += " One run each: no spread is known." if runs == 1 else f" Mean and spread of up to {runs} seeds."
-    return section("finalists", "Finalists", why, table(tables.finalists(run.record), "finalists-table"))
+    parts = [table(tables.finalists(run.record), "finalists-table")]
+    if run.record.presets:
+        parts.append(table(tables.presets(run.record), "presets-table"))
+        parts.append(element("p", against_presets(run.record) or ""))
+    return section("finalists", "Finalists", why, parts)
 
 
 def reproduce(run: SearchRun) -> Markup:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from records.search import against_presets
 from reports import tables
 from reports.results import accuracy_words
 from reports.runs import SearchRun, TrainRun
@@ -40,6 +41,9 @@ def _search(run: SearchRun) -> Iterable[RenderableType]:
         yield tables.verdict(record).to_rich()
     if record.finalists:
         yield tables.finalists(record).to_rich()
+        if record.presets:
+            yield tables.presets(record).to_rich()
+        yield from (Text(words) for words in [against_presets(record)] if words)
     elif run.scored:
         yield tables.trials(run.scored[:BEST], f"Best {min(BEST, len(run.scored))} trials").to_rich()
 

@@ -128,6 +128,22 @@ def finalists(record: SearchRecord) -> Table:
     return Table(f"Finalists, trained again for longer (validation accuracy, {how})", columns, rows)
 
 
+def presets(record: SearchRecord) -> Table:
+    """The presets that were trained as the finalists were, the best first."""
+    columns = (
+        *(Column("preset"), percents("validation"), Column("runs", number=True), counts("params")),
+        *(Column("MACs", millions, number=True), counts("RF"), Column("epochs", number=True), times("time")),
+    )
+    rows = tuple(
+        (
+            *(each.name, each.score, max(1, len(each.scores)), each.params, each.macs),
+            *(each.receptive_field, each.epochs, each.seconds),
+        )
+        for each in sorted(record.presets, key=lambda each: (-each.score, each.name))
+    )
+    return Table("Presets, trained as the finalists were (validation accuracy)", columns, rows)
+
+
 def _spread(scores: Sequence[float]) -> tuple[Cell, ...]:
     if len(scores) < 2:
         return len(scores), None, None, None

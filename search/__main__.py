@@ -118,8 +118,9 @@ def _announce(plan: "Plan", console: "Console") -> None:
 def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
     """Show the outcome and write the report."""
     from records.run import RunRecord
+    from records.search import against_presets
     from reports.page import write_search_report
-    from search.display import finalists_table, trials_table
+    from search.display import finalists_table, presets_table, trials_table
     from search.standing import counts_line, percent
 
     trials = plan.folder.trials()
@@ -128,7 +129,11 @@ def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
     report = write_search_report(plan.folder.path)
     console.print(trials_table(trials))
     console.print(finalists_table(record.finalists, record.winner))
+    if record.presets:
+        console.print(presets_table(record.presets))
     console.print(counts_line(record.trials, record.rejections))
+    if (words := against_presets(record)) is not None:
+        console.print(words)
     console.print(
         f"winner: trial {record.winner}, {winner.params:,} parameters, {winner.macs / 1e6:.1f} M MACs, "
         f"receptive field {min(winner.receptive_field)}"

@@ -51,6 +51,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="epochs of the winner, on train and validation together",
     )
+    add(
+        "--presets",
+        metavar="NAMES",
+        help="presets trained as the finalists are, for comparison: tiny,residual, or none (default: all "
+        "that fit; on a CPU those of at most 13M MACs)",
+    )
     add = parser.add_argument_group("what is searched").add_argument
     add(
         "--space",
@@ -70,7 +76,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--max-macs",
         type=count,
         metavar="N",
-        help="turn away networks of more MACs, 12M for instance (default with --space full on a CPU: 12M)",
+        help="turn away networks of more MACs, 12M for instance (default with --space full on a CPU: 13M)",
     )
     add("--sampler", metavar="S", help="tpe (default), random, nsga2, gp or evolution")
     add(

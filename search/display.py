@@ -19,7 +19,7 @@ from rich.table import Table
 
 from models.spec import NetSpec, stage_widths
 from records.run import EpochRecord
-from records.search import Finalist, SearchRecord, TrialRecord
+from records.search import Finalist, PresetRun, SearchRecord, TrialRecord
 from search.job import Job
 from search.standing import Curve, Standing, percent, stand
 
@@ -73,9 +73,9 @@ class Display:
         """Take note of how the search stands."""
         self._standing = stand(record, trials)
 
-    def began(self, job: Job) -> None:
+    def began(self, job: Job, title: str) -> None:
         """Show a training from its start on, a second attempt anew."""
-        title = f"trial {job.number}" + (f" (attempt {job.attempt})" if job.attempt > 1 else "")
+        title += f" (attempt {job.attempt})" if job.attempt > 1 else ""
         self._running[job.key] = Curve(title, (), int(job.recipe["epochs"]))
 
     def heard(self, job: Job, epoch: EpochRecord) -> None:
@@ -164,5 +164,23 @@ def finalists_table(finalists: Sequence[Finalist], winner: int | None) -> Table:
             str(finalist.receptive_field),
             f"{finalist.seconds:.0f}",
             style="bold" if won else None,
+        )
+    return table
+
+
+def presets_table(presets: Sequence[PresetRun]) -> Table:
+    """Return the presets that were trained as the finalists were, the best first."""
+    table = Table(title="Presets, trained as the finalists were", title_justify="left")
+    for name in ("preset", "validation", "epochs", "params", "MACs", "RF", "seconds"):
+        table.add_column(name, justify="left" if name == "preset" else "right")
+    for preset in presets:
+        table.add_row(
+            preset.name,
+            percent(preset.score),
+            str(preset.epochs),
+            f"{preset.params:,}",
+            f"{preset.macs / 1e6:.1f} M",
+            str(preset.receptive_field),
+            f"{preset.seconds:.0f}",
         )
     return table

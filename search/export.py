@@ -13,7 +13,15 @@ from models.spec import NetSpec
 from records.environment import describe
 from records.files import write_json, write_text
 from records.run import DatasetFacts
-from records.search import STATES, Finalist, FrontPoint, LimitRecord, SearchRecord, TrialRecord
+from records.search import (
+    STATES,
+    Finalist,
+    FrontPoint,
+    LimitRecord,
+    PresetRun,
+    SearchRecord,
+    TrialRecord,
+)
 from search.gate import Gate
 from search.prepare import Plan
 from search.settings import Settings
@@ -32,6 +40,7 @@ class Chronicle:
     command: str
     stage: str = "trials"
     finalists: tuple[Finalist, ...] = ()
+    presets: tuple[PresetRun, ...] = ()
     winner: int | None = None
     importances: dict[str, float] = field(default_factory=dict)
     verdict: tuple[LimitRecord, ...] = ()
@@ -71,6 +80,7 @@ class Chronicle:
             rejections=dict(rejections.most_common()),
             importances=self.importances,
             finalists=self.finalists,
+            presets=self.presets,
             winner=self.winner,
             verdict=self.verdict,
             reason=reason or self.note,

@@ -47,7 +47,7 @@ def forecast(plan: Plan, trials_left: int) -> Forecast:
     final = min(len(train), settings.final_subset or len(train)) + judged
     work = (
         trials_left * settings.epochs * trial * PRUNED_SHARE / settings.jobs
-        + settings.finalists * settings.final_seeds * settings.final_epochs * final
+        + (settings.finalists + len(settings.presets)) * settings.final_seeds * settings.final_epochs * final
         + settings.winner_epochs * len(plan.dataset.train)
     )
     if settings.space == "full" and plan.screening is not None:

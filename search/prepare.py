@@ -19,6 +19,7 @@ from search.errors import SearchError
 from search.folder import RunFolder
 from search.gate import Gate
 from search.limits import limited, project_budget
+from search.rivals import NONE, rivals
 from search.screening import check_base, screen
 from search.settings import STAGES, Settings, defaults
 from search.space import Space, WidthSpace
@@ -30,7 +31,7 @@ from training.recipe import RECIPES
 TRIALS = 50
 _KEPT = (
     *("data", "resize", "base", "recipe", "seed", "storage", *STAGES),
-    *("space", "fill", "sampler", "objectives", "pruner", "max_macs"),
+    *("space", "fill", "sampler", "objectives", "pruner", "max_macs", "presets"),
 )
 """What a resumed search cannot change."""
 
@@ -171,6 +172,13 @@ def _fresh(options: argparse.Namespace, console: Console) -> tuple[Settings, Dat
             "objectives": choice.objectives,
             "pruner": choice.pruner,
             "max_macs": choice.max_macs,
+            "presets": rivals(
+                options.presets,
+                limited(project_budget(), choice.max_macs),
+                base.input_size,
+                base.classes,
+                where.type,
+            ),
             "time_limit": options.time_limit,
             **stages,
         }
@@ -188,8 +196,8 @@ def _resumed(previous: SearchRecord, options: argparse.Namespace) -> Settings:
         )
     for name in _KEPT:
         asked = getattr(options, name)
-        if name == "objectives" and asked is not None:
-            asked = tuple(asked.split(","))
+        if name in ("objectives", "presets") and asked is not None:
+            asked = () if asked == NONE else tuple(asked.split(","))
         if name == "storage" and asked is not None:
             asked = hidden(asked)
         if asked is not None and asked != getattr(settings, name):

@@ -11,6 +11,7 @@ from search import export, folder, identity, storage, study, worker
 from search.display import Display
 from search.errors import SearchError
 from search.executor import LocalProcesses
+from search.finals import Finals
 from search.gate import Gate
 from search.objectives import front
 from search.prepare import Plan
@@ -18,6 +19,7 @@ from search.proposals import Proposals, enqueue_anchors, make_sampler
 from search.stages import Driver
 from search.stop import Brake, Stopped, brake
 from search.timing import TimeLimit
+from search.trainings import Trainings
 from search.winner import train_winner
 from search.worker import Work
 from training.datasets import holdout
@@ -104,18 +106,9 @@ class _Session:
             self._keep(records)
             executor = LocalProcesses(settings.jobs, settings.device, work)
             stack.callback(executor.close)
+            trainings = Trainings(settings, executor, self.display, pulled, pulse)
             driver = Driver(
-                settings,
-                plan.folder,
-                plan.space,
-                self.gate,
-                trials,
-                executor,
-                self.display,
-                self._keep,
-                pulled,
-                pulse,
-                self._limit().allows,
+                trainings, plan.folder, plan.space, self.gate, trials, self._keep, self._limit().allows
             )
             exhausted = driver.run_trials()
             if settings.time_limit is not None and not exhausted:
@@ -128,7 +121,9 @@ class _Session:
             chronicle.importances = study.importances(trials)
             chronicle.stage = "finalists"
             chronicle.keep(plan.folder.trials())
-            chronicle.finalists = tuple(driver.run_finalists())
+            finals = Finals(trainings, plan.folder)
+            chronicle.finalists = tuple(finals.run_finalists())
+            chronicle.presets = tuple(finals.run_presets(self.gate, plan.base.classes))
         return exhausted
 
     def _limit(self) -> TimeLimit:

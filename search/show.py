@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 
 from records.run import RunRecord
-from records.search import SearchRecord
+from records.search import SearchRecord, against_presets
 from search import folder as folders
-from search.display import finalists_table, trials_table
+from search.display import finalists_table, presets_table, trials_table
 from search.errors import SearchError
 from search.folder import RunFolder
 from search.standing import Curve, percent, stand
@@ -40,6 +40,10 @@ def show(options: argparse.Namespace, console: Console) -> int:
             console.print(f"trial {trial.number} failed: {trial.reason}", style="yellow", markup=False)
     if record.finalists:
         console.print(finalists_table(record.finalists, record.winner))
+    if record.presets:
+        console.print(presets_table(record.presets))
+    if (words := against_presets(record)) is not None:
+        console.print(words)
     if (folder.best / "run.json").is_file():
         winner = RunRecord.read(folder.best / "run.json")
         console.print(

@@ -48,7 +48,8 @@ class TimeLimit:
         if not seen:
             return 0.0
         seconds = sum(record.seconds for record in ended) / seen
-        final = settings.finalists * settings.final_seeds * settings.final_epochs
+        networks = settings.finalists + len(settings.presets)
+        final = networks * settings.final_seeds * settings.final_epochs
         return (
             MARGIN
             * seconds

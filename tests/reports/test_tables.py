@@ -1,12 +1,16 @@
 import dataclasses
+import html
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from records.search import ScreeningRecord, TrialRecord
+from records.search import PresetRun, ScreeningRecord, TrialRecord, against_presets
 from reports import tables
+from reports.page import write_search_report
 from reports.runs import open_search
+from reports.summary import show
 from search.objectives import front
 
 
@@ -128,6 +132,27 @@ def test_finalists_of_one_run_each_say_so(make_search: Callable[..., Path]) -> N
     table = tables.finalists(open_search(make_search(trials=6)).record)
     assert "one run each" in table.caption
     assert "standard deviation" not in [column.title for column in table.columns]
+
+
+def test_presets_stand_beside_the_finalists_on_screen_and_page(
+    make_search: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    presets = (
+        PresetRun("tiny", 0.5, 97_942, 8_000_000, 69, 12, 30.0),
+        PresetRun("residual", 0.6, 95_094, 12_500_000, 93, 12, 40.0, (0.59, 0.61)),
+    )
+    folder = make_search(trials=6, presets=presets)
+    record = open_search(folder).record
+    shown = tables.presets(record).shown()
+    assert [row[:4] for row in shown] == [
+        ["residual", "60.00 %", "2", "95,094"],
+        ["tiny", "50.00 %", "1", "97,942"],
+    ]
+    words = against_presets(record)
+    assert words is not None
+    assert html.escape(words) in write_search_report(folder).read_text()
+    show(open_search(folder), Console(width=300))
+    assert words in capsys.readouterr().out
 
 
 def test_learning_curves_have_a_column_an_epoch(make_trial: Callable[..., TrialRecord]) -> None:

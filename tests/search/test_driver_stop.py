@@ -23,6 +23,7 @@ from search.settings import Settings
 from search.space import WidthSpace
 from search.stages import Driver
 from search.stop import Brake, Stopped
+from search.trainings import Trainings
 
 
 class OpenGate:
@@ -51,7 +52,8 @@ def make_driver(
         executor = fake_executor(curve, slots)
         gate: Any = OpenGate()
         keep: Any = lambda records: None  # noqa: E731
-        driver = Driver(asked, folder, small_space, gate, study, executor, display, keep)
+        trainings = Trainings(asked, executor, display)
+        driver = Driver(trainings, folder, small_space, gate, study, keep)
         return driver, said
 
     return make
@@ -70,7 +72,7 @@ def test_ctrl_c_once_lets_the_running_trials_end_and_starts_none(make_driver: Ma
         return _rising(job)
 
     driver, said = make_driver(pressed_during_trial_2, slots=2)
-    driver.brake = brake
+    driver.trainings.brake = brake
     with pytest.raises(Stopped):
         driver.run_trials()
     states = {record.number: record.state for record in driver.folder.trials()}
@@ -89,14 +91,17 @@ def test_stopping_now_leaves_what_was_running_to_the_next_session(make_driver: M
         return _rising(job)
 
     driver, _ = make_driver(killed_in_trial_1)
-    driver.brake = brake
+    driver.trainings.brake = brake
     with pytest.raises(Stopped):
         driver.run_trials()
     assert [record.number for record in driver.folder.trials()] == [0]
 
     resumed, _ = make_driver(_rising)
     resumed.run_trials()
-    assert sum(record.state == "complete" for record in resumed.folder.trials()) == resumed.settings.trials
+    assert (
+        sum(record.state == "complete" for record in resumed.folder.trials())
+        == resumed.trainings.settings.trials
+    )
     assert not resumed.study.get_trials(states=(TrialState.RUNNING,))
 
 
@@ -109,7 +114,7 @@ def test_a_failure_that_does_not_come_back_leaves_a_complete_trial_of_two_attemp
     driver.run_trials()
     record = driver.folder.trials()[1]
     assert (record.number, record.attempt, record.state) == (1, 2, "complete")
-    assert len(driver.folder.trials()) == driver.settings.trials
+    assert len(driver.folder.trials()) == driver.trainings.settings.trials
     assert "trial 1 failed, it is tried again: out of memory" in said.getvalue()
 
 
@@ -122,7 +127,7 @@ def test_a_second_attempt_is_judged_as_the_first_one_was(make_driver: MakeDriver
         # The third look at the first attempt's curve comes after two epochs were reported.
         return "died" if job.attempt == 1 and attempts.count(1) == 3 else _rising(job)
 
-    driver.executor.curve = breaks_after_two_epochs  # type: ignore[attr-defined]
+    driver.trainings.executor.curve = breaks_after_two_epochs  # type: ignore[attr-defined]
     driver.run_trials()  # Optuna warns, so fails here, when a step is reported twice
     assert driver.folder.trials()[0].attempt == 2
     assert driver.study.trials[0].intermediate_values.keys() == {1, 2}
@@ -157,7 +162,7 @@ def test_a_database_that_fails_in_the_middle_is_one_line_and_loses_nothing(make_
                 connection.execute("DROP TABLE trial_intermediate_values")
         return _rising(job)
 
-    driver.executor.curve = broken_in_trial_2  # type: ignore[attr-defined]
+    driver.trainings.executor.curve = broken_in_trial_2  # type: ignore[attr-defined]
     with (
         pytest.raises(SearchError, match=r"the study's database failed \(.*no such table") as error,
         storage.failures(driver.folder.storage(), "the study's database failed"),

@@ -21,6 +21,7 @@ from search.sampler import GatedSampler
 from search.settings import Settings
 from search.space import WidthSpace
 from search.stages import FAILURES_IN_A_ROW, Driver
+from search.trainings import Trainings
 
 
 class OpenGate:
@@ -48,7 +49,9 @@ def make_driver(
         display = Display(Console(quiet=True))
         kept: list[list[TrialRecord]] = []
         executor = fake_executor(curve, slots)
-        return Driver(settings, folder, small_space, OpenGate(), study, executor, display, kept.append)  # type: ignore[arg-type]
+        gate: Any = OpenGate()
+        trainings = Trainings(settings, executor, display)
+        return Driver(trainings, folder, small_space, gate, study, kept.append)
 
     return make
 
@@ -169,59 +172,6 @@ def test_a_break_between_record_and_study_is_told_on_resume(
     assert [record.number for record in resumed.folder.trials()] == list(range(settings.trials))
     assert [trial.state for trial in resumed.study.trials] == [TrialState.COMPLETE] * settings.trials
     assert resumed.study.trials[0].value == pytest.approx(0.3)
-
-
-def test_the_best_trials_become_finalists_and_the_best_of_them_comes_first(
-    make_driver: MakeDriver, settings: Settings
-) -> None:
-    driver = make_driver(_rising)
-    driver.run_trials()
-    driver.executor.curve = lambda job: [0.5, 0.6, 0.7, 0.9 - job.number / 100]  # type: ignore[attr-defined]
-    finalists = driver.run_finalists()
-    assert [finalist.number for finalist in finalists] == [4, 5]
-    assert finalists[0].score == pytest.approx(0.86)
-    assert finalists[0].trial_score == pytest.approx(0.34)
-    assert finalists[0].epochs == settings.final_epochs
-    submitted: list[Job] = driver.executor.submitted  # type: ignore[attr-defined]
-    assert submitted[-1].recipe["epochs"] == settings.final_epochs
-
-    count = len(submitted)
-    assert driver.run_finalists() == finalists  # resumed: nothing is trained again
-    assert len(submitted) == count
-
-
-def test_a_failed_finalist_is_left_out(make_driver: MakeDriver, settings: Settings) -> None:
-    driver = make_driver(_rising)
-    driver.run_trials()
-    driver.executor.curve = lambda job: "died" if job.number == 5 else [0.5]  # type: ignore[attr-defined]
-    assert [finalist.number for finalist in driver.run_finalists()] == [4]
-    driver.executor.curve = lambda job: "died"  # type: ignore[attr-defined]
-    (driver.folder.path / "finalists" / "4-1.json").unlink()
-    with pytest.raises(SearchError, match="every finalist failed"):
-        driver.run_finalists()
-
-
-def test_finalists_are_trained_with_several_seeds_and_their_mean_counts(
-    make_driver: MakeDriver, settings: Settings
-) -> None:
-    driver = make_driver(_rising, replace(settings, final_seeds=3))
-    driver.run_trials()
-    submitted: list[Job] = driver.executor.submitted  # type: ignore[attr-defined]
-    first = len(submitted)
-    driver.executor.curve = lambda job: [job.seed % 1000 / 1000]  # type: ignore[attr-defined]
-    finalists = driver.run_finalists()
-    runs = submitted[first:]
-    assert len(runs) == 6
-    for finalist in finalists:
-        seeds = [job.seed for job in runs if job.number == finalist.number]
-        assert len(set(seeds)) == 3
-        assert finalist.scores == tuple(seed % 1000 / 1000 for seed in seeds)
-        assert finalist.score == pytest.approx(sum(finalist.scores) / 3)
-        for run, seed in zip(("", "run-2/", "run-3/"), seeds, strict=True):
-            path = driver.folder.path / f"finalists/{run}{finalist.number}-1.json"
-            assert TrialRecord.read(path).seed == seed
-    assert driver.run_finalists() == finalists  # resumed: nothing is trained again
-    assert len(submitted) == first + 6
 
 
 def test_with_two_objectives_the_study_is_told_both_and_nothing_is_pruned(

@@ -1,0 +1,63 @@
+"""The presets that a search is held against: chosen by hand, for the same budget."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import rfcalc
+from models.errors import SpecError
+from models.presets import PRESETS
+from models.spec import NetSpec
+from search.choosing import unknown
+from search.errors import SearchError
+from search.gate import Gate
+from search.limits import limited
+from search.settings import CPU_MACS
+
+NONE = "none"
+"""What `--presets` takes to train none."""
+
+
+def rival(name: str, input_size: tuple[int, int, int], classes: int) -> NetSpec:
+    """Return the preset `name` for such images; SpecError where it cannot take them."""
+    return replace(PRESETS[name], input_size=input_size, classes=classes)
+
+
+def rivals(
+    asked: str | None, budget: rfcalc.Budget, input_size: tuple[int, int, int], classes: int, device: str
+) -> tuple[str, ...]:
+    """Return the names of the presets that are trained as the finalists are.
+
+    Args:
+        asked: Names with commas between them, or "none"; None: all that keep to the budget, on a CPU those of
+            at most `CPU_MACS`, since the largest would take longer than all finalists.
+        budget: What the search's own networks keep to.
+        input_size: Channels, height and width of an image.
+        classes: Of the data set.
+        device: What trainings run on.
+
+    Raises:
+        SearchError: A name that is no preset, or a preset that breaks the budget.
+    """
+    if asked == NONE:
+        return ()
+    if asked is None:
+        gate = Gate(limited(budget, CPU_MACS) if device == "cpu" else budget, input_size)
+        return tuple(name for name in PRESETS if not _broken(name, gate, classes))
+    gate, names = Gate(budget, input_size), tuple(name.strip() for name in asked.split(","))
+    for name in names:
+        if name not in PRESETS:
+            raise SearchError(f"--presets {asked}: {name!r} is {unknown(name, (*PRESETS, NONE))}")
+        if broken := _broken(name, gate, classes):
+            raise SearchError(
+                f"--presets {asked}: {name} breaks {', '.join(broken)} of this search; leave it out"
+            )
+    if len(set(names)) < len(names):
+        raise SearchError(f"--presets {asked}: names each preset once")
+    return names
+
+
+def _broken(name: str, gate: Gate, classes: int) -> Collection[str]:
+    try:
+        return gate.judge(rival(name, gate.input_size, classes)).broken
+    except SpecError as error:
+        return (str(error),)
