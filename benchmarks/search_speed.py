@@ -222,9 +222,9 @@ def main() -> None:
         ours(
             executor, [replace(jobs[0], number=-1 - each) for each in range(count)]
         )  # imports, decoded images
-        sides[f"python -m search --jobs {count}"] = lambda executor=executor: ours(executor, jobs)
+        sides[f"search --jobs {count}"] = lambda executor=executor: ours(executor, jobs)
     for workers in options.workers:
-        sides[f"Optuna's example, {workers} loader processes"] = lambda workers=workers: example(
+        sides[f"Optuna, {workers} loaders"] = lambda workers=workers: example(
             base, specs, train, validation, recipe, workers, device
         )
     seconds: dict[str, list[float]] = {name: [] for name in sides}
