@@ -138,7 +138,7 @@ class SqueezeExcite(nn.Module):
 
 
 def initialise(model: nn.Module) -> None:
-    """Draw He-normal weights; a residual branch that ends in a norm starts at zero."""
+    """Draw He-normal weights; a residual branch starts at zero, by its last norm or convolution."""
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)):
             fan_in = module.weight[0].numel()
@@ -151,6 +151,10 @@ def initialise(model: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
     for layer in model.modules():
         if isinstance(layer, Layer) and layer.residual:
-            last = [step for name, step in layer.named_children() if name != "act"][-1]
-            if isinstance(last, (nn.BatchNorm2d, nn.LayerNorm)):
-                nn.init.zeros_(last.weight)
+            # What follows (activation, squeeze-excite, dropout) keeps zero at zero.
+            for name, step in reversed(list(layer.named_children())):
+                last = getattr(step, "project", step)  # of a GatedPointwise
+                weighs = (nn.BatchNorm2d, nn.LayerNorm, nn.Conv2d, nn.ConvTranspose2d)
+                if name != "act" and isinstance(last, weighs):
+                    nn.init.zeros_(last.weight)
+                    break
