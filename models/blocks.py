@@ -138,7 +138,10 @@ class SqueezeExcite(nn.Module):
 
 
 def initialise(model: nn.Module) -> None:
-    """Draw He-normal weights; a residual branch starts at zero, by its last norm or convolution."""
+    """Draw He-normal weights; a residual branch starts at zero.
+
+    Its last norm does, or its last convolution where no norm follows one.
+    """
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)):
             fan_in = module.weight[0].numel()
