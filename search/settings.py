@@ -82,7 +82,7 @@ class Settings(Record):
 STAGES = ("epochs", "subset", "finalists", "final_epochs", "final_subset", "winner_epochs", "final_seeds")
 _DEFAULTS: dict[tuple[str, str], tuple[int | None, ...]] = {
     ("cpu", "shapes"): (4, 2_500, 3, 4, None, 12, 1),
-    ("cpu", "images"): (4, 5_000, 3, 6, 15_000, 36, 1),
+    ("cpu", "images"): (4, 5_000, 3, 6, 15_000, 26, 1),
     ("gpu", "shapes"): (6, None, 3, 16, None, 40, 2),
     ("gpu", "images"): (10, None, 5, 30, None, 150, 2),
 }
