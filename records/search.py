@@ -166,7 +166,8 @@ def against_presets(record: SearchRecord) -> str | None:
     if winner is None or not record.presets:
         return None
     best = max(record.presets, key=lambda preset: preset.score)
-    points = round(100 * (winner.score - best.score), 1)
+    ours, theirs = (round(100 * each.score, 1) for each in (winner, best))
+    points = round(ours - theirs, 1)  # what a reader gets who subtracts the two
     if points > 0:
         stands = f"beats the best preset, {best.name}, by {points} points"
     elif points < 0:
@@ -176,7 +177,7 @@ def against_presets(record: SearchRecord) -> str | None:
     runs = max(1, len(best.scores))
     error = 100 * (2 * best.score * (1 - best.score) / (record.dataset.validation_images * runs)) ** 0.5
     return (
-        f"At equal training the winner {stands} ({100 * winner.score:.1f} against {100 * best.score:.1f} % "
+        f"At equal training the winner {stands} ({ours:.1f} against {theirs:.1f} % "
         f"of validation; {best.epochs} epochs, {runs} run{'s' if runs > 1 else ''} each; standard error of a "
         f"difference {error:.1f})."
     )
