@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean as mean
+from typing import Any
 
 from models.spec import NetSpec
 from records.search import Finalist, PresetRun, TrialRecord
@@ -118,7 +119,8 @@ class Finals:
                 )
                 jobs.append((job, title))
                 meant[job.key] = shelf, record
-        display.stage(stage, len(shelves) * len(entered), len(ended))
+        total = len(shelves) * len(entered)
+        display.stage(stage, total, total - len(jobs))
         for job, title, outcome in self.trainings.whole(jobs):
             shelf, record = meant[job.key]
             record = replace(
@@ -146,33 +148,22 @@ class Finals:
 
 def _finalist(trial: TrialRecord, runs: Sequence[TrialRecord]) -> Finalist:
     assert trial.score is not None
-    scores = _scores(runs)
-    return Finalist(
-        number=trial.number,
-        score=mean(scores),
-        trial_score=trial.score,
-        params=trial.params,
-        macs=trial.macs,
-        receptive_field=trial.receptive_field,
-        epochs=len(runs[0].epochs),
-        seconds=sum(record.seconds for record in runs),
-        scores=scores if len(scores) > 1 else (),
-    )
+    return Finalist(number=trial.number, trial_score=trial.score, **_reached(trial, runs))
 
 
 def _preset_run(name: str, preset: TrialRecord, runs: Sequence[TrialRecord]) -> PresetRun:
-    scores = _scores(runs)
-    return PresetRun(
-        name=name,
-        score=mean(scores),
-        params=preset.params,
-        macs=preset.macs,
-        receptive_field=preset.receptive_field,
-        epochs=len(runs[0].epochs),
-        seconds=sum(record.seconds for record in runs),
-        scores=scores if len(scores) > 1 else (),
-    )
+    return PresetRun(name=name, **_reached(preset, runs))
 
 
-def _scores(runs: Sequence[TrialRecord]) -> tuple[float, ...]:
-    return tuple(record.score for record in runs if record.score is not None)
+def _reached(network: TrialRecord, runs: Sequence[TrialRecord]) -> dict[str, Any]:
+    """Return what finalists and presets have in common: the network's figures, and what came of its runs."""
+    scores = tuple(record.score for record in runs if record.score is not None)
+    return {
+        "score": mean(scores),
+        "params": network.params,
+        "macs": network.macs,
+        "receptive_field": network.receptive_field,
+        "epochs": len(runs[0].epochs),
+        "seconds": sum(record.seconds for record in runs),
+        "scores": scores if len(scores) > 1 else (),
+    }
