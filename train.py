@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 
 from training.arguments import parse
-from training.threads import wait_politely
+from training.process import prepare
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells use it."""
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 it could not be done, 130 stopped."""
     words = sys.argv[1:] if arguments is None else arguments
     options = parse(words)
-    wait_politely()
+    prepare()
     # Some seconds of imports: only now, when the flags are known to be sound.
     from rich.console import Console
 

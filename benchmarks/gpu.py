@@ -25,9 +25,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from training.threads import wait_politely
+from training.process import prepare
 
-wait_politely()
+prepare()
 
 from gpu_parts import PARTS, Job, Result
 

@@ -33,9 +33,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from training.threads import wait_politely
+from training.process import prepare
 
-wait_politely()
+prepare()
 
 from rich.console import Console
 from search_rivals import drawn

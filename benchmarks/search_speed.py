@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-os.environ["GOMP_SPINCOUNT"] = "20000"  # as the search does, see training/threads.py; for both sides
+os.environ["GOMP_SPINCOUNT"] = "20000"  # as the search does, see training/process.py; for both sides
 
 import optuna
 import torch

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from search.arguments import parse
 from search.subcommands import parse_replay, parse_show
-from training.threads import wait_politely
+from training.process import prepare
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     command = words[0] if words and words[0] in PARSERS else None
     options = PARSERS[command](words[1:]) if command else parse(words)
-    wait_politely()  # the workers inherit it
+    prepare()
     # Some seconds of imports: only now, when the flags are known to be sound.
     from rich.console import Console
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from records.run import EpochRecord
 from search.job import DataRequest, Job, Outcome
+from training.process import keep_freed_memory
 
 Report = Callable[[EpochRecord], bool]
 """Hears of each epoch; False ends the run there."""
@@ -58,6 +59,7 @@ def serve(connection: Any, share: Share, work: Work) -> None:
     line = _Line(connection)
     _watch(line)
     if work is run:
+        keep_freed_memory()
         share.take()
     while True:
         try:

@@ -84,16 +84,3 @@ def test_an_epoch_is_one_line_of_aligned_columns(judged_on):
     assert line.split()[:3] == ["3/12", "1.5000", "25.00%"]
     assert line.split()[-1] == "12.3"
     assert len(line) == len(epoch_line(replace(epoch, val_loss=2.0, val_accuracy=0.1), 12))
-
-
-def test_waiting_threads_follow_the_user_where_he_has_chosen(monkeypatch):
-    from training.threads import SPINS, wait_politely
-
-    monkeypatch.setenv("GOMP_SPINCOUNT", "0")  # so that what follows is undone
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    wait_politely()
-    assert "GOMP_SPINCOUNT" not in os.environ
-    monkeypatch.delenv("OMP_WAIT_POLICY")
-    wait_politely()
-    assert os.environ["GOMP_SPINCOUNT"] == SPINS

@@ -1,0 +1,55 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from training.process import SPINS, wait_politely
+
+STEPS = """
+import resource
+from training import process
+kept = {keep} and process.keep_freed_memory()
+def step():
+    blocks = [bytearray(12 << 20) for _ in range(4)]  # zeroed, so every page is touched
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    step()
+print(int(kept), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(keep, **environment):
+    """Return whether freed memory is kept, and the page faults of five steps of 48 MiB."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", STEPS.format(keep=keep)]
+    told = subprocess.run(command, env=ours | environment, capture_output=True, text=True, check=True)
+    kept, count = told.stdout.split()
+    return kept == "1", int(count)
+
+
+def test_waiting_threads_follow_the_user_where_he_has_chosen(monkeypatch):
+    monkeypatch.setenv("GOMP_SPINCOUNT", "0")  # so that what follows is undone
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    wait_politely()
+    assert "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    wait_politely()
+    assert os.environ["GOMP_SPINCOUNT"] == SPINS
+
+
+def test_freed_memory_is_kept_for_the_next_step():
+    pytest.importorskip("resource", reason="counts page faults as Unix does")
+    kept, with_it = faults(keep=True)
+    if not kept:
+        pytest.skip("the allocator here is not glibc's")
+    _, without = faults(keep=False)
+    assert with_it < without / 10
+
+
+def test_the_allocator_of_the_user_stays():
+    pytest.importorskip("resource", reason="counts page faults as Unix does")
+    assert faults(keep=True, MALLOC_TRIM_THRESHOLD_="131072")[0] is False
