@@ -41,11 +41,12 @@ def keep_freed_memory() -> bool:
     """Let glibc's allocator keep what is freed for the next step; return whether it does from now on.
 
     Every step frees the same megabytes that the next one asks for. By default they go back to the system and
-    come again page by page: 10,800 page faults in each step of `residual` (docs/training.md has the times).
-    Who has set one of glibc's own MALLOC_ variables, or another allocator, has chosen already.
+    come again page by page: thousands of page faults in each step of `residual` (docs/training.md has a table).
+    Who has set glibc's own variables for it has chosen already.
     """
     chosen = any(name.startswith("MALLOC_") for name in os.environ)
-    if not sys.platform.startswith("linux") or chosen or "LD_PRELOAD" in os.environ:
+    chosen |= "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
+    if not sys.platform.startswith("linux") or chosen:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     return mallopt is not None and all(mallopt(key, value) for key, value in _MALLOC.items())
