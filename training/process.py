@@ -41,7 +41,7 @@ def keep_freed_memory() -> bool:
     """Let glibc's allocator keep what is freed for the next step; return whether it does from now on.
 
     Every step frees the same megabytes that the next one asks for. By default they go back to the system and
-    come again page by page: thousands of page faults in each step of `residual` (docs/training.md has a table).
+    come again page by page, in thousands of page faults for one step of `residual` (see docs/training.md).
     Who has set glibc's own variables for it has chosen already.
     """
     chosen = any(name.startswith("MALLOC_") for name in os.environ)
