@@ -123,6 +123,8 @@ def settle(
     Raises:
         TrainingError: The recipe asks for what is not here.
     """
+    # What is refused is refused before anything is measured.
+    augmented, compiled = _augment(recipe.augment, device, data_bytes), _compile(recipe.compile, device)
     precisions = ("float32", "bfloat16") if recipe.precision == "auto" else (recipe.precision,)
     layouts = ("channels_last", "contiguous") if recipe.layout == "auto" else (recipe.layout,)
     choices = [(precision, layout) for precision in precisions for layout in layouts]
@@ -137,8 +139,8 @@ def settle(
         recipe,
         precision=chosen[0],
         layout=chosen[1],
-        augment=_augment(recipe.augment, device, data_bytes),
-        compile=_compile(recipe.compile, device),
+        augment=augmented,
+        compile=compiled,
     )
 
 
