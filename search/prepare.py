@@ -197,7 +197,7 @@ def _resumed(previous: SearchRecord, options: argparse.Namespace) -> Settings:
     for name in _KEPT:
         asked = getattr(options, name)
         if name in ("objectives", "presets") and asked is not None:
-            asked = () if asked == NONE else tuple(name.strip() for name in asked.split(","))
+            asked = () if asked == NONE else tuple(word.strip() for word in asked.split(","))
         if name == "storage" and asked is not None:
             asked = hidden(asked)
         if asked is not None and asked != getattr(settings, name):

@@ -1,4 +1,4 @@
-"""What a process that trains is told about waiting and about memory, before torch is imported."""
+"""What a process that trains is told about waiting (before it imports torch) and about memory."""
 
 import ctypes
 import os
@@ -26,7 +26,10 @@ _MALLOC = {
 
 
 def prepare() -> None:
-    """Make this process, and those that it starts, ready to train on a CPU."""
+    """Make this process ready to train on a CPU, before it imports torch.
+
+    Processes that it starts inherit how to wait; about memory each is told for itself.
+    """
     wait_politely()
     keep_freed_memory()
 

@@ -1,6 +1,7 @@
 """benchmarks/gpu.py in its reduced form: it must not wait for a GPU to be run for the first time."""
 
 import json
+import shlex
 from types import ModuleType
 
 import pytest
@@ -17,17 +18,8 @@ def script(load) -> ModuleType:
 def found(script, images, tmp_path) -> dict:
     output = tmp_path / "gpu.json"
     # On a busy machine, too, no part may be left out for want of time.
-    arguments = [
-        "--data",
-        str(images),
-        "--cache",
-        str(tmp_path / "cache"),
-        "--device",
-        "cpu",
-        "--minutes",
-        "99",
-    ]
-    assert script.main([*arguments, "--output", str(output)]) == 0
+    flags = f"--data {images} --cache {tmp_path / 'cache'} --device cpu --minutes 99 --output {output}"
+    assert script.main(shlex.split(flags)) == 0
     return json.loads(output.read_text(encoding="utf-8"))
 
 

@@ -135,9 +135,13 @@ def test_on_cuda_the_images_live_on_the_gpu_where_they_fit(monkeypatch, data_byt
     assert (recipe.augment, recipe.precision) == (expected, "bfloat16")
 
 
-def test_graphs_need_a_gpu():
+def test_graphs_need_a_gpu_which_is_said_before_anything_is_measured(monkeypatch):
+    def measured(*choices: object) -> None:
+        pytest.fail("a network was timed for a recipe that cannot be had")
+
+    monkeypatch.setattr(device, "_fastest", measured)
     with pytest.raises(TrainingError, match="compile=graphs records CUDA graphs, but the device is cpu"):
-        settled(compile="graphs")
+        settled(compile="graphs", precision="auto", layout="auto")
 
 
 def test_a_device_that_is_not_there_is_named(monkeypatch):
