@@ -10,7 +10,7 @@ from operator import itemgetter
 from .arithmetic import count_params
 from .costs import output_params
 from .errors import SpecError
-from .spec import NetSpec, stage_widths, starts_at_input, widened_stage, widened_stem, with_widths
+from .spec import NetSpec, keeps_width, stage_widths, widened_stage, widened_stem, with_widths
 
 UNUSED = 0.02
 """Share of the budget that may stay unused before stages are traded against each other."""
@@ -28,7 +28,8 @@ def fill_budget(spec: NetSpec, max_params: int, step: int = 1) -> NetSpec:
     together.
 
     Raises:
-        SpecError: Even the narrowest network has more parameters.
+        SpecError: Even the narrowest network has more parameters, or the widths found do not suit the groups
+            of a layer that is narrower than its stage, or a C1 that keeps the channels of the image.
     """
     start, ties, count = stage_widths(spec), tied_stages(spec), _counter(spec)
     steps = tuple(lcm(step, groups) for groups in width_steps(spec))
@@ -98,10 +99,10 @@ def width_steps(spec: NetSpec) -> Widths:
 
 
 def tied_stages(spec: NetSpec) -> list[list[int]]:
-    """Return the stages, by number from 0, in groups that a shortcut across a border keeps equally wide."""
+    """Return the stages, by number from 0, in groups that shortcuts across a border keep equally wide."""
     groups: list[list[int]] = []
     for number, stage in enumerate(spec.stages):
-        if number and starts_at_input(stage):
+        if number and keeps_width(stage):
             groups[-1].append(number)
         else:
             groups.append([number])

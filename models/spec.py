@@ -40,8 +40,8 @@ __all__ = [
     "OutputSpec",
     "SpecError",
     "StageSpec",
+    "keeps_width",
     "stage_widths",
-    "starts_at_input",
     "widened",
     "widened_stage",
     "widened_stem",
@@ -122,11 +122,12 @@ def with_widths(spec: NetSpec, widths: Sequence[int]) -> NetSpec:
     """Return `spec` with these output channels of C1 to C4 and with everything that must follow them.
 
     Inside a stage, layers as wide as the stage stay so and others keep their ratio to it; depthwise layers
-    take the channels that they read; a stem follows C1 where a shortcut of C1 starts at the stem's output.
+    take the channels that they read, and layers at the end of a shortcut those at its start; a stem follows
+    C1 where these lead from the last layer of C1 back to the stem's output.
 
     Raises:
-        SpecError: Not four widths, or no valid network has them: groups that do not divide, or a shortcut
-            that starts in the stage before while its two ends get different widths.
+        SpecError: Not four widths, or no valid network has them: groups that do not divide, or a stage tied
+            to the one before that gets another width.
     """
     if len(widths) != len(STAGES):
         raise SpecError(f"widths: must be one for each of {', '.join(STAGES)}, but got {list(widths)!r}")
@@ -135,7 +136,7 @@ def with_widths(spec: NetSpec, widths: Sequence[int]) -> NetSpec:
         got = stage.layers[-1].width
         if got != width:
             raise SpecError(
-                f"{name}: its depthwise layers keep the {got} channels that they read, not {width!r}"
+                f"{name}: its depthwise layers and shortcuts keep {got} channels, not {width!r}"
             )
     return replace(spec, stem=stem, c1=c1, c2=c2, c3=c3, c4=c4)
 
@@ -152,20 +153,23 @@ def widened(spec: NetSpec, widths: Sequence[int]) -> list[StageSpec]:
 
 def widened_stem(spec: NetSpec, width: int) -> StageSpec:
     """Return the stem that goes with a C1 of `width` channels."""
-    if not spec.stem.layers or not starts_at_input(spec.c1):
+    if not spec.stem.layers or not keeps_width(spec.c1):
         return spec.stem
-    return widened_stage(spec.stem, _start_width(spec.c1, width), spec.input_size[0])
+    return widened_stage(spec.stem, width, spec.input_size[0])
 
 
-def starts_at_input(stage: StageSpec) -> bool:
-    """Tell whether a shortcut starts at the stage's input, which ties its width to what comes before."""
-    return any(layer.residual == index + 1 for index, layer in enumerate(stage.layers))
+def keeps_width(stage: StageSpec) -> bool:
+    """Tell whether shortcuts and depthwise layers lead from the stage's end back to its input.
 
-
-def _start_width(stage: StageSpec, width: int) -> int:
-    """Return the channels that a shortcut from the stage's input needs when the stage is `width` wide."""
-    end = next(layer for index, layer in enumerate(stage.layers) if layer.residual == index + 1)
-    return _scaled(end, stage.layers[-1].width, width)
+    That ties its width to what comes before.
+    """
+    end = len(stage.layers)
+    while end:
+        layer = stage.layers[end - 1]
+        if not layer.residual and layer.groups != "depthwise":
+            return False
+        end -= layer.residual or 1
+    return True
 
 
 def _scaled(layer: LayerSpec, old: int, new: int) -> int:
@@ -177,11 +181,17 @@ def _scaled(layer: LayerSpec, old: int, new: int) -> int:
 
 
 def widened_stage(stage: StageSpec, width: int, channels: int) -> StageSpec:
-    """Return the stage with its last layer `width` wide, reading `channels`; depthwise layers follow."""
+    """Return the stage with its last layer `width` wide, reading `channels`.
+
+    Depthwise layers and the ends of shortcuts are as wide as what they follow.
+    """
     old = stage.layers[-1].width
-    layers = []
-    for layer in stage.layers:
-        new = channels if layer.groups == "depthwise" else _scaled(layer, old, width)
+    layers, widths = [], [channels]
+    for index, layer in enumerate(stage.layers):
+        if layer.groups == "depthwise":
+            new = widths[-1]
+        else:
+            new = widths[index + 1 - layer.residual] if layer.residual else _scaled(layer, old, width)
         layers.append(layer if new == layer.width else replace(layer, width=new))
-        channels = new
+        widths.append(new)
     return StageSpec(tuple(layers))

@@ -52,6 +52,17 @@ def test_widths_move_in_multiples_of_groups_and_tied_stages_move_together():
     assert c3 == c4
 
 
+def test_a_shortcut_into_a_stage_ties_no_widths_where_a_later_layer_sets_its_width():
+    into = (LayerSpec("dilated", 32, dilation=2, residual=1), LayerSpec("depthwise_separable", 64))
+    c1, c3 = StageSpec((LayerSpec("conv", 32),)), StageSpec((LayerSpec("conv", 80),))
+    spec = NetSpec("into", c1=c1, c2=StageSpec(into), c3=c3, c4=c3)
+    assert tied_stages(spec) == [[0], [1], [2], [3]]
+    filled = fill_budget(spec, 99_999, step=4)
+    c1, c2 = filled.c1.layers[-1].width, filled.c2.layers
+    assert [layer.width for layer in c2] == [c1, stage_widths(filled)[1]]
+    assert 0.96 * 99_999 <= figures(filled).params <= 99_999
+
+
 def test_where_steps_are_coarse_the_result_is_as_close_as_any_near_widths():
     """Every combination of near widths is tried here, which the solver does not do."""
     spec, limit = grouped(16), 9_000
