@@ -135,9 +135,7 @@ def with_widths(spec: NetSpec, widths: Sequence[int]) -> NetSpec:
     for name, stage, width in zip(STAGES, (c1, c2, c3, c4), widths, strict=True):
         got = stage.layers[-1].width
         if got != width:
-            raise SpecError(
-                f"{name}: its depthwise layers and shortcuts keep {got} channels, not {width!r}"
-            )
+            raise SpecError(f"{name}: its depthwise layers and shortcuts keep {got} channels, not {width!r}")
     return replace(spec, stem=stem, c1=c1, c2=c2, c3=c3, c4=c4)
 
 
