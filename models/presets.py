@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .layers import BranchSpec, LayerSpec, OutputSpec, StageSpec
 from .spec import NetSpec
 
@@ -20,29 +22,21 @@ _TINY = NetSpec(
     c4=_stage(LayerSpec("depthwise_separable", 96), LayerSpec("depthwise_separable", 96, residual=1)),
 )
 
+_smooth = partial(LayerSpec, activation="silu")
+
+# Plain kernels at 16x16, where they cost a CPU little, depthwise ones at 8x8: see docs/results/training.md.
 _RESIDUAL = NetSpec(
     name="residual",
-    stem=_stage(LayerSpec("conv", 32)),
-    c1=_stage(
-        LayerSpec("depthwise_separable", 32, residual=1),
-        LayerSpec("depthwise_separable", 32, residual=1),
-    ),
-    c2=_stage(
-        LayerSpec("depthwise_separable", 64, stride=2),
-        LayerSpec("depthwise_separable", 64, residual=1),
-        LayerSpec("depthwise_separable", 64, 5, residual=1),
-        LayerSpec("depthwise_separable", 64, residual=1),
-    ),
+    stem=_stage(_smooth("conv", 16)),
+    c1=_stage(_smooth("conv", 32, stride=2), _smooth("conv", 32, residual=1)),
+    c2=_stage(_smooth("conv", 52), _smooth("dilated", 52, dilation=2, residual=1)),
     c3=_stage(
-        LayerSpec("depthwise_separable", 96, stride=2),
-        LayerSpec("depthwise_separable", 96, 5, residual=1),
-        LayerSpec("depthwise_separable", 96, dilation=2, residual=1),
-        LayerSpec("depthwise_separable", 96, 5, residual=1),
+        _smooth("depthwise_separable", 68, stride=2),
+        _smooth("depthwise_separable", 68, 5, residual=1),
+        _smooth("depthwise_separable", 68, residual=1),
+        _smooth("depthwise_separable", 68, 5, residual=1),
     ),
-    c4=_stage(
-        LayerSpec("depthwise_separable", 124),
-        LayerSpec("depthwise_separable", 124, residual=1),
-    ),
+    c4=_stage(_smooth("depthwise_separable", 108), _smooth("depthwise_separable", 108, residual=1)),
 )
 
 # Down to 8x8 for context, then up to 16x16 again; kernel 4 at stride 2 gives every output the same four taps.
