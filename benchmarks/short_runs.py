@@ -62,7 +62,7 @@ def add_flags(parser: argparse.ArgumentParser, output: str) -> None:
     add("--seeds", type=natural, nargs="+", default=[0, 1, 2], help="one repetition each (default 0 1 2)")
     add("--space", choices=("widths", "full"), default="full", help="as of python -m search (default full)")
     add("--base", choices=sorted(PRESETS), default="tiny", help="whose widths --space widths has")
-    add("--max-macs", type=positive, help="limit on MACs (default with --space full on a CPU: 17,000,000)")
+    add("--max-macs", type=positive, help="limit on MACs (default with --space full on a CPU: 20,000,000)")
     add("--recipe", choices=sorted(RECIPES), default="fast", help="how networks are trained (default fast)")
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     add("--output", type=Path, default=Path(output), help=f"JSON that grows, and is gone on with ({output})")

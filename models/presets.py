@@ -42,22 +42,19 @@ _RESIDUAL = NetSpec(
 # Down to 8x8 for context, then up to 16x16 again; kernel 4 at stride 2 gives every output the same four taps.
 _TRANSPOSED = NetSpec(
     name="transposed",
-    stem=_stage(LayerSpec("conv", 16)),
-    c1=_stage(LayerSpec("conv", 24, stride=2), LayerSpec("conv", 24, residual=1)),
-    c2=_stage(
-        LayerSpec("depthwise_separable", 64),
-        LayerSpec("depthwise_separable", 64, 5, residual=1),
-        LayerSpec("depthwise_separable", 64, residual=1),
-    ),
+    stem=_stage(_smooth("conv", 16)),
+    c1=_stage(_smooth("conv", 36, stride=2), _smooth("conv", 36, residual=1)),
+    c2=_stage(_smooth("conv", 44), _smooth("dilated", 44, dilation=2, residual=1)),
     c3=_stage(
-        LayerSpec("depthwise_separable", 96, stride=2),
-        LayerSpec("depthwise_separable", 96, dilation=2, residual=1),
-        LayerSpec("depthwise_separable", 96, dilation=2, residual=1),
+        _smooth("depthwise_separable", 68, stride=2),
+        _smooth("depthwise_separable", 68, 5, residual=1),
+        _smooth("depthwise_separable", 68, residual=1),
+        _smooth("depthwise_separable", 68, 5, residual=1),
     ),
     c4=_stage(
-        LayerSpec("transposed", 64, 4, stride=2, groups=4),
-        LayerSpec("depthwise_separable", 104),
-        LayerSpec("depthwise_separable", 104, residual=1),
+        _smooth("transposed", 52, 4, stride=2, groups=4),
+        _smooth("depthwise_separable", 84),
+        _smooth("depthwise_separable", 84, residual=1),
     ),
 )
 

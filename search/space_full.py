@@ -61,12 +61,12 @@ _ANCHORS: dict[str, dict[str, Value]] = {
         "gate": "none", "norm": "batch", "activation": "silu",
     },
     "near transposed": {
-        "stem_width": 16, "c1_width": 24, "c2_growth": 2.0, "c3_growth": 1.5, "c4_growth": 1.0,
-        "c1_depth": 2, "c2_depth": 3, "c3_depth": 3, "c4_depth": 3,
-        "c1_kind": "conv", "c2_kind": "depthwise_separable", "c3_kind": "dilated_separable",
+        "stem_width": 16, "c1_width": 32, "c2_growth": 1.25, "c3_growth": 1.5, "c4_growth": 1.25,
+        "c1_depth": 2, "c2_depth": 2, "c3_depth": 4, "c4_depth": 2,
+        "c1_kind": "conv", "c2_kind": "dilated", "c3_kind": "depthwise_separable",
         "c4_kind": "depthwise_separable",
-        "dilation": 2, "kernel": 3, "strides": "c1+c3", "transposed": "c4",
-        "gate": "none", "norm": "batch", "activation": "relu",
+        "dilation": 2, "kernel": 5, "strides": "c1+c3", "transposed": "c4",
+        "gate": "none", "norm": "batch", "activation": "silu",
     },
     "near wide": {
         "stem_width": 44, "c1_width": 44, "c2_growth": 1.0, "c3_growth": 1.75, "c4_growth": 1.0,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from training.flags import OneLineParser, add_place, natural, positive
+from training.recipe import POLICIES
 
 EPILOG = """\
 Ctrl-C stops; the same command with --resume continues.
@@ -84,7 +85,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("training").add_argument
     add("--recipe", help="fast, standard, record, or a recipe.json (default fast)")
     add("--epochs", type=positive, metavar="N", help="instead of the recipe's")
-    add("--policy", help="augmentation instead of the recipe's: none, light, mild, assignment, strong")
+    add("--policy", help=f"augmentation instead of the recipe's: {', '.join(POLICIES)}")
     add("--seed", type=natural, metavar="N", help="of weights, shuffling and augmentation (default 0)")
     add("--teacher", type=Path, metavar="RUN", help="learn from a trained network too: a run or its weights")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), help="default auto")

@@ -44,6 +44,7 @@ class Policy:
 # flip p; shift in pixels of 32, scale, degrees, p; hole in pixels of 32, p; grey p
 _NUMBERS: Mapping[str, tuple[float, float, float, float, float, float, float, float]] = {
     "light": (0.5, 3, 0.0, 0, 1.0, 8, 0.3, 0.02),
+    "cutout": (0.5, 4, 0.0, 0, 1.0, 12, 0.5, 0.02),
     "mild": (0.5, 4, 0.0, 8, 1.0, 8, 0.3, 0.05),
     "assignment": (0.5, 2, 0.1, 45, 0.5, 16, 0.5, 0.5),
     "strong": (0.5, 4, 0.1, 15, 1.0, 12, 0.5, 0.1),

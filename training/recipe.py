@@ -11,7 +11,7 @@ from training.errors import TrainingError
 
 OPTIMIZERS = ("sgd", "adamw", "muon")
 SCHEDULES = ("one-cycle", "cosine")
-POLICIES = ("none", "light", "mild", "assignment", "strong")
+POLICIES = ("none", "light", "cutout", "mild", "assignment", "strong")
 PRECISIONS = ("auto", "float32", "bfloat16")
 LAYOUTS = ("auto", "channels_last", "contiguous")
 AUGMENTS = ("auto", "cpu", "gpu")
@@ -168,15 +168,17 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="standard",
-            epochs=60,
-            batch_size=128,
+            epochs=100,
+            batch_size=64,
             optimizer="muon",
             learning_rate=0.1,
             vector_rate=0.1,
+            weight_decay=0.001,
             momentum=0.95,
             warmup=0.1,
             label_smoothing=0.05,
             ema=0.02,
+            policy="cutout",
         ),
         # After Tiniest (section A2 of the literature): AdamW, high rate, long cosine, mixup on a ramp.
         Recipe(

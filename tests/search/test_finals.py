@@ -141,7 +141,7 @@ def test_by_default_the_presets_are_those_that_fit() -> None:
     assert rivals(None, budget, size, 10, "cuda") == tuple(PRESETS)
     small = rivals(None, budget, size, 10, "cpu")
     assert 0 < len(small) < len(PRESETS)
-    assert all(rfcalc.analyze(build(PRESETS[name]), input_size=size).macs <= 17_000_000 for name in small)
+    assert all(rfcalc.analyze(build(PRESETS[name]), input_size=size).macs <= 20_000_000 for name in small)
     assert rivals(None, replace(budget, max_params=96_000), size, 10, "cuda") == tuple(
         name
         for name, spec in PRESETS.items()

@@ -61,7 +61,7 @@ def test_lengths_follow_the_size_of_the_images():
 
 def test_an_unknown_policy_is_named_with_those_there_are():
     with pytest.raises(
-        TrainingError, match="no policy 'wild'; choose one of none, light, mild, assignment, strong"
+        TrainingError, match="no policy 'wild'; choose one of none, light, cutout, mild, assignment, strong"
     ):
         compose("wild", (32, 32), MEAN)
 

@@ -41,7 +41,7 @@ def test_every_length_of_a_recipe_is_a_recipe(name, epochs):
         ("clip", float("inf"), "0 <= clip < infinity"),
         ("optimizer", "lion", "optimizer in {"),
         ("schedule", "step", "schedule in {one-cycle, cosine}"),
-        ("policy", "wild", "policy in {none, light, mild, assignment, strong}"),
+        ("policy", "wild", "policy in {none, light, cutout, mild, assignment, strong}"),
         ("precision", "float16", "precision in {auto, float32, bfloat16}"),
         ("layout", "nhwc", "layout in {auto, channels_last, contiguous}"),
         ("augment", "cuda", "augment in {auto, cpu, gpu}"),
