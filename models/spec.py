@@ -7,8 +7,10 @@ without building a single module. docs/grammar.md describes every kind and key.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from . import jsonio
@@ -110,6 +112,22 @@ class NetSpec:
             SpecError: `data` is not a spec, has an unknown key or schema version, or breaks a rule.
         """
         return cls(**jsonio.net_values(data))
+
+    @classmethod
+    def read(cls, path: Path) -> NetSpec:
+        """Read the spec in a JSON file.
+
+        Raises:
+            SpecError: The file cannot be read, is not JSON, or holds no spec; the text begins with `path`.
+        """
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise SpecError(f"{path}: cannot be read ({error.strerror})") from error
+        except SpecError as error:
+            raise SpecError(f"{path}: {error}") from error
+        except ValueError as error:  # not JSON, or not UTF-8
+            raise SpecError(f"{path}: is not JSON ({error})") from error
 
 
 def stage_widths(spec: NetSpec) -> tuple[int, int, int, int]:

@@ -1,7 +1,6 @@
 """From the command line to a search that can start: its folder, its settings, its data, its base network."""
 
 import argparse
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 import rfcalc
+from models.errors import SpecError
 from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
@@ -97,11 +97,9 @@ def _base(name: str) -> NetSpec:
         return PRESETS[name]
     if name.endswith(".json"):
         try:
-            return NetSpec.from_json(json.loads(Path(name).read_text(encoding="utf-8")))
-        except OSError as error:
-            raise SearchError(f"--base {name}: cannot be read ({error.strerror})") from error
-        except ValueError as error:
-            raise SearchError(f"--base {name}: {error}") from error
+            return NetSpec.read(Path(name))
+        except SpecError as error:
+            raise SearchError(f"--base {error}") from error
     raise SearchError(f"--base {name}: {unknown(name, PRESETS)}, or a spec.json")
 
 

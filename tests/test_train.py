@@ -313,6 +313,24 @@ def test_bad_input_is_one_line_and_leaves_nothing(command, capsys, words, text):
     assert not Path("runs/train/a").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        ("{", "is not JSON"),
+        ('{"name": "a"}', "spec: has no 'schema', so it is no network spec"),
+    ],
+)
+def test_a_file_that_holds_no_spec_is_one_line(command, capsys, content, text):
+    if content is not None:
+        Path("net.json").write_text(content)
+    given = shlex.split(_given(command))
+    assert train.main([*given, "--recipe", "recipe.json", "--spec", "net.json", "--name", "a"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith(f"train.py: error: --spec net.json: {text}")]
+    assert not Path("runs/train/a").exists()
+
+
 def test_a_network_with_other_classes_is_refused(command, capsys):
     Path("net.py").write_text(
         "from torch import nn\n"

@@ -52,6 +52,31 @@ def test_random_specs_survive_json(data, specs):
     assert NetSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
+def test_a_spec_is_read_from_its_file(tmp_path, everything):
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(everything.to_json()), encoding="utf-8")
+    assert NetSpec.read(path) == everything
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"{", "is not JSON (Expecting property name"),
+        (b"\xff", "is not JSON ('utf-8' codec can't decode"),
+        (b"[]", "spec: must be a JSON object, but got []"),
+        (b'{"schema": 1, "name": "a"}', "spec: the key 'c1' is missing"),
+    ],
+)
+def test_a_file_that_holds_no_spec_is_named(tmp_path, content, text):
+    path = tmp_path / "spec.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SpecError) as error:
+        NetSpec.read(path)
+    assert str(error.value).startswith(f"{path}: {text}")
+
+
 def test_json_leaves_defaults_out():
     assert net(LayerSpec("conv", 16, residual=1)).to_json()["c2"] == [
         {"kind": "conv", "width": 16, "residual": 1}

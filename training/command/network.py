@@ -14,12 +14,12 @@ from torch import nn
 
 import models.reference
 import rfcalc
+from models.errors import SpecError
 from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
 from records.run import RunRecord
 from rfcalc.target import Target
-from training.command.files import read_json
 from training.errors import TrainingError
 
 PUBLISHED = tuple(sorted(module.name for module in pkgutil.iter_modules(models.reference.__path__)))
@@ -53,14 +53,14 @@ def fresh(
         classes: How many.
 
     Raises:
-        TrainingError: There is no such preset, or a file cannot be read.
-        SpecError: The spec is wrong, or cannot take such images.
+        TrainingError: There is no such preset, or a file cannot be read or holds no spec.
+        SpecError: The network cannot take such images.
         RfcalcError: The target cannot be loaded.
     """
     if options.model:
         return _loaded(options.model, options.model)
     if options.spec:
-        return _built(NetSpec.from_json(read_json(options.spec, "--spec")), input_size, classes)
+        return _built(_read(options.spec), input_size, classes)
     preset = options.preset or ("tiny" if device == "cpu" else "residual")
     if preset in PUBLISHED:
         return _loaded(f"{models.reference.__name__}.{preset}", preset)
@@ -92,6 +92,13 @@ def of_run(record: RunRecord, input_size: tuple[int, int, int], classes: int) ->
         model = rfcalc.load_model(f"{path}{''.join(colon)}")
     notice = f"{target} is no longer what it was: the network comes from the text in run.json"
     return Network(model, record.network, target=target, source=record.source, notice=notice)
+
+
+def _read(path: Path) -> NetSpec:
+    try:
+        return NetSpec.read(path)
+    except SpecError as error:
+        raise TrainingError(f"--spec {error}") from error
 
 
 def _built(spec: NetSpec, input_size: tuple[int, int, int], classes: int) -> Network:
