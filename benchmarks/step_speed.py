@@ -63,19 +63,8 @@ class Cost:
 
 
 def network_named(name: str) -> NetSpec:
-    """Return a preset, or the spec in a file.
-
-    Raises:
-        SpecError: Neither; the text says which names there are.
-    """
-    if name in PRESETS:
-        return PRESETS[name]
-    try:
-        return NetSpec.from_json(json.loads(Path(name).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise SpecError(f"{name}: neither a file nor one of {', '.join(PRESETS)}") from error
-    except ValueError as error:
-        raise SpecError(f"{name}: {error}") from error
+    """Return a preset, or the spec in a file; SpecError where it is neither."""
+    return PRESETS[name] if name in PRESETS else NetSpec.read(Path(name))
 
 
 def measure(spec: NetSpec, steps: int, batch: int, precision: str) -> Cost:
@@ -129,11 +118,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         specs = {name: network_named(name) for name in options.networks}
     except SpecError as error:
-        Console(stderr=True, soft_wrap=True).print(f"step_speed: error: {error}", markup=False)
-        return 2
+        return _refuse(f"{error}; presets are {', '.join(PRESETS)}")
+    if options.memory != RETURNED and not keep_freed_memory():
+        return _refuse(
+            f"--memory {options.memory}: this allocator keeps nothing (not glibc's, or MALLOC_... or "
+            f"GLIBC_TUNABLES is set); use --memory {RETURNED}"
+        )
     if options.here:
-        if options.memory == KEPT and not keep_freed_memory():
-            raise SystemExit("step_speed: this allocator keeps nothing; use --memory returned")
         (spec,) = specs.values()
         print(json.dumps(dataclasses.asdict(measure(spec, options.steps, options.batch, options.precision))))
         return 0
@@ -144,6 +135,11 @@ def main(arguments: list[str] | None = None) -> int:
             found.append(measure_apart(name, way, options))
     Console().print(_table(specs, ways, costs, options))
     return 0
+
+
+def _refuse(text: str) -> int:
+    Console(stderr=True, soft_wrap=True).print(f"step_speed: error: {text}", markup=False, highlight=False)
+    return 2
 
 
 def _table(
