@@ -28,7 +28,7 @@ def whole(path: Path) -> Iterator[Path]:
     temporary.touch(exist_ok=False)
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("rb+") as file:  # Windows flushes what may be written alone
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:

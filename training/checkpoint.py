@@ -1,7 +1,8 @@
 """What a run leaves on disk: `last.pt` to go on from, and safetensors to pass on.
 
 A checkpoint appears whole (temporary file, fsync, rename, fsync of the folder), and the one before stays
-beside it as `last.previous.pt`, for the case that the newest is damaged. It is read with `weights_only=True`
+beside it as `last.previous.pt`, for the case that the newest is damaged; a damaged one never takes its place.
+It is read with `weights_only=True`
 and nothing else: a file that would need more is refused, since unpickling it would run what it says.
 """
 
@@ -12,6 +13,7 @@ import json
 import os
 import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -52,8 +54,11 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     content = io.BytesIO()
     torch.save({"schema": SCHEMA, **state}, content)
     with whole(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
-        if path.exists():
+        with temporary.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())  # before an earlier checkpoint gives way: the new one may not fit
+        if _damage(path) is None:
             _keep(path)
 
 
@@ -94,20 +99,15 @@ class _DamagedError(Exception):
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise _DamagedError("is missing")
-    if not zipfile.is_zipfile(path):  # torch.save writes a zip archive, whose directory stands at the end
-        raise _DamagedError("is truncated or not a checkpoint")
+    if (damage := _damage(path)) is not None:
+        raise _DamagedError(damage)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if (member := archive.testzip()) is not None:  # torch itself does not look at the checksums
-                raise _DamagedError(f"is damaged (checksum of {member})")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than weights and plain values; it is not opened, as that could run code"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise _DamagedError("is damaged") from error
     if not isinstance(state, dict) or state.get("schema") not in _READABLE:
         found = state.get("schema") if isinstance(state, dict) else type(state).__name__
@@ -115,6 +115,21 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of this version (schema {found!r}, wanted {SCHEMA})"
         )
     return state
+
+
+def _damage(path: Path) -> str | None:
+    """Return what is wrong with the bytes of a checkpoint, if anything."""
+    if not path.is_file():
+        return "is missing"
+    try:
+        if not zipfile.is_zipfile(path):  # torch.save writes a zip archive, whose directory stands at the end
+            return "is truncated or not a checkpoint"
+        with zipfile.ZipFile(path) as archive:
+            if (member := archive.testzip()) is not None:  # torch itself does not look at the checksums
+                return f"is damaged (checksum of {member})"
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError, ValueError, KeyError):
+        return "is damaged"
+    return None
 
 
 def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> None:

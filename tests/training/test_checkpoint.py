@@ -1,5 +1,8 @@
 import errno
 import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,8 @@ from torch import nn
 
 from training import checkpoint
 from training.checkpoint import CheckpointError
+
+resource = pytest.importorskip("resource", reason="limits the size of files as Unix does")
 
 
 class Malicious:
@@ -91,24 +96,74 @@ def test_another_version_is_named(tmp_path):
         checkpoint.load(path)
 
 
-def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
+@contextmanager
+def no_room() -> Iterator[None]:
+    """No file may grow beyond some bytes; the system says so as it writes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@contextmanager
+def no_room_in_the_end() -> Iterator[None]:
+    """The system takes the bytes, and has no room for them when they are to reach the disk."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        yield
+
+
+@pytest.mark.parametrize("full", [no_room, no_room_in_the_end])
+def test_a_full_disk_loses_nothing(tmp_path, full):
     path = tmp_path / "last.pt"
     for epoch in range(2):
         checkpoint.save(path, {"epoch": epoch})
-
-    write = Path.write_bytes
-
-    def full(target: Path, content: bytes) -> None:
-        write(target, b"the beginning")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
+    with full(), pytest.raises(OSError, match=r"No space left|File too large"):
         checkpoint.save(path, {"epoch": 2})
-    monkeypatch.undo()
     assert checkpoint.load(path)[0]["epoch"] == 1
     assert checkpoint.load(checkpoint.previous(path))[0]["epoch"] == 0
     assert sorted(each.name for each in tmp_path.iterdir()) == ["last.previous.pt", "last.pt"]
+
+
+def test_a_damaged_checkpoint_never_takes_the_place_of_the_good_one(tmp_path):
+    path = tmp_path / "last.pt"
+    for epoch in range(2):
+        checkpoint.save(path, {"epoch": epoch})
+    damaged = path.read_bytes()[:-1]
+    path.unlink()
+    path.write_bytes(damaged)
+    with no_room_in_the_end(), pytest.raises(OSError, match="No space left"):
+        checkpoint.save(path, {"epoch": 1})
+    assert checkpoint.load(path)[0]["epoch"] == 0
+    checkpoint.save(path, {"epoch": 1})
+    assert checkpoint.load(path) == ({"schema": checkpoint.SCHEMA, "epoch": 1}, None)
+    assert checkpoint.load(checkpoint.previous(path))[0]["epoch"] == 0
+
+
+def test_whatever_bit_flips_a_checkpoint_is_whole_or_gives_way(tmp_path):
+    path = tmp_path / "last.pt"
+    for epoch in range(2):
+        checkpoint.save(path, {"epoch": epoch, "weights": torch.full((50,), 7.0)})
+    content = path.read_bytes()
+    path.unlink()
+    places = random.Random(0).sample(range(8 * len(content)), 150)
+    places.append(8 * (content.rindex(b"PK\x06\x07") + 16) + 5)  # what zipfile reads before its own checks
+    outcomes = set()
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        state, notice = checkpoint.load(path)
+        outcomes.add(state["epoch"])
+        assert (state["epoch"], notice is None) in ((0, False), (1, True))
+        assert torch.equal(state["weights"], torch.full((50,), 7.0))
+    assert outcomes == {0, 1}  # some bits, of padding, mean nothing
 
 
 def test_weights_and_metadata_come_back_from_safetensors(tmp_path):
