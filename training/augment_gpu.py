@@ -103,9 +103,10 @@ class BatchedAugmentation:
 
     def _send(self, values: npt.NDArray[np.generic]) -> torch.Tensor:
         tensor = torch.from_numpy(values)
-        if self._device.type == "cuda":
-            tensor = tensor.pin_memory()  # without it the copy would wait for the queue to drain
-        return tensor.to(self._device, non_blocking=True)
+        if self._device.type != "cuda":
+            return tensor.to(self._device)
+        # Not pinned, the copy would wait for the queue to drain.
+        return tensor.pin_memory().to(self._device, non_blocking=True)
 
 
 def _to_input(matrices: Floats) -> npt.NDArray[np.float32]:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.errors import TrainingError
+from training.memory import ran_out
 from training.recipe import Recipe
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -46,6 +47,15 @@ def resolve(device: str) -> torch.device:
     return found
 
 
+def may_return_early(device: torch.device) -> bool:
+    """Return whether a copy of pageable memory to `device` may be left under way (`non_blocking`).
+
+    CUDA has read such memory before it returns. Apple's devices have not: what the caller frees meanwhile is
+    read when it holds something else.
+    """
+    return device.type == "cuda"
+
+
 class Normalise:
     """Turns uint8 images into what the network reads, on the device."""
 
@@ -56,7 +66,7 @@ class Normalise:
 
     def __call__(self, images: torch.Tensor, memory_format: torch.memory_format) -> torch.Tensor:
         """Return (B, 3, H, W) float32 with mean 0 and deviation 1 a channel over the data set."""
-        images = images.to(self._device, non_blocking=True)
+        images = images.to(self._device, non_blocking=may_return_early(self._device))
         result = images.to(torch.float32, memory_format=memory_format)
         return result.sub_(self._mean).mul_(self._scale)
 
@@ -117,8 +127,8 @@ def settle(
 
     Precision and layout: on a CPU what a few steps of a copy need least time with (about a second), because
     no rule holds: bfloat16 wins where plain convolutions dominate and loses with depthwise ones. Elsewhere,
-    and in deterministic runs, a fixed rule decides. Augmentation: on the GPU where `data_bytes` of images fit
-    there well. Compiling: off.
+    and in deterministic runs, a fixed rule decides: bfloat16 on CUDA, where the network runs in it.
+    Augmentation: on the GPU where `data_bytes` of images fit there well. Compiling: off.
 
     Raises:
         TrainingError: The recipe asks for what is not here.
@@ -130,6 +140,8 @@ def settle(
     choices = [(precision, layout) for precision in precisions for layout in layouts]
     if device.type == "cuda":
         bf16 = "bfloat16" in precisions and torch.cuda.is_bf16_supported(including_emulation=False)
+        if bf16 and len(precisions) > 1:
+            bf16 = _runs(model, image_size, device, "bfloat16")
         chosen = ("bfloat16" if bf16 else precisions[0], layouts[0])
     elif len(choices) == 1 or deterministic or device.type != "cpu":
         chosen = choices[0]
@@ -163,7 +175,6 @@ def _compile(asked: str, device: torch.device) -> str:
 
 
 def _fastest(choices: list[tuple[str, str]], model: nn.Module, shape: tuple[int, ...]) -> tuple[str, str]:
-    device = torch.device("cpu")
     # A private stream of random numbers: the choice must not move the run's own.
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     seconds = dict.fromkeys(choices, float("inf"))
@@ -172,14 +183,36 @@ def _fastest(choices: list[tuple[str, str]], model: nn.Module, shape: tuple[int,
     }
     with torch.random.fork_rng(devices=[]):
         for _ in range(4):  # interleaved, and the least of each: other programs slow all of them alike
-            for choice, network in networks.items():
+            for choice in list(networks):
                 began = time.perf_counter()
-                with float32_where_bfloat16_is_slow(network, device, choice[0]), autocast(device, choice[0]):
-                    logits = network(images.to(memory_format=memory_format(choice[1])))
-                    loss = F.cross_entropy(logits.flatten(1), torch.zeros(shape[0], dtype=torch.int64))
-                loss.backward()  # type: ignore[no-untyped-call]
+                try:
+                    _step(networks[choice], images.to(memory_format=memory_format(choice[1])), choice[0])
+                except RuntimeError:  # some networks mix tensors that bfloat16 makes and float32 ones
+                    del networks[choice]
+                    if not networks:
+                        raise
+                    continue
                 seconds[choice] = min(seconds[choice], time.perf_counter() - began)
     return min(choices, key=seconds.__getitem__)
+
+
+def _runs(model: nn.Module, image_size: tuple[int, int], device: torch.device, precision: str) -> bool:
+    """Return whether a step can be made in `precision` at all; two images of a copy say so."""
+    images = torch.zeros((2, 3, *image_size), device=device)
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            _step(copy.deepcopy(model).to(device).train(), images, precision)
+    except RuntimeError as error:
+        return ran_out(error)
+    return True
+
+
+def _step(network: nn.Module, images: torch.Tensor, precision: str) -> None:
+    device = images.device
+    with float32_where_bfloat16_is_slow(network, device, precision), autocast(device, precision):
+        logits = network(images)
+        loss = F.cross_entropy(logits.flatten(1), torch.zeros(len(images), dtype=torch.int64, device=device))
+    loss.backward()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

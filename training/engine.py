@@ -11,8 +11,8 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,14 +23,16 @@ from torch import nn
 
 from records.run import EpochRecord
 from training import checkpoint as files
+from training.chunks import steps_of
 from training.device import memory_format, settle
 from training.distill import Teacher, check_teacher
 from training.errors import TrainingError
 from training.evaluate import evaluate
 from training.identity import identity_of, same_run
 from training.loader import Loader
+from training.memory import enough_for, made_within
 from training.mixing import draw_mix
-from training.optim import Ema, build_optimizer, learning_rate
+from training.optim import Ema, averaged, build_optimizer, learning_rate
 from training.recipe import Recipe
 from training.resident import Resident
 from training.samples import Samples
@@ -106,7 +108,6 @@ class Run:
         self.epochs: list[EpochRecord] = []
         self.notice: str | None = None
         self._model, self._train, self._seed, self._device = model.to(device), train, seed, device
-        self._steps = len(train) // recipe.batch_size
         self._identity = identity_of(model, train, seed, teacher)
         self._partial: _Partial | None = None
         self._began = 0.0
@@ -115,18 +116,21 @@ class Run:
             saved, self.notice = files.load(resumed)
             recipe = same_run(saved, self._identity, recipe, resumed)
         check_teacher(recipe, teacher)
-        self.recipe = settle(
-            recipe,
-            model,
-            train.image_size,
-            device,
-            deterministic=deterministic,
-            data_bytes=train.images.nbytes,
-        )
+        self._steps = steps_of(len(train), recipe.batch_size)
+        with enough_for(device, recipe.batch_size):
+            self.recipe = settle(
+                recipe,
+                model,
+                train.image_size,
+                device,
+                deterministic=deterministic,
+                data_bytes=train.images.nbytes,
+            )
         model.to(memory_format=memory_format(self.recipe.layout))
         self._optimizer = build_optimizer(model, self.recipe)
         horizon = self.recipe.ema * self._steps * self.recipe.epochs
         self._ema = Ema(model, horizon) if self.recipe.ema else None
+        self._finite = list(averaged(model).values())
         teaching = None
         if teacher is not None:
             teaching = Teacher(teacher, len(train.classes), device, self.recipe.precision)
@@ -167,7 +171,7 @@ class Run:
         self._model.train()
         every = _CHECK_EVERY_ON_CPU if self._device.type == "cpu" else _CHECK_EVERY
         rate = 0.0
-        for batch in loader.epoch():
+        for batch in made_within(loader.epoch(), self._device, self.recipe.batch_size):
             done = (number - 1) * self._steps + partial.step
             rate = learning_rate(self.recipe, done, self._steps * self.recipe.epochs)
             torch.manual_seed(_draw(_TORCH, self._seed, number, partial.step))
@@ -175,7 +179,7 @@ class Run:
             mix = draw_mix(
                 self.recipe, done / (self._steps * self.recipe.epochs), self._train.image_size, mixing
             )
-            with _memory(self._device, len(batch.labels)):
+            with enough_for(self._device, len(batch.labels)):
                 partial.losses[partial.step], hits = self._step(batch, rate, mix)
             partial.right += hits
             partial.step += 1
@@ -194,7 +198,7 @@ class Run:
         judged = None if validation is None else self._judge(validation)
         record = EpochRecord(
             epoch=number,
-            train_loss=float(partial.losses.double().mean().cpu()),
+            train_loss=_mean(partial.losses),
             train_accuracy=int(partial.right) / (self._steps * self.recipe.batch_size),
             val_loss=judged[0] if judged else None,
             val_accuracy=judged[1] if judged else None,
@@ -222,7 +226,7 @@ class Run:
         """
         assert self._partial is not None
         losses = self._partial.losses[: self._partial.step]
-        mean = float(losses.double().mean().cpu())
+        mean = _mean(losses)
         if math.isfinite(mean):
             return mean
         step = int((~losses.isfinite()).nonzero()[0]) + 1
@@ -252,8 +256,7 @@ class Run:
         Raises:
             TrainingError: The weights are not finite: a checkpoint of them would be of no use to anybody.
         """
-        floating = [value for value in self._model.state_dict().values() if value.is_floating_point()]
-        if not bool(torch.stack(torch._foreach_norm(floating)).isfinite().all()):
+        if not bool(torch.stack(torch._foreach_norm(self._finite)).isfinite().all()):
             epoch = len(self.epochs) + (self._partial is not None)
             raise TrainingError(f"the weights became infinite or NaN by epoch {epoch}; {self._calmer()}")
         partial = self._partial
@@ -279,6 +282,10 @@ class Run:
             self._partial = _Partial(partial["step"], losses, right, partial["seconds"])
 
 
+def _mean(losses: torch.Tensor) -> float:
+    return float(losses.cpu().double().mean())  # on the CPU, since Apple's devices have no float64
+
+
 def _default_workers(device: torch.device) -> int:
     return 0 if device.type == "cpu" else min(4, os.cpu_count() or 1)
 
@@ -286,18 +293,3 @@ def _default_workers(device: torch.device) -> int:
 def _draw(*key: int) -> int:
     """Return 64 bits that are a function of `key` alone."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
-
-
-@contextmanager
-def _memory(device: torch.device, batch: int) -> Iterator[None]:
-    """Say what to do when the memory does not suffice for a batch."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        # A CPU's allocator raises a RuntimeError that only its text tells from others.
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not known and "can't allocate memory" not in str(error):
-            raise
-        raise TrainingError(
-            f"{device} ran out of memory with batches of {batch}; try batch_size {max(2, batch // 2)}"
-        ) from error

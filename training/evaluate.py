@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from training.device import Normalise, resolve
 from training.errors import TrainingError
+from training.memory import ran_out
 from training.samples import Samples
 
 
@@ -59,37 +61,60 @@ def evaluate(
         model: Takes (B, 3, H, W), returns (B, C) logits.
         samples: At least one image.
         device: "cpu", "cuda", "mps" or "auto".
-        batch_size: Images at a time.
+        batch_size: Images at a time; fewer where the memory does not suffice.
         flip: Average the probabilities of each image and its mirror image: test-time augmentation, a figure
             of its own kind that is never to be mixed with the plain accuracy.
 
     Raises:
-        TrainingError: The network's classes are not as many as the samples'.
+        TrainingError: The network's classes are not as many as the samples', or one image is too large.
     """
     place = resolve(device)
-    normalise = Normalise(samples.mean, samples.std, place)
-    homes = {parameter.device for parameter in model.parameters()}
-    if homes - {place}:
-        model = model.to(place)
+    if any(_elsewhere(parameter.device, place) for parameter in model.parameters()):
+        # A copy: moved there and back, the network would no longer be in the memory that an average knows.
+        model = copy.deepcopy(model).to(place)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    rows = []
     try:
-        with torch.inference_mode():
-            for start in range(0, len(samples), batch_size):
-                images = torch.from_numpy(np.ascontiguousarray(samples.images[start : start + batch_size]))
+        rows = _rows(model, samples, place, batch_size, flip)
+    finally:
+        for module, training in modes:
+            module.training = training
+    return _judge(torch.cat(rows), samples)
+
+
+def _elsewhere(device: torch.device, place: torch.device) -> bool:
+    # "cuda" is wherever on CUDA a network is; its parameters say "cuda:0".
+    return place not in (device, torch.device(device.type))
+
+
+def _rows(
+    model: nn.Module, samples: Samples, place: torch.device, batch_size: int, flip: bool
+) -> list[torch.Tensor]:
+    """Return the probabilities batch by batch, in smaller ones where the memory does not suffice."""
+    normalise = Normalise(samples.mean, samples.std, place)
+    rows: list[torch.Tensor] = []
+    start, size = 0, batch_size
+    with torch.inference_mode():
+        while start < len(samples):
+            images = torch.from_numpy(np.ascontiguousarray(samples.images[start : start + size]))
+            try:
                 batch = normalise(images.permute(0, 3, 1, 2), torch.channels_last)
                 probabilities = logits_of(model, batch, len(samples.classes)).softmax(dim=1)
                 if flip:
                     mirrored = logits_of(model, batch.flip(3), len(samples.classes)).softmax(dim=1)
                     probabilities = (probabilities + mirrored) / 2
                 rows.append(probabilities.cpu())
-    finally:
-        for module, training in modes:
-            module.training = training
-        if len(homes) == 1 and homes - {place}:
-            model.to(homes.pop())
-    return _judge(torch.cat(rows), samples)
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out(error):
+                    raise
+                if size == 1:
+                    raise TrainingError(
+                        f"{place} ran out of memory with a single image; use smaller images"
+                    ) from error
+                size = max(1, min(size, len(samples)) // 2)
+                continue
+            start += size
+    return rows
 
 
 def logits_of(

@@ -128,6 +128,20 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     return recipe.learning_rate * left
 
 
+def averaged(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the part of a network's state that an average is taken of, by name.
+
+    Counters of batches are no part of it, nor are buffers that are not finite when training begins: masks of
+    -inf, whose average would be NaN.
+    """
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {
+        name: value
+        for name, value in model.state_dict().items()
+        if value.is_floating_point() and (name in parameters or bool(value.isfinite().all()))
+    }
+
+
 class Ema:
     """Exponential moving average of everything in a network's state: parameters and buffers alike.
 
@@ -146,9 +160,11 @@ class Ema:
         self._steps = 0
         self._average = {name: value.detach().clone() for name, value in model.state_dict().items()}
         # Looked up once: the tensors of a network in training change in place only.
-        pairs = [(self._average[name], value) for name, value in model.state_dict().items()]
-        self._floating = [pair for pair in pairs if pair[1].is_floating_point()]
-        self._counters = [pair for pair in pairs if not pair[1].is_floating_point()]
+        lerped = averaged(model)
+        self._floating = [(self._average[name], value) for name, value in lerped.items()]
+        self._copied = [
+            (self._average[name], value) for name, value in model.state_dict().items() if name not in lerped
+        ]
 
     @torch.no_grad()
     def update(self) -> None:
@@ -157,8 +173,8 @@ class Ema:
         self._steps += 1
         averages, states = zip(*self._floating, strict=True)
         torch._foreach_lerp_(list(averages), list(states), 1 - decay)
-        for average, count in self._counters:  # of batches
-            average.copy_(count)
+        for average, value in self._copied:
+            average.copy_(value)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from training.augment_gpu import BatchedAugmentation
 from training.chunks import plan, steps_of
 from training.errors import TrainingError
 from training.loader import Batch
+from training.memory import ran_out
 from training.samples import Samples
 
 
@@ -58,7 +59,9 @@ class Resident:
         try:
             self._images = torch.from_numpy(np.array(samples.images)).to(device)  # (N, H, W, 3)
             self._labels = torch.from_numpy(np.array(samples.labels)).to(device)
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
             raise TrainingError(
                 f"{samples.images.nbytes / 1e9:.1f} GB of images do not fit on {device}; use augment=cpu"
             ) from error

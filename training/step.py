@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from training.device import Normalise, autocast, memory_format
+from training.device import Normalise, autocast, may_return_early, memory_format
 from training.distill import Teacher, distillation
 from training.errors import TrainingError
 from training.evaluate import logits_of
@@ -66,7 +66,7 @@ class Step:
             TrainingError: The network cannot be compiled.
         """
         images = mixed(self._normalise(batch.images, self._format), mix)  # (B, 3, H, W)
-        labels = batch.labels.to(self._device, non_blocking=True)  # (B,)
+        labels = batch.labels.to(self._device, non_blocking=may_return_early(self._device))  # (B,)
         answers = None if self._teacher is None else self._teacher(images)
         if self._recorded is not None:
             loss, right = self._replayed(images, labels, mix, answers)

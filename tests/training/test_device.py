@@ -129,6 +129,7 @@ def test_without_albumentations_images_are_augmented_by_torch(monkeypatch):
 def test_on_cuda_the_images_live_on_the_gpu_where_they_fit(monkeypatch, data_bytes, expected):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (16_000_000_000, 24_000_000_000))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(device, "_runs", lambda *_: True)
     recipe = settle(
         replace(RECIPE, precision="auto"), nn.Flatten(), (8, 8), torch.device("cuda"), data_bytes=data_bytes
     )
@@ -152,6 +153,35 @@ def test_a_device_that_is_not_there_is_named(monkeypatch):
         resolve("cuda")
     with pytest.raises(TrainingError, match="there is no device 'gpu'; choose one of auto, cpu, cuda, mps"):
         resolve("gpu")
+
+
+class Scattered(nn.Sequential):
+    """Writes what a convolution returns into a float32 tensor: autocast to bfloat16 makes it fail."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = super().forward(images)
+        result = torch.zeros(features.shape, device=features.device)
+        result[torch.arange(len(features))] = features
+        return result.mean((2, 3))
+
+
+def test_a_network_that_only_float32_can_run_gets_it(recipe):
+    model = Scattered(nn.Conv2d(3, 3, 3))
+    settled = settle(replace(recipe, precision="auto"), model, (16, 16), CPU)
+    assert settled.precision == "float32"
+    assert not device._runs(model, (16, 16), CPU, "bfloat16")
+    assert device._runs(model, (16, 16), CPU, "float32")
+    with pytest.raises(RuntimeError, match="Index put requires"):
+        settle(replace(recipe, precision="bfloat16", layout="auto"), model, (16, 16), CPU)
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_bfloat16_is_chosen_on_cuda_where_the_network_runs_in_it(monkeypatch, runs, recipe):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (16_000_000_000, 24_000_000_000))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(device, "_runs", lambda *_: runs)
+    settled = settle(replace(recipe, precision="auto"), nn.Flatten(), (8, 8), torch.device("cuda"))
+    assert settled.precision == ("bfloat16" if runs else "float32")
 
 
 def test_auto_becomes_something_that_was_measured_and_leaves_the_network_alone(

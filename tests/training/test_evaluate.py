@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.errors import TrainingError
-from training.evaluate import evaluate
+from training.evaluate import _elsewhere, evaluate
 from training.samples import Samples
 
 CLASSES = ("cat", "dog", "frog")
@@ -63,6 +63,56 @@ def test_a_class_without_images_has_no_accuracy(model, samples):
 def test_the_batch_size_does_not_matter(model, samples):
     whole, parts = (evaluate(model, samples, batch_size=size) for size in (57, 8))
     assert np.allclose(whole.probabilities, parts.probabilities, atol=1e-6)
+
+
+def test_smaller_batches_are_taken_where_the_memory_does_not_suffice(model, samples):
+    sizes = []
+
+    def limited(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        sizes.append(len(inputs[0]))
+        if sizes[-1] > 7:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    expected = evaluate(model, samples)
+    model.register_forward_pre_hook(limited)
+    result = evaluate(model, samples)
+    assert sizes == [57, 28, 14, *[7] * 8, 1]
+    assert np.allclose(result.probabilities, expected.probabilities, atol=1e-6)
+    assert (result.labels == expected.labels).all()
+
+
+def test_a_single_image_that_does_not_fit_is_told(model, samples):
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    model.register_forward_pre_hook(full)
+    with pytest.raises(TrainingError, match="cpu ran out of memory with a single image"):
+        evaluate(model, samples)
+
+
+def test_a_network_of_another_device_stays_where_it_is(model, samples, monkeypatch):
+    """There is one device here, so the question alone is answered otherwise."""
+    places = [parameter.data_ptr() for parameter in model.parameters()]
+    expected = evaluate(model, samples)
+    monkeypatch.setattr("training.evaluate._elsewhere", lambda *_: True)
+    monkeypatch.setattr(nn.Module, "to", lambda module, _: module.double().float())  # it moves
+    assert np.array_equal(evaluate(model, samples).probabilities, expected.probabilities)
+    assert [parameter.data_ptr() for parameter in model.parameters()] == places
+
+
+@pytest.mark.parametrize(
+    ("device", "place", "elsewhere"),
+    [
+        ("cpu", "cpu", False),
+        ("cuda:0", "cuda", False),
+        ("cuda:0", "cuda:0", False),
+        ("cuda:0", "cuda:1", True),
+        ("cuda:0", "cpu", True),
+        ("cpu", "mps", True),
+    ],
+)
+def test_cuda_without_a_number_is_any_of_its_devices(device, place, elsewhere):
+    assert _elsewhere(torch.device(device), torch.device(place)) == elsewhere
 
 
 def test_modes_are_left_as_they_were(model, samples):

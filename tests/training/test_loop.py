@@ -8,6 +8,7 @@ from torch import nn
 
 from records.run import EpochRecord
 from training import checkpoint
+from training.augment import Augmentation
 from training.errors import TrainingError
 from training.evaluate import evaluate
 from training.loop import Progress, fit
@@ -135,17 +136,53 @@ def test_weights_that_are_not_finite_never_become_a_checkpoint(tmp_path, network
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         MemoryError(),
         RuntimeError("[enforce fail at alloc_cpu.cpp:125] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.07 GB, max allowed: 9.07 GB)"),
     ],
-    ids=["gpu", "python", "cpu"],
+    ids=["gpu", "python", "cpu", "apple"],
 )
-def test_too_little_memory_suggests_half_the_batch(error, dataset, recipe):
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_too_little_memory_suggests_half_the_batch(error, precision, dataset, recipe):
     class Hungry(nn.Linear):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             raise error
 
     model = nn.Sequential(nn.Flatten(), Hungry(768, 3))
     with pytest.raises(TrainingError, match="cpu ran out of memory with batches of 32; try batch_size 16"):
+        fit(model, dataset(), None, replace(recipe, precision=precision), seed=0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_too_little_memory_for_augmentation_says_so_too(workers, monkeypatch, network, dataset, recipe):
+    def fail(self: Augmentation, images: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
+        raise MemoryError
+
+    monkeypatch.setattr(Augmentation, "__call__", fail)
+    with pytest.raises(TrainingError, match="cpu ran out of memory with batches of 32; try batch_size 16"):
+        fit(network(), dataset(), None, recipe, seed=0, workers=workers)
+
+
+def test_fewer_images_than_a_batch_are_refused_before_anything_is_measured(network, dataset, recipe):
+    model = network()
+    model.register_forward_pre_hook(lambda *_: pytest.fail("a step was tried"))
+    recipe = replace(recipe, batch_size=201, precision="auto")
+    with pytest.raises(TrainingError, match="200 training images are fewer than one batch of 201"):
         fit(model, dataset(), None, recipe, seed=0)
+
+
+def test_a_mask_of_infinities_is_no_damage(tmp_path, dataset, recipe):
+    class Masked(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(768, 3)
+            self.register_buffer("mask", torch.tensor([0.0, -torch.inf, 0.0]))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            assert not self.mask.isnan().any()
+            return super().forward(images)
+
+    model = nn.Sequential(nn.Flatten(), Masked())
+    history = fit(model, dataset(), dataset(50), recipe, seed=0, checkpoint=tmp_path / "last.pt")
+    assert len(history.epochs) == 3
+    assert model[1].mask.tolist() == [0.0, -torch.inf, 0.0]
 
 
 def test_other_errors_of_a_network_are_not_taken_for_too_little_memory(dataset, recipe):
