@@ -53,9 +53,8 @@ def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str, brak
         on_epoch=on_epoch,
         checkpoint=checkpoint,
         resume=True,
+        on_notice=lambda text: display.say(text, style="yellow"),
     )
-    if history.notice:
-        display.say(history.notice, style="yellow")
     clock = time.perf_counter()
     test = evaluate(model, Samples.of(dataset.test, None, dataset), device=settings.device)
     evaluated = time.perf_counter() - clock

@@ -191,6 +191,29 @@ def test_a_run_stopped_within_an_epoch_goes_on_at_that_step(command, monkeypatch
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+def test_a_model_file_that_changed_is_not_resumed(command, monkeypatch, capsys):
+    layers = "nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)"
+    text = f"from torch import nn\nmodel = nn.Sequential({layers})\n"
+    Path("net.py").write_text(text)
+
+    def stop(self: Display, record) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    given = shlex.split(_given(command))
+    with monkeypatch.context() as patched:
+        patched.setattr(Display, "epoch", stop)
+        assert train.main([*given, "--recipe", "recipe.json", "--model", "net.py", "--name", "a"]) == 130
+    kept = Path("runs/train/a/run.json").read_bytes()
+    Path("net.py").write_text(
+        text + "model.register_forward_pre_hook(lambda module, inputs: (-inputs[0],))\n"
+    )
+    assert train.main(["--resume", "--name", "a"]) == 2
+    assert "train.py: error: net.py: is not what 'a' was started with" in capsys.readouterr().err
+    assert Path("runs/train/a/run.json").read_bytes() == kept
+    Path("net.py").write_text(text)
+    assert train.main(["--resume", "--name", "a"]) == 0
+
+
 def test_a_second_signal_ends_the_run_at_once(command, monkeypatch, capsys):
     def stop(self: Display, progress) -> None:
         signal.raise_signal(signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from training.recipe import SETTLED, Recipe
 from training.samples import Samples
 from training.weights import fingerprint
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""What differs in the text of a network from process to process."""
+_NEWER = ("architecture", "normalisation")
+"""What checkpoints did not say at first, which is not held against them."""
+
 
 def identity_of(
     model: nn.Module, train: Samples, seed: int, teacher: nn.Module | None = None
@@ -24,8 +30,10 @@ def identity_of(
     images = zlib.crc32(np.ascontiguousarray(train.images).data)
     return {
         "network": {name: list(value.shape) for name, value in model.state_dict().items()},
+        "architecture": zlib.crc32(_ADDRESS.sub("", repr(model)).encode()),
         "training images": [len(train), images, zlib.crc32(np.ascontiguousarray(train.labels).data)],
         "classes": list(train.classes),
+        "normalisation": [[float(value) for value in each] for each in (train.mean, train.std)],
         "seed": seed,
         **taught,
     }
@@ -41,6 +49,8 @@ def same_run(saved: dict[str, Any], identity: dict[str, Any], recipe: Recipe, pa
     try:
         found = Recipe.from_json(saved["recipe"])
         for what, value in identity.items():
+            if what in _NEWER and what not in saved["identity"]:
+                continue
             if saved["identity"][what] != value:
                 shown = f" ({saved['identity'][what]}, not {value})" if what == "seed" else ""
                 raise CheckpointError(f"{path} was written by a run with another {what}{shown}; {advice}")

@@ -30,8 +30,6 @@ class History:
     """True when `on_epoch` or `stop` ended it early."""
     recipe: Recipe
     """As it was followed, "auto" replaced by what was chosen."""
-    notice: str | None = None
-    """What the user should know of how the run was resumed."""
 
 
 OnEpoch = Callable[[EpochRecord], bool | None]
@@ -54,6 +52,7 @@ def fit(
     workers: int | None = None,
     deterministic: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> History:
     """Train `model` in place; on return it holds the averaged (EMA) weights, buffers included.
 
@@ -77,6 +76,7 @@ def fit(
             are busy.
         deterministic: The same bits at every run with this number of threads on this machine.
         progress: Called every few steps.
+        on_notice: Called before the first step with what the user should know of how the run was resumed.
 
     Raises:
         TrainingError: The loss is not finite, the memory of the device does not suffice, or data, network,
@@ -91,6 +91,8 @@ def fit(
         stack.enter_context(determinism(deterministic, place))
         stack.enter_context(torch.random.fork_rng(devices=[place] if place.type == "cuda" else []))
         run = Run(model, train, recipe, seed, place, deterministic, checkpoint if resume else None, teacher)
+        if run.notice is not None and on_notice is not None:
+            on_notice(run.notice)
         keeper = _Keeper(checkpoint, save_every, stop)
         stack.enter_context(float32_where_bfloat16_is_slow(model, place, run.recipe.precision))
         loader = stack.enter_context(run.loader(workers))
@@ -100,7 +102,7 @@ def fit(
             keeper.save(run)
             stopped = record is None or (on_epoch is not None and on_epoch(record) is False) or keeper.told()
     run.finish()
-    return History(tuple(run.epochs), stopped, run.recipe, run.notice)
+    return History(tuple(run.epochs), stopped, run.recipe)
 
 
 class _Keeper:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from training.augment import Augmentation
+from training.chunks import plan
 from training.errors import TrainingError
 from training.loader import Loader
 from training.samples import Samples
@@ -44,10 +45,34 @@ def test_an_epoch_shows_no_image_twice_and_leaves_only_the_rest_out(samples):
         assert torch.equal(numbers % 10, labels.int())
 
 
-def test_two_epochs_differ_in_order_and_in_augmentation(samples):
-    for policy in ("none", "strong"):
-        first, second = loaded(samples, policy=policy)
-        assert not torch.equal(first[0][0], second[0][0])
+def test_two_epochs_differ_in_order(samples):
+    first, second = loaded(samples, policy="none")
+    assert not torch.equal(first[0][0], second[0][0])
+
+
+def test_no_seed_epoch_or_chunk_repeats_the_draws_of_another():
+    """Shuffles and augmentation have streams of their own, too."""
+    keys = [
+        chunk.key
+        for seed in (0, 1)
+        for chunk in plan(2500, 96, seed=seed, first_epoch=1, first_step=0, last_epoch=3)
+    ]
+    assert len(keys) == 2 * 3 * 3
+    shuffles = {(0, seed, epoch) for seed in (0, 1) for epoch in (1, 2, 3)}
+    assert len({*keys, *shuffles}) == len(keys) + len(shuffles)
+
+
+def test_every_chunk_is_augmented_by_its_own_draws(samples, monkeypatch):
+    used = []
+    augment = Augmentation.__call__
+
+    def noted(self: Augmentation, images: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
+        used.append(key)
+        return augment(self, images, key)
+
+    monkeypatch.setattr(Augmentation, "__call__", noted)
+    loaded(samples, workers=0)
+    assert used == [chunk.key for chunk in plan(2500, 96, seed=3, first_epoch=1, first_step=0, last_epoch=2)]
 
 
 def test_an_epoch_is_the_same_when_a_run_begins_with_it(samples):

@@ -161,6 +161,48 @@ def test_resume_without_a_checkpoint_starts_at_the_beginning(tmp_path, network, 
     assert len(history.epochs) == 3
 
 
+def test_a_checkpoint_that_damage_made_the_newest_is_told_before_the_first_step(
+    tmp_path, network, dataset, recipe
+):
+    path, told = tmp_path / "last.pt", []
+    fit(network(), dataset(), None, recipe, seed=0, checkpoint=path)
+    path.unlink()
+    path.write_bytes(b"PK")
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            network(),
+            dataset(),
+            None,
+            recipe,
+            seed=0,
+            checkpoint=path,
+            resume=True,
+            on_notice=told.append,
+            progress=lambda progress: _break_off(),
+        )
+    assert told == [f"{path} is truncated or not a checkpoint; going on from the checkpoint before it"]
+
+
+def _break_off() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_checkpoint_from_before_the_architecture_was_kept_is_taken(tmp_path, network, dataset, recipe):
+    path = tmp_path / "last.pt"
+    fit(network(), dataset(), None, recipe, seed=0, checkpoint=path, stop=break_off_at(3))
+    state, _ = checkpoint.load(path)
+    for what in ("architecture", "normalisation"):
+        del state["identity"][what]
+    checkpoint.save(path, state)
+    assert len(fit(network(), dataset(), None, recipe, seed=0, checkpoint=path, resume=True).epochs) == 3
+
+
+def other_activation() -> nn.Module:
+    """The network of these tests, with weights of the same names and shapes."""
+    layers = [nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8), nn.SiLU(), nn.Dropout(0.1)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -178,8 +220,16 @@ def test_resume_without_a_checkpoint_starts_at_the_beginning(tmp_path, network, 
             lambda recipe, dataset: {"model": nn.Sequential(nn.Flatten(), nn.Linear(768, 3))},
             "by a run with another network",
         ),
+        (
+            lambda recipe, dataset: {"model": other_activation()},
+            "by a run with another architecture",
+        ),
+        (
+            lambda recipe, dataset: {"train": replace(dataset(), std=(61.0,) * 3)},
+            "by a run with another normalisation",
+        ),
     ],
-    ids=["epochs", "policy", "seed", "images", "network"],
+    ids=["epochs", "policy", "seed", "images", "network", "architecture", "normalisation"],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, changes, text, network, dataset, recipe):
     path = tmp_path / "last.pt"

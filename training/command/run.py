@@ -53,6 +53,11 @@ def train(options: argparse.Namespace, words: Sequence[str], console: Console) -
     if options.tensorboard:
         tensorboard.require()
     plan = make_plan(options, console, repeats)
+    if before is not None and before.source != plan.record.source:
+        raise TrainingError(
+            f"{plan.record.target}: is not what {folder.name!r} was started with (run.json has its text); "
+            "bring that back, or choose another --name"
+        )
     plan = replace(
         plan,
         record=replace(
@@ -141,11 +146,10 @@ def _fill(plan: Plan, folder: Path, stop: Stopping, console: Console) -> RunReco
             workers=options.workers,
             deterministic=bool(options.deterministic),
             progress=display.step,
+            on_notice=lambda text: console.print(text, style="yellow", markup=False),
         )
     if history.stopped and len(history.epochs) < plan.recipe.epochs:
         raise KeyboardInterrupt
-    if history.notice:
-        console.print(history.notice, style="yellow", markup=False)
     began = time.perf_counter()
     result = evaluate(plan.model, plan.judged_on, device=place)
     flipped = evaluate(plan.model, plan.judged_on, device=place, flip=True) if options.full else None

@@ -30,9 +30,13 @@ def open_teacher(path: Path, samples: Samples) -> tuple[nn.Module, TeacherFacts]
     try:
         network, metadata = load_network(path)
         teacher = as_teacher(network, metadata, classes=samples.classes, mean=samples.mean, std=samples.std)
+        size = tuple(metadata.get("input_size", ())[1:])
     except CheckpointError as error:
         raise TrainingError(f"--teacher {path}: {error}") from error
-    size = tuple(metadata.get("input_size", ())[1:])
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise TrainingError(
+            f"--teacher {path}: its metadata is not that of a training ({error!r})"
+        ) from error
     if size and size != samples.image_size:
         (height, width), (own_height, own_width) = samples.image_size, size
         raise TrainingError(

@@ -8,9 +8,10 @@ from PIL import Image
 
 import train
 from records.run import RunRecord, TeacherFacts
-from training.checkpoint import load_weights
+from training.checkpoint import load_weights, save_weights
 from training.command.repeat import differences
 from training.command.teacher import WEIGHT
+from training.weights import load_network
 
 
 @pytest.fixture
@@ -61,6 +62,19 @@ def test_a_teacher_that_cannot_teach_is_one_line(finished, data, refused, tmp_pa
     line = refused(*out, *given, "--data", str(tmp_path / "big"))
     assert line.endswith("was trained on images of 32x32, the data has 48x48")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"normalisation": {"mean": [1.0] * 3}}, {"normalisation": 3}, {"classes": 3}, {"input_size": None}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_teacher_of_odd_metadata_is_one_line(finished, data, refused, tmp_path, change):
+    network, metadata = load_network(finished("held"))
+    path = tmp_path / "odd.safetensors"
+    save_weights(path, network, metadata | change)
+    line = refused(*data, "--out", str(tmp_path / "runs"), "--device", "cpu", "--teacher", str(path))
+    assert f"--teacher {path}: its metadata is not that of a training" in line
 
 
 def _images(folder: Path, size: int, classes: tuple[str, ...]) -> None:
