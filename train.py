@@ -12,6 +12,7 @@ result.
 
 from __future__ import annotations
 
+import io
 import sys
 
 from training.arguments import parse
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     options = parse(words)
     prepare()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # bars and names of classes, where a terminal knows neither
     # Some seconds of imports: only now, when the flags are known to be sound.
     from rich.console import Console
 
@@ -35,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     from training.command import perform
     from training.errors import TrainingError
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     try:
         perform(options, words, console)
     except KeyboardInterrupt:
@@ -43,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (TrainingError, SpecError, RecordError, RfcalcError, OSError) as error:
         if options.debug:
             raise
-        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         errors.print(f"train.py: error: {error}", markup=False)
         return 2
     return 0

@@ -35,6 +35,7 @@ from records.environment import describe
 from records.files import write_json
 from training import datasets
 from training.device import resolve
+from training.errors import TrainingError
 
 
 def run_here(name: str, job: Job) -> Result:
@@ -83,7 +84,12 @@ def main(arguments: list[str] | None = None) -> int:
         write_json(options.output, run_here(options.part, job))
         return 0
     end = time.perf_counter() + 60 * options.minutes
-    device = resolve(options.device).type
+    try:
+        device = resolve(options.device).type
+        datasets.load(options.data, cache=Path(options.cache))  # decoded once, for all parts
+    except TrainingError as error:
+        sys.stderr.write(f"gpu.py: error: {error}\n")
+        return 2
     reduced = device == "cpu"
     found: Result = {
         "environment": dataclasses.asdict(describe(device)),
@@ -91,7 +97,6 @@ def main(arguments: list[str] | None = None) -> int:
         "reduced": reduced,
         "albumentations": importlib.util.find_spec("albumentations") is not None,
     }
-    datasets.load(options.data, cache=Path(options.cache))  # decoded once, for all parts
     for name, (_, limit) in PARTS.items():
         left = end - time.perf_counter() - (0 if reduced else 40)
         if left < 5:

@@ -18,7 +18,7 @@ from train_speed import plain_epoch, usual_dataset
 from models.net import build
 from models.presets import PRESETS
 from training import datasets
-from training.device import float32_where_bfloat16_is_slow, resolve, settle
+from training.device import determinism, float32_where_bfloat16_is_slow, memory_format, resolve, settle
 from training.evaluate import evaluate
 from training.loader import Batch, Loader
 from training.loop import History, fit
@@ -153,7 +153,9 @@ def waiting(job: Job) -> Result:
         place,
         data_bytes=train.images.nbytes,
     )
+    model.to(memory_format=memory_format(recipe.layout))
     with ExitStack() as stack:
+        stack.enter_context(determinism(False, place))
         stack.enter_context(float32_where_bfloat16_is_slow(model, place, recipe.precision))
         optimizer = build_optimizer(model, recipe)
         step = Step(model, train, recipe, optimizer, Ema(model, 100), place)

@@ -126,7 +126,7 @@ class NetSpec:
             raise SpecError(f"{path}: cannot be read ({error.strerror})") from error
         except SpecError as error:
             raise SpecError(f"{path}: {error}") from error
-        except ValueError as error:  # not JSON, or not UTF-8
+        except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or thousands of brackets
             raise SpecError(f"{path}: is not JSON ({error})") from error
 
 

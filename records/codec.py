@@ -53,7 +53,7 @@ class Record:
             value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
         except OSError as error:
             raise RecordError(f"{path}: cannot be read ({error.strerror})") from error
-        except ValueError as error:  # truncated JSON, or not UTF-8
+        except (ValueError, RecursionError) as error:  # truncated JSON, not UTF-8, or thousands of brackets
             raise RecordError(f"{path}: is not complete JSON ({error})") from error
         return cls.from_json(value, str(path))
 
@@ -86,7 +86,10 @@ def _decode(kind: Any, value: Any, where: str, field: str) -> Any:
         return {str(key): _decode(inner, item, where, f"{field}.{key}") for key, item in value.items()}
     # bool is an int to Python, not to a reader of the file; an int is a fine float.
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise _wrong(where, field, "a number below 1e308", value) from error
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise _wrong(where, field, kind.__name__, value)
     return value

@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from training.flags import OneLineParser, add_place, natural, positive
+from training.flags import OneLineParser, add_place, positive, seed
 
 EPILOG = """\
 Every proposal is checked against the budget ([tool.rfcalc] in pyproject.toml) before any training. All
@@ -93,7 +93,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="begin no trial that would leave finalists and winner too little of T: 90s, 30m, 1h30m",
     )
     add("--recipe", help="training recipe by name (default fast)")
-    add("--seed", type=natural, metavar="N", help="seed of proposals and trainings (default 0)")
+    add("--seed", type=seed, metavar="N", help="seed of proposals and trainings (default 0)")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), help="default auto")
     add("--jobs", type=positive, metavar="N", help="networks that train at the same time (default 1)")
     add("--storage", metavar="URL", help="RDB of the study (default SQLite in the run folder)")

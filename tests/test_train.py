@@ -1,6 +1,7 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,6 +213,22 @@ def test_a_model_file_that_changed_is_not_resumed(command, monkeypatch, capsys):
     assert Path("runs/train/a/run.json").read_bytes() == kept
     Path("net.py").write_text(text)
     assert train.main(["--resume", "--name", "a"]) == 0
+
+
+def test_a_resume_that_is_refused_leaves_the_record_as_it_is(command, data, monkeypatch, capsys, tmp_path):
+    images = shutil.copytree(data, tmp_path / "images")
+
+    def stop(self: Display, record) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Display, "epoch", stop)
+        assert command("--name", "a", "--data", str(images)) == 130
+    kept = Path("runs/train/a/run.json").read_bytes()
+    next((images / "train").glob("*/*")).unlink()
+    assert train.main(["--resume", "--name", "a"]) == 2
+    assert "another training images" in capsys.readouterr().err
+    assert Path("runs/train/a/run.json").read_bytes() == kept
 
 
 def test_a_second_signal_ends_the_run_at_once(command, monkeypatch, capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.flags import OneLineParser, add_place, natural, positive
+from training.flags import OneLineParser, add_place, natural, positive, seed
 from training.recipe import POLICIES
 
 EPILOG = """\
@@ -22,7 +22,10 @@ _MODES = {
     "evaluate": {"data", "cache", "resize", "device", "model", "split", "tta"},
     "predict": {"weights", "device", "model"},
     "show_augmentation": {"data", "cache", "resize", "recipe", "policy", "seed", "output"},
-    "repeat": {"data", "cache", "seed", "device", "workers", "tensorboard", "out", "name", "resume"},
+    "repeat": {
+        *("data", "cache", "resize", "seed", "device", "workers"),
+        *("deterministic", "tensorboard", "out", "name", "resume"),
+    },
 }
 """What does not train anew, and the flags that mean something there."""
 
@@ -86,14 +89,14 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--recipe", help="fast, standard, record, or a recipe.json (default fast)")
     add("--epochs", type=positive, metavar="N", help="instead of the recipe's")
     add("--policy", help=f"augmentation instead of the recipe's: {', '.join(POLICIES)}")
-    add("--seed", type=natural, metavar="N", help="of weights, shuffling and augmentation (default 0)")
+    add("--seed", type=seed, metavar="N", help="of weights, shuffling and augmentation (default 0)")
     add("--teacher", type=Path, metavar="RUN", help="learn from a trained network too: a run or its weights")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), help="default auto")
     add(
         "--workers",
         type=natural,
         metavar="N",
-        help="threads that augment ahead (default: none on a CPU, 4 on a GPU)",
+        help="threads of the CPU that augment ahead (default: none where it also trains, else 4)",
     )
     add("--augment", choices=("auto", "cpu", "gpu"), help="where images are augmented (default auto)")
     add(

@@ -211,6 +211,8 @@ def _step(network: nn.Module, images: torch.Tensor, precision: str) -> None:
     device = images.device
     with float32_where_bfloat16_is_slow(network, device, precision), autocast(device, precision):
         logits = network(images)
+        if not isinstance(logits, torch.Tensor):
+            return  # nothing to learn from: the first step of the training says so
         loss = F.cross_entropy(logits.flatten(1), torch.zeros(len(images), dtype=torch.int64, device=device))
     loss.backward()  # type: ignore[no-untyped-call]
 

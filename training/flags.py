@@ -18,7 +18,8 @@ class OneLineParser(argparse.ArgumentParser):
     """
 
     def __init__(self, *, who: str, way_out: str, **settings: Any) -> None:
-        super().__init__(**settings)
+        # A command line is read again, from run.json, and a shortened flag may mean another one by then.
+        super().__init__(allow_abbrev=False, **settings)
         self._who, self._way_out = who, way_out
 
     def error(self, message: str) -> NoReturn:
@@ -45,6 +46,10 @@ def add_place(parser: argparse.ArgumentParser, out: str, resume: str) -> None:
     add("--debug", action="store_true", help="show the traceback of an error")
 
 
+LARGEST_SEED = 2**63 - 1
+"""More than that torch does not take."""
+
+
 def positive(text: str) -> int:
     """Read a whole number of at least 1."""
     return _whole(text, at_least=1)
@@ -53,6 +58,14 @@ def positive(text: str) -> int:
 def natural(text: str) -> int:
     """Read a whole number of at least 0."""
     return _whole(text, at_least=0)
+
+
+def seed(text: str) -> int:
+    """Read a seed."""
+    value = natural(text)
+    if value > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"must be at most {LARGEST_SEED}, got {value}")
+    return value
 
 
 def _whole(text: str, at_least: int) -> int:

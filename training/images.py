@@ -189,6 +189,10 @@ def _classes(source: Path, splits: dict[str, _Gathered], other: str | None) -> t
             label = shown(min(empty))
             known = " ".join(sorted(SUFFIXES))
             raise DataError(f"{source}: no images in {name}/{label}/; known are {known}")
+    try:
+        "".join(train).encode()  # for run.json
+    except UnicodeEncodeError:
+        raise DataError(f"{source}: a class has a name that is not UTF-8; rename its folders") from None
     if len(train) < 2:
         raise DataError(f"{source}: only one class, {shown(min(train))}; a classifier needs two or more")
     return tuple(sorted(train))

@@ -19,6 +19,10 @@ from training.errors import TrainingError
 WEIGHTS = "best.safetensors"
 
 
+class NoSpecError(CheckpointError):
+    """Weights that do not say what network they are of."""
+
+
 def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network of a finished training and give it its weights.
 
@@ -44,7 +48,7 @@ def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module,
     tensors, metadata = load_weights(file)
     if model is None:
         if metadata.get("spec") is None:
-            raise CheckpointError(
+            raise NoSpecError(
                 f"{file} holds weights but no spec; name the network too: --model model.py:Name "
                 f"(it was {metadata.get('target') or metadata.get('network') or 'not said'})"
             )

@@ -65,3 +65,16 @@ def test_a_process_that_dies_or_hangs_is_reported(script, monkeypatch):
     assert script.run_apart("plain", job) == {"error": "took longer than 35 s"}
     longer = script.Job("no such data", "y", "cpu", True, 50.0, {})
     assert script.run_apart("plain", longer) == {"error": "ended with code -9: Killed"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [("--device gpu", "there is no device 'gpu'"), ("--data nowhere", "--data nowhere: no such folder")],
+)
+def test_what_cannot_be_had_is_one_line(script, tmp_path, capsys, flags, text):
+    output = tmp_path / "gpu.json"
+    assert script.main([*flags.split(), "--output", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"gpu.py: error: {text}")
+    assert error.count("\n") == 1
+    assert not output.exists()

@@ -63,6 +63,7 @@ def test_a_spec_is_read_from_its_file(tmp_path, everything):
     [
         (None, "cannot be read (No such file or directory)"),
         (b"{", "is not JSON (Expecting property name"),
+        (b"[" * 200_000, "is not JSON (maximum recursion depth"),
         (b"\xff", "is not JSON ('utf-8' codec can't decode"),
         (b"[]", "spec: must be a JSON object, but got []"),
         (b'{"schema": 1, "name": "a"}', "spec: the key 'c1' is missing"),

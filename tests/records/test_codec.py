@@ -55,6 +55,7 @@ def test_missing_optional_fields_take_their_defaults() -> None:
         ({"nam": "x"}, r"unknown field 'nam'"),
         ({"name": 5}, r"field 'name' must be str, got 5"),
         ({"share": "much"}, r"field 'share' must be float, got 'much'"),
+        ({"share": 10**400}, r"field 'share' must be a number below 1e308, got 10000"),
         ({"share": True}, r"field 'share' must be float, got True"),
         ({"inner": {"size": [3]}}, r"field 'inner.size' must be 2 values, got \[3\]"),
         ({"inner": {"size": [3, "x"]}}, r"field 'inner.size\[1\]' must be int, got 'x'"),
@@ -72,6 +73,9 @@ def test_an_error_names_the_field(change: dict[str, object], message: str) -> No
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text(json.dumps(GOOD)[:-4])
+    with pytest.raises(RecordError, match=r"run.json: is not complete JSON"):
+        Outer.read(path)
+    path.write_text("[" * 200_000)
     with pytest.raises(RecordError, match=r"run.json: is not complete JSON"):
         Outer.read(path)
     with pytest.raises(RecordError, match=r"none.json: cannot be read \(No such file"):

@@ -14,6 +14,11 @@ from training.arguments import parse
         ("--from runs/x --recipe fast", "--recipe means nothing with --from"),
         ("--preset tiny --split test", "--split means nothing in a training"),
         ("--weights w", "--weights means nothing in a training"),
+        (
+            "--seed 9223372036854775808",
+            "argument --seed: must be at most 9223372036854775807, got 9223372036854775808",
+        ),
+        ("--deter", "unrecognized arguments: --deter"),
     ],
     ids=lambda value: value,
 )
@@ -31,6 +36,7 @@ def test_flags_that_would_be_passed_over_are_refused(words, line, capsys):
         "--predict a.png b.png --weights w --model net.py",
         "--show-augmentation --policy strong --seed 3 --output x.png",
         "--from runs/x --seed 3 --name again --resume --tensorboard",
+        "--from runs/x --resize 32 --deterministic",
         "--preset tiny --teacher runs/x --compile on --augment gpu --full",
     ],
 )

@@ -202,6 +202,10 @@ def without(start: str) -> dict[str, bytes]:
             r"train/cat/deep/1\.png lies deeper than train/<class>/<image>",
         ),
         (
+            GOOD | {f"{split}/caf\udce9/1.png": png() for split in ("train", "test")},
+            r"a class has a name that is not UTF-8; rename its folders",
+        ),
+        (
             GOOD | {"again/train/cat/1.png": png()},
             r"train and test folders in two places, \. and again; keep one of them",
         ),

@@ -22,5 +22,5 @@ def read_json(path: Path, flag: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingError(f"{flag} {path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainingError(f"{flag} {path}: is not JSON ({error})") from error

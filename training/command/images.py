@@ -28,6 +28,20 @@ class Origin:
     cache: Path | None
 
 
+def words_of(record: RunRecord) -> list[str]:
+    """Return the flags that a run was started with.
+
+    Raises:
+        TrainingError: What run.json says is no command line.
+    """
+    try:
+        return shlex.split(record.command or "")[2:]
+    except ValueError as error:
+        raise TrainingError(
+            f"run {record.name!r}: field 'command' of its run.json is no command line ({error})"
+        ) from error
+
+
 def origin(record: RunRecord) -> Origin:
     """Return how the command of a run named its images; what was found counts, not what was asked for."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
@@ -35,8 +49,8 @@ def origin(record: RunRecord) -> Origin:
     parser.add_argument("--resize", type=int)
     parser.add_argument("--cache", type=Path)
     try:
-        found = parser.parse_known_args(shlex.split(record.command or ""))[0]
-    except (argparse.ArgumentError, ValueError):  # a command line from elsewhere
+        found = parser.parse_known_args(words_of(record))[0]
+    except (argparse.ArgumentError, TrainingError):  # a command line from elsewhere
         found = argparse.Namespace(data=None, resize=None, cache=None)
     known = record.dataset.kind if record.dataset.kind in ("cifar10", "shapes") else found.data
     return Origin(known, found.resize, found.cache)

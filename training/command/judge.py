@@ -95,5 +95,5 @@ def _recorded(trained: Trained, dataset: Dataset, split: str, result: Evaluation
     if said is None:
         return ""
     # An image whose two best classes are as good as equal may fall either way on another device.
-    same = "as" if abs(said - result.accuracy) * len(result.labels) < 0.5 else f"{said:.2%} was"
-    return f"{same} run.json says\n"
+    same = abs(said - result.accuracy) * len(result.labels) < 0.5
+    return "as run.json says\n" if same else f"run.json says {said:.2%}\n"

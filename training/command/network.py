@@ -57,11 +57,12 @@ def fresh(
         SpecError: The network cannot take such images.
         RfcalcError: The target cannot be loaded.
     """
-    if options.model:
+    if options.model is not None:
         return _loaded(options.model, options.model)
-    if options.spec:
+    if options.spec is not None:
         return _built(_read(options.spec), input_size, classes)
-    preset = options.preset or ("tiny" if device == "cpu" else "residual")
+    usual = "tiny" if device == "cpu" else "residual"
+    preset = usual if options.preset is None else options.preset
     if preset in PUBLISHED:
         return _loaded(f"{models.reference.__name__}.{preset}", preset)
     if preset not in PRESETS:
@@ -84,9 +85,8 @@ def of_run(record: RunRecord, input_size: tuple[int, int, int], classes: int) ->
     target = record.target or record.network
     if record.source is None or _source(target) == record.source:
         return _loaded(target, record.network)
-    name = Path(target.partition(":")[0]).stem if ".py" in target else target.rpartition(".")[2]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name.partition(':')[0]}.py"
+        path = Path(folder) / "network.py"
         path.write_text(record.source, encoding="utf-8")
         colon = target.rpartition(":")[1:] if ":" in target else ("", "")
         model = rfcalc.load_model(f"{path}{''.join(colon)}")

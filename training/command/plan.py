@@ -78,9 +78,9 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
         options.data, cache=options.cache or CACHE, resize=options.resize, console=console
     )
     labels = dataset.train.labels
-    train, held_out = datasets.holdout(labels)
-    if options.full:
-        train = np.arange(len(labels))
+    train, held_out = np.arange(len(labels)), np.arange(0)
+    if not options.full:
+        train, held_out = datasets.holdout(labels)
     if options.subset is not None:
         train = datasets.subset(train, labels, options.subset, seed)
     if options.full:
@@ -106,7 +106,7 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
         network=network.name,
         recipe=recipe.to_json(),
         seed=seed,
-        dataset=dataset_facts(dataset, len(train), 0 if options.full else len(held_out)),
+        dataset=dataset_facts(dataset, len(train), len(held_out)),
         environment=describe(place.type),
         params=analysis.params,
         macs=analysis.macs,
@@ -142,7 +142,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     Raises:
         TrainingError: There is no such recipe, or a value breaks its rule.
     """
-    asked = options.recipe or "fast"
+    asked = "fast" if options.recipe is None else options.recipe
     if asked in RECIPES:
         recipe = RECIPES[asked]
     elif asked.endswith(".json"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from records.run import Environment, RunRecord
-from training.command.images import origin
+from training.command.images import origin, words_of
 from training.errors import TrainingError
+from training.flags import LARGEST_SEED
 from training.recipe import SETTLED, Recipe
 from training.runfolder import RUN
 
@@ -34,13 +35,29 @@ def as_before(options: argparse.Namespace, before: RunRecord) -> argparse.Namesp
     again = argparse.Namespace(**vars(options))
     again.data = options.data or images.data
     again.cache = options.cache or images.cache
-    again.resize = images.resize
+    again.resize = options.resize or images.resize
     again.full = not before.dataset.validation_images
     again.subset = before.dataset.train_images  # as many as there are means all
     again.seed = before.seed if options.seed is None else options.seed
+    if not 0 <= again.seed <= LARGEST_SEED:
+        raise TrainingError(f"--from: run {before.name!r} has the seed {again.seed}, which is none")
     again.teacher = Path(before.teacher.path) if before.teacher else None
-    again.deterministic = "--deterministic" in shlex.split(before.command or "")
+    again.deterministic = options.deterministic or "--deterministic" in words_of(before)
     return again
+
+
+def again_in_words(words: Sequence[str], options: argparse.Namespace, before: RunRecord) -> list[str]:
+    """Return the flags of a repetition with those that it takes over, so that it can be repeated in turn."""
+    again = as_before(options, before)
+    taken = [
+        each
+        for key in ("data", "cache", "resize")
+        if getattr(options, key) is None and (value := getattr(again, key)) is not None
+        for each in (f"--{key}", str(value))
+    ]
+    if again.deterministic and not options.deterministic:
+        taken.append("--deterministic")
+    return [*words, *taken]
 
 
 def recipe_again(before: RunRecord, device: str) -> Recipe:

@@ -20,8 +20,9 @@ from records.run import EpochRecord, RunRecord
 from reports import figures
 from training import checkpoint, tensorboard
 from training.arguments import flag, parse
+from training.command.images import words_of
 from training.command.plan import Plan, announce, make_plan
-from training.command.repeat import read_run
+from training.command.repeat import again_in_words, read_run
 from training.command.stopping import Stopping, stopping
 from training.display import Display, conclude, resume_command, say_stopped
 from training.errors import TrainingError
@@ -50,6 +51,8 @@ def train(options: argparse.Namespace, words: Sequence[str], console: Console) -
     if before is not None:
         options, words = _as_started(options, before)
     repeats = read_run(options.repeat) if options.repeat else None
+    if repeats is not None:
+        words = again_in_words(words, options, repeats)
     if options.tensorboard:
         tensorboard.require()
     plan = make_plan(options, console, repeats)
@@ -101,7 +104,7 @@ def _accuracies(record: RunRecord) -> str:
 
 def _as_started(options: argparse.Namespace, before: RunRecord) -> tuple[argparse.Namespace, Sequence[str]]:
     """Return the flags that the run was started with; only what cannot change its result may differ now."""
-    words = shlex.split(before.command or "")[2:]
+    words = words_of(before)
     started = parse(words)
     for key, value in vars(options).items():
         if key in ("out", "name", "resume", "debug") or (
@@ -119,7 +122,8 @@ def _as_started(options: argparse.Namespace, before: RunRecord) -> tuple[argpars
 def _fill(plan: Plan, folder: Path, stop: Stopping, console: Console) -> RunRecord:
     record, options = plan.record, plan.options
     place = record.environment.device
-    write_json(folder / RUN, record.to_json())
+    if not checkpoint.exists(folder / CHECKPOINT):  # else the checkpoint's own says what it is of
+        write_json(folder / RUN, record.to_json())
     with (
         stop.patiently(),
         _log(folder, options) as log,

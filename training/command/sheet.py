@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def show_augmentation(options: argparse.Namespace, console: Console) -> None:
     path = options.output or Path("augmentation.png")
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise TrainingError(f"--output {path}: must end in .png, .svg or .pdf")
+    if importlib.util.find_spec("albumentations") is None:
+        raise TrainingError("--show-augmentation needs albumentations, which is not installed")
     policy = recipe_of(options).policy
     dataset = datasets.load(
         options.data, cache=options.cache or CACHE, resize=options.resize, console=console

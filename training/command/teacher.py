@@ -10,7 +10,7 @@ from records.run import TeacherFacts
 from training.checkpoint import CheckpointError
 from training.errors import TrainingError
 from training.samples import Samples
-from training.weights import as_teacher, fingerprint, load_network
+from training.weights import NoSpecError, as_teacher, fingerprint, load_network
 
 WEIGHT = 0.9
 """Share of the teacher in the loss where the recipe has none: Hinton et al. (2015), section 2, found the best
@@ -31,6 +31,10 @@ def open_teacher(path: Path, samples: Samples) -> tuple[nn.Module, TeacherFacts]
         network, metadata = load_network(path)
         teacher = as_teacher(network, metadata, classes=samples.classes, mean=samples.mean, std=samples.std)
         size = tuple(metadata.get("input_size", ())[1:])
+    except NoSpecError as error:
+        raise TrainingError(
+            f"--teacher {path}: has no spec, as networks from --model and published ones; a teacher needs one"
+        ) from error
     except CheckpointError as error:
         raise TrainingError(f"--teacher {path}: {error}") from error
     except (KeyError, TypeError, ValueError, IndexError) as error:

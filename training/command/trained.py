@@ -57,7 +57,7 @@ def open_trained(path: Path, target: str | None) -> Trained:
             network=network,
             name=str(metadata["network"]),
             classes=tuple(map(str, metadata["classes"])),
-            image_size=(int(metadata["input_size"][1]), int(metadata["input_size"][2])),
+            image_size=(_length(metadata["input_size"][1]), _length(metadata["input_size"][2])),
             mean=_channels(metadata["normalisation"]["mean"]),
             std=_channels(metadata["normalisation"]["std"]),
             dataset=str(metadata["dataset"]),
@@ -68,6 +68,12 @@ def open_trained(path: Path, target: str | None) -> Trained:
             f"{file} does not say which classes and normalisation it was trained with ({error}); "
             "only weights that train.py or a search wrote can be used"
         ) from error
+
+
+def _length(value: Any) -> int:
+    if (length := int(value)) < 1:
+        raise ValueError(f"an image of {length} pixels")
+    return length
 
 
 def _channels(values: Any) -> tuple[float, float, float]:

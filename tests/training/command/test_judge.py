@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 from dataclasses import replace
@@ -14,10 +15,11 @@ from models.net import build
 from models.presets import PRESETS
 from records.run import RunRecord
 from training import datasets
-from training.checkpoint import load_weights
+from training.checkpoint import load_weights, save_weights
 from training.command.judge import per_class_table
 from training.evaluate import Evaluation, evaluate
 from training.samples import Samples
+from training.weights import load_network
 
 
 def test_a_run_is_judged_on_the_images_that_it_reports(finished, capsys):
@@ -142,6 +144,22 @@ def test_a_network_without_spec_is_named_by_the_user(finished, refused, place, m
     assert "holds weights but no spec; name the network too: --model" in refused("--evaluate", folder)
     assert train.main(["--evaluate", folder, "--model", "own.py"]) == 0
     assert "as run.json says" in capsys.readouterr().out
+
+
+def test_an_accuracy_that_is_not_the_records_is_told(finished, tmp_path, capsys):
+    folder = shutil.copytree(finished("held"), tmp_path / "held")
+    value = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(value | {"val_accuracy": 0.123}))
+    assert train.main(["--evaluate", str(folder)]) == 0
+    assert "\nrun.json says 12.30%\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [[3, -4, 0], [3, 32], 3])
+def test_weights_for_impossible_images_are_refused(finished, refused, tmp_path, size):
+    network, metadata = load_network(finished("held"))
+    path = tmp_path / "odd.safetensors"
+    save_weights(path, network, metadata | {"input_size": size})
+    assert "does not say which classes" in refused("--evaluate", str(path))
 
 
 def test_a_row_a_class_says_what_it_is_taken_for():

@@ -1,3 +1,6 @@
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +9,7 @@ from PIL import Image
 
 import train
 from records.run import RunRecord
+from training.recipe import RECIPES
 
 NET = (
     "from torch import nn\n"
@@ -72,3 +76,37 @@ def test_the_recipe_takes_what_the_flags_say(command):
     assert command(*words) == 0
     recipe = RunRecord.read(Path("runs/train/a/run.json")).recipe
     assert (recipe["policy"], recipe["augment"], recipe["compile"]) == ("strong", "gpu", "off")
+
+
+def test_a_class_of_one_image_is_enough_where_nothing_is_held_out(command, place, tmp_path, capsys):
+    folder = shutil.copytree(place / "colours", tmp_path / "few")
+    for path in (folder / "train" / "red").iterdir():
+        if path.name != "0.png":
+            path.unlink()
+    words = ["--preset", "tiny", "--data", str(folder)]
+    assert command(*words) == 2
+    assert "class number 2 has one training image" in capsys.readouterr().err
+    assert command(*words, "--full") == 0
+
+
+@pytest.mark.parametrize("flag", ["--recipe", "--preset", "--model"])
+def test_an_empty_word_is_no_default(command, capsys, flag):
+    assert command(flag, "") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("train.py: error: ")
+    assert error.count("\n") == 1
+
+
+def test_a_network_with_another_answer_in_training_is_one_line(command, tmp_path, capsys):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def forward(self, images):\n"
+        "        answer = super().forward(images)\n"
+        "        return (answer, answer) if self.training else answer\n"
+        "model = Net(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))\n"
+    )
+    recipe = replace(RECIPES["fast"], batch_size=16, epochs=1)
+    (tmp_path / "auto.json").write_text(json.dumps(recipe.to_json()))
+    assert command("--model", "net.py", "--recipe", "auto.json") == 2
+    assert "answers with tuple an image, but the data has 3 classes" in capsys.readouterr().err

@@ -82,6 +82,52 @@ def test_other_images_are_no_repetition_unless_they_are_named(
     assert "differs   images: other (folder of images), then colours" in capsys.readouterr().out
 
 
+def test_a_repetition_can_be_repeated(finished, data, place, again, tmp_path):
+    """What it took over from the first run stands in its own record."""
+    archive = shutil.make_archive(str(tmp_path / "colours"), "zip", data[1])
+    words = ("--data", archive, "--resize", "24", "--deterministic", "--subset", "32", "--policy", "none")
+    folder = finished("small", *words)
+    again(folder)
+    first = (tmp_path / "runs" / "train" / "again").rename(tmp_path / "first")
+    assert "--resize 24" in RunRecord.read(first / "run.json").command
+    record, weights = again(first)
+    assert record.dataset.image_size == (24, 24)
+    assert "--deterministic" in record.command
+    assert _same(weights, folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"command": "python train.py --data 'x"}, "field 'command' of its run.json is no command line"),
+        ({"seed": -1}, "has the seed -1, which is none"),
+        ({"seed": 2**70}, "has the seed 1180591620717411303424, which is none"),
+        ({"seconds": 10**400}, "field 'seconds' must be a number below 1e308"),
+        ({"spec": None, "source": None, "target": "a\0b.py"}, "a\0b.py"),
+    ],
+    ids=["command", "negative", "large", "seconds", "nul"],
+)
+def test_a_record_from_elsewhere_is_one_line(finished, data, refused, tmp_path, change, text):
+    folder = shutil.copytree(finished("held"), tmp_path / "held")
+    value = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(value | change))
+    words = ["--from", str(folder), "--data", data[1], "--out", str(tmp_path / "runs")]
+    assert text in refused(*words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_target_from_elsewhere_writes_nothing_outside(finished, data, refused, tmp_path):
+    """Its code is run, as documented; but no file of the user's is written over."""
+    folder = shutil.copytree(finished("held"), tmp_path / "held")
+    victim = tmp_path / "victim.py"
+    victim.write_text("mine")
+    value = json.loads((folder / "run.json").read_text())
+    value |= {"spec": None, "source": NET, "target": f"x./../../../../../../../..{victim.with_suffix('')}"}
+    (folder / "run.json").write_text(json.dumps(value))
+    assert train.main(["--from", str(folder), "--out", str(tmp_path / "runs"), *data]) == 0
+    assert victim.read_text() == "mine"
+
+
 def test_a_record_that_cannot_be_read_is_one_line(refused, tmp_path):
     (tmp_path / "run.json").write_text("{")
     assert "run.json: is not complete JSON" in refused("--from", str(tmp_path))

@@ -39,3 +39,9 @@ def test_a_wrong_policy_or_suffix_is_one_line_and_leaves_nothing(data, refused, 
         "--show-augmentation", *data, "--output", "sheet.txt"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_albumentations_it_says_so(data, refused, monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    line = refused("--show-augmentation", *data, "--output", str(tmp_path / "sheet.png"))
+    assert line == "--show-augmentation needs albumentations, which is not installed"

@@ -77,6 +77,15 @@ def test_a_teacher_of_odd_metadata_is_one_line(finished, data, refused, tmp_path
     assert f"--teacher {path}: its metadata is not that of a training" in line
 
 
+def test_a_teacher_without_spec_is_told_what_it_lacks(finished, data, refused, tmp_path):
+    network, metadata = load_network(finished("held"))
+    path = tmp_path / "bare.safetensors"
+    save_weights(path, network, {key: value for key, value in metadata.items() if key != "spec"})
+    line = refused(*data, "--out", str(tmp_path / "runs"), "--device", "cpu", "--teacher", str(path))
+    assert f"--teacher {path}: has no spec" in line
+    assert "--model model.py" not in line
+
+
 def _images(folder: Path, size: int, classes: tuple[str, ...]) -> None:
     for split in ("train", "test"):
         for number, label in enumerate(classes):
