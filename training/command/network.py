@@ -41,19 +41,37 @@ class Network:
     """What the user should know of how it was found."""
 
 
+def check(options: argparse.Namespace) -> None:
+    """Refuse what can be refused before images are loaded, or downloaded.
+
+    Args:
+        options: Of train.py.
+
+    Raises:
+        TrainingError: There is no such preset, or a file cannot be read or holds no spec.
+    """
+    if options.spec is not None:
+        _read(options.spec)
+    if options.preset is not None and options.preset not in (*PRESETS, *PUBLISHED):
+        raise TrainingError(
+            f"--preset {options.preset}: unknown; choose one of {', '.join(PRESETS)}, "
+            f"or of the published ones: {', '.join(PUBLISHED)}"
+        )
+
+
 def fresh(
     options: argparse.Namespace, device: str, input_size: tuple[int, int, int], classes: int
 ) -> Network:
     """Build the network that the flags name, for these images and classes.
 
     Args:
-        options: Of train.py.
+        options: Of train.py, as `check` lets them pass.
         device: Its type decides what stands in where nothing is named.
         input_size: (3, height, width) of the images.
         classes: How many.
 
     Raises:
-        TrainingError: There is no such preset, or a file cannot be read or holds no spec.
+        TrainingError: A file cannot be read or holds no spec.
         SpecError: The network cannot take such images.
         RfcalcError: The target cannot be loaded.
     """
@@ -65,11 +83,6 @@ def fresh(
     preset = usual if options.preset is None else options.preset
     if preset in PUBLISHED:
         return _loaded(f"{models.reference.__name__}.{preset}", preset)
-    if preset not in PRESETS:
-        raise TrainingError(
-            f"--preset {preset}: unknown; choose one of {', '.join(PRESETS)}, "
-            f"or of the published ones: {', '.join(PUBLISHED)}"
-        )
     return _built(PRESETS[preset], input_size, classes)
 
 

@@ -18,7 +18,7 @@ from records.run import RunRecord
 from rfcalc.budget import Verdict, find_budget
 from training import datasets, device
 from training.command.files import CACHE, read_json
-from training.command.network import fresh, of_run
+from training.command.network import check, fresh, of_run
 from training.command.repeat import as_before, check_images, differences, recipe_again
 from training.command.teacher import WEIGHT, open_teacher
 from training.errors import TrainingError
@@ -73,6 +73,7 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
     if repeats is not None:
         options = as_before(options, repeats)
     recipe = recipe_again(repeats, place.type) if repeats is not None else recipe_of(options)
+    check(options)
     seed = options.seed or 0
     dataset = datasets.load(
         options.data, cache=options.cache or CACHE, resize=options.resize, console=console

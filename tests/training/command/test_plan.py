@@ -89,6 +89,13 @@ def test_a_class_of_one_image_is_enough_where_nothing_is_held_out(command, place
     assert command(*words, "--full") == 0
 
 
+@pytest.mark.parametrize("words", ["--preset huge", "--spec none.json", "--recipe none.json"])
+def test_a_wrong_word_is_told_before_images_are_loaded(command, monkeypatch, capsys, words):
+    monkeypatch.setattr("training.datasets.load", lambda *_, **__: pytest.fail("images were loaded"))
+    assert command(*words.split()) == 2
+    assert capsys.readouterr().err.startswith(f"train.py: error: {words}: ")
+
+
 @pytest.mark.parametrize("flag", ["--recipe", "--preset", "--model"])
 def test_an_empty_word_is_no_default(command, capsys, flag):
     assert command(flag, "") == 2
