@@ -7,6 +7,9 @@ import argparse
 from pathlib import Path
 from typing import Any, NoReturn
 
+LARGEST_SEED = 2**63 - 1
+"""More than that torch does not take."""
+
 
 class OneLineParser(argparse.ArgumentParser):
     """Says what is wrong in one line and leaves with 2; the usage would bury it.
@@ -44,10 +47,6 @@ def add_place(parser: argparse.ArgumentParser, out: str, resume: str) -> None:
     )
     add("--resume", action="store_true", help=resume)
     add("--debug", action="store_true", help="show the traceback of an error")
-
-
-LARGEST_SEED = 2**63 - 1
-"""More than that torch does not take."""
 
 
 def positive(text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import torch
@@ -24,20 +24,25 @@ def ran_out(error: BaseException) -> bool:
 
 
 @contextmanager
-def enough_for(device: torch.device, batch: int) -> Iterator[None]:
-    """Say what to do when the memory does not suffice for a batch.
+def said_where_it_runs_out(text: str) -> Iterator[None]:
+    """Turn too little memory within it into `text`, one line with the way out.
 
     Raises:
-        TrainingError: It did not.
+        TrainingError: The memory did not suffice.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not ran_out(error):
             raise
-        raise TrainingError(
-            f"{device} ran out of memory with batches of {batch}; try batch_size {max(2, batch // 2)}"
-        ) from error
+        raise TrainingError(text) from error
+
+
+def enough_for(device: torch.device, batch: int) -> AbstractContextManager[None]:
+    """Say, where the memory does not suffice for a batch, which one would be smaller."""
+    return said_where_it_runs_out(
+        f"{device} ran out of memory with batches of {batch}; try batch_size {max(2, batch // 2)}"
+    )
 
 
 def made_within(batches: Iterable[T], device: torch.device, batch: int) -> Iterator[T]:

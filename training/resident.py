@@ -9,9 +9,8 @@ import torch
 
 from training.augment_gpu import BatchedAugmentation
 from training.chunks import plan, steps_of
-from training.errors import TrainingError
 from training.loader import Batch
-from training.memory import ran_out
+from training.memory import said_where_it_runs_out
 from training.samples import Samples
 
 
@@ -56,15 +55,10 @@ class Resident:
             first_step=first_step,
             last_epoch=last_epoch,
         )
-        try:
+        size = f"{samples.images.nbytes / 1e9:.1f} GB of images"
+        with said_where_it_runs_out(f"{size} do not fit on {device}; use augment=cpu"):
             self._images = torch.from_numpy(np.array(samples.images)).to(device)  # (N, H, W, 3)
             self._labels = torch.from_numpy(np.array(samples.labels)).to(device)
-        except (RuntimeError, MemoryError) as error:
-            if not ran_out(error):
-                raise
-            raise TrainingError(
-                f"{samples.images.nbytes / 1e9:.1f} GB of images do not fit on {device}; use augment=cpu"
-            ) from error
 
     def epoch(self) -> Iterator[Batch]:
         """Yield the next epoch's batches, on the device."""

@@ -12,6 +12,7 @@ from training.augment import Augmentation
 from training.errors import TrainingError
 from training.evaluate import evaluate
 from training.loop import Progress, fit
+from training.mixing import draw_mix
 from training.recipe import RECIPES
 
 
@@ -46,6 +47,24 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_workers(network, data
         results.append(weights(model))
     assert same(results[0], results[1])
     assert same(results[0], results[2])
+
+
+def test_no_step_of_any_epoch_or_seed_repeats_the_draws_of_another(monkeypatch, network, dataset, recipe):
+    """Of dropout and of mixing; those of augmentation are a function of each chunk's key."""
+    seeds, states = [], []
+    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+
+    def noted(recipe, done, size, random):
+        states.append(random.bit_generator.state["state"]["state"])
+        return draw_mix(recipe, done, size, random)
+
+    monkeypatch.setattr("training.engine.draw_mix", noted)
+    models = network(), network()
+    seeds.clear()
+    for seed, model in enumerate(models):
+        fit(model, dataset(), None, recipe, seed=seed)
+    assert len(seeds) == len(set(seeds)) == 2 * 3 * 6
+    assert len(states) == len(set(states)) == 2 * 3 * 6
 
 
 def test_another_seed_gives_other_weights(network, dataset, weights, same, recipe):

@@ -41,49 +41,61 @@ class Network:
     """What the user should know of how it was found."""
 
 
-def check(options: argparse.Namespace) -> None:
-    """Refuse what can be refused before images are loaded, or downloaded.
+@dataclass(frozen=True)
+class Choice:
+    """What the flags name, before anything of it is built."""
+
+    name: str
+    spec: NetSpec | None = None
+    target: str | None = None
+    """What is to be loaded where there is no spec."""
+
+
+def chosen(options: argparse.Namespace, device: str) -> Choice:
+    """Return what the flags name; so much can be refused before images are loaded, or downloaded.
 
     Args:
         options: Of train.py.
+        device: Its type decides what stands in where nothing is named.
 
     Raises:
         TrainingError: There is no such preset, or a file cannot be read or holds no spec.
     """
+    if options.model is not None:
+        return Choice(options.model, target=options.model)
     if options.spec is not None:
-        _read(options.spec)
-    if options.preset is not None and options.preset not in (*PRESETS, *PUBLISHED):
+        try:
+            spec = NetSpec.read(options.spec)
+        except SpecError as error:
+            raise TrainingError(f"--spec {error}") from error
+        return Choice(spec.name, spec)
+    usual = "tiny" if device == "cpu" else "residual"
+    preset = usual if options.preset is None else options.preset
+    if preset in PUBLISHED:
+        return Choice(preset, target=f"{models.reference.__name__}.{preset}")
+    if preset not in PRESETS:
         raise TrainingError(
-            f"--preset {options.preset}: unknown; choose one of {', '.join(PRESETS)}, "
+            f"--preset {preset}: unknown; choose one of {', '.join(PRESETS)}, "
             f"or of the published ones: {', '.join(PUBLISHED)}"
         )
+    return Choice(preset, PRESETS[preset])
 
 
-def fresh(
-    options: argparse.Namespace, device: str, input_size: tuple[int, int, int], classes: int
-) -> Network:
-    """Build the network that the flags name, for these images and classes.
+def fresh(choice: Choice, input_size: tuple[int, int, int], classes: int) -> Network:
+    """Build a network with fresh weights for these images and classes.
 
     Args:
-        options: Of train.py, as `check` lets them pass.
-        device: Its type decides what stands in where nothing is named.
+        choice: Of the flags.
         input_size: (3, height, width) of the images.
         classes: How many.
 
     Raises:
-        TrainingError: A file cannot be read or holds no spec.
         SpecError: The network cannot take such images.
         RfcalcError: The target cannot be loaded.
     """
-    if options.model is not None:
-        return _loaded(options.model, options.model)
-    if options.spec is not None:
-        return _built(_read(options.spec), input_size, classes)
-    usual = "tiny" if device == "cpu" else "residual"
-    preset = usual if options.preset is None else options.preset
-    if preset in PUBLISHED:
-        return _loaded(f"{models.reference.__name__}.{preset}", preset)
-    return _built(PRESETS[preset], input_size, classes)
+    if choice.spec is not None:
+        return _built(choice.spec, input_size, classes)
+    return _loaded(choice.target or choice.name, choice.name)
 
 
 def of_run(record: RunRecord, input_size: tuple[int, int, int], classes: int) -> Network:
@@ -105,13 +117,6 @@ def of_run(record: RunRecord, input_size: tuple[int, int, int], classes: int) ->
         model = rfcalc.load_model(f"{path}{''.join(colon)}")
     notice = f"{target} is no longer what it was: the network comes from the text in run.json"
     return Network(model, record.network, target=target, source=record.source, notice=notice)
-
-
-def _read(path: Path) -> NetSpec:
-    try:
-        return NetSpec.read(path)
-    except SpecError as error:
-        raise TrainingError(f"--spec {error}") from error
 
 
 def _built(spec: NetSpec, input_size: tuple[int, int, int], classes: int) -> Network:

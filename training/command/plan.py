@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from records.run import RunRecord
 from rfcalc.budget import Verdict, find_budget
 from training import datasets, device
 from training.command.files import CACHE, read_json
-from training.command.network import check, fresh, of_run
+from training.command.network import chosen, fresh, of_run
 from training.command.repeat import as_before, check_images, differences, recipe_again
 from training.command.teacher import WEIGHT, open_teacher
 from training.errors import TrainingError
@@ -73,7 +74,8 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
     if repeats is not None:
         options = as_before(options, repeats)
     recipe = recipe_again(repeats, place.type) if repeats is not None else recipe_of(options)
-    check(options)
+    # What is wrong with the flags is said before images are loaded.
+    network_for = partial(fresh, chosen(options, place.type)) if repeats is None else partial(of_run, repeats)
     seed = options.seed or 0
     dataset = datasets.load(
         options.data, cache=options.cache or CACHE, resize=options.resize, console=console
@@ -92,10 +94,7 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
     torch.manual_seed(seed)
     height, width = dataset.image_size
     size, classes = (3, height, width), len(dataset.classes)
-    if repeats is not None:
-        network = of_run(repeats, size, classes)
-    else:
-        network = fresh(options, place.type, size, classes)
+    network = network_for(size, classes)
     analysis = rfcalc.analyze(network.model, input_size=size)
     found = find_budget(Path(options.model.partition(":")[0]).parent if options.model else _REPOSITORY)
     # Two images through the network tell whether its answers fit the classes.

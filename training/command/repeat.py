@@ -46,16 +46,21 @@ def as_before(options: argparse.Namespace, before: RunRecord) -> argparse.Namesp
     return again
 
 
-def again_in_words(words: Sequence[str], options: argparse.Namespace, before: RunRecord) -> list[str]:
-    """Return the flags of a repetition with those that it takes over, so that it can be repeated in turn."""
-    again = as_before(options, before)
+def again_in_words(words: Sequence[str], typed: argparse.Namespace, again: argparse.Namespace) -> list[str]:
+    """Return the flags of a repetition with those that it took over, so that it can be repeated in turn.
+
+    Args:
+        words: As they were typed.
+        typed: The same, parsed.
+        again: What `as_before` made of it.
+    """
     taken = [
         each
         for key in ("data", "cache", "resize")
-        if getattr(options, key) is None and (value := getattr(again, key)) is not None
+        if getattr(typed, key) is None and (value := getattr(again, key)) is not None
         for each in (f"--{key}", str(value))
     ]
-    if again.deterministic and not options.deterministic:
+    if again.deterministic and not typed.deterministic:
         taken.append("--deterministic")
     return [*words, *taken]
 

@@ -51,8 +51,6 @@ def train(options: argparse.Namespace, words: Sequence[str], console: Console) -
     if before is not None:
         options, words = _as_started(options, before)
     repeats = read_run(options.repeat) if options.repeat else None
-    if repeats is not None:
-        words = again_in_words(words, options, repeats)
     if options.tensorboard:
         tensorboard.require()
     plan = make_plan(options, console, repeats)
@@ -61,6 +59,8 @@ def train(options: argparse.Namespace, words: Sequence[str], console: Console) -
             f"{plan.record.target}: is not what {folder.name!r} was started with (run.json has its text); "
             "bring that back, or choose another --name"
         )
+    if repeats is not None:
+        words = again_in_words(words, options, plan.options)
     plan = replace(
         plan,
         record=replace(
@@ -122,7 +122,8 @@ def _as_started(options: argparse.Namespace, before: RunRecord) -> tuple[argpars
 def _fill(plan: Plan, folder: Path, stop: Stopping, console: Console) -> RunRecord:
     record, options = plan.record, plan.options
     place = record.environment.device
-    if not checkpoint.exists(folder / CHECKPOINT):  # else the checkpoint's own says what it is of
+    # Beside a checkpoint it stays until the end: whether that is of this run is not known yet.
+    if not checkpoint.exists(folder / CHECKPOINT):
         write_json(folder / RUN, record.to_json())
     with (
         stop.patiently(),

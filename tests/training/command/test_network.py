@@ -6,13 +6,13 @@ import rfcalc
 from models.presets import PRESETS
 from records.run import RunRecord
 from training.arguments import parse
-from training.command.network import PUBLISHED, fresh, of_run
+from training.command.network import PUBLISHED, chosen, fresh, of_run
 
 
 @pytest.mark.parametrize("name", ["cifar10_dilated_blocks", "cifar10_transpose", "resnet8", "resnet20"])
 def test_a_published_network_is_known_by_its_name(name):
     assert name in PUBLISHED
-    network = fresh(parse(["--preset", name]), "cpu", (3, 32, 32), 10)
+    network = fresh(chosen(parse(["--preset", name]), "cpu"), (3, 32, 32), 10)
     assert network.name == name
     assert network.source is not None
     assert "class" in network.source
@@ -24,7 +24,7 @@ def test_names_of_both_kinds_are_told_apart():
 
 
 def test_a_published_network_is_found_again_by_its_record(finished):
-    network = fresh(parse(["--preset", "resnet8"]), "cpu", (3, 32, 32), 10)
+    network = fresh(chosen(parse(["--preset", "resnet8"]), "cpu"), (3, 32, 32), 10)
     record = RunRecord.read(finished("held") / "run.json")
     record = replace(record, spec=None, target=network.target, network=network.name, source=network.source)
     found = of_run(record, (3, 32, 32), 10)

@@ -1,4 +1,7 @@
+import io
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -48,6 +51,19 @@ def test_an_image_of_another_size_is_resized_and_that_is_said(finished, tmp_path
     assert "wide.png: brought to the network's 32x32 (scaled to fit, the longer side cut evenly)" in out
     wanted = _chances(folder, ImageOps.fit(wide, (32, 32), Image.Resampling.BICUBIC))
     assert [line.split()[0] for line in out.splitlines() if "%" in line] == [name for _, name in wanted]
+
+
+def test_a_terminal_of_another_encoding_and_a_name_like_an_emoji_are_no_harm(
+    finished, data, tmp_path, monkeypatch
+):
+    path = shutil.copy(f"{data[1]}/test/red/0.png", tmp_path / "a:cat:.png")
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", printed)
+    assert train.main(["--predict", str(path), "--weights", str(finished("held"))]) == 0
+    printed.flush()
+    text = printed.buffer.getvalue().decode("latin-1")
+    assert "a:cat:.png" in text
+    assert "??" in text  # a bar
 
 
 def test_several_images_take_a_row_each(finished, data, tmp_path, capsys):
