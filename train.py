@@ -15,8 +15,8 @@ from __future__ import annotations
 import io
 import sys
 
-from training.arguments import parse
-from training.process import prepare
+from training.command.arguments import parse
+from training.fit.process import prepare
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells use it."""
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     from models.errors import SpecError
     from records.codec import RecordError
     from rfcalc import RfcalcError
-    from training.command import perform
+    from training.command.perform import perform
     from training.errors import TrainingError
 
     console = Console(highlight=False, soft_wrap=True, emoji=False)

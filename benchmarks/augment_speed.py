@@ -26,11 +26,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from training.augment import compose
-from training.device import Normalise, resolve
-from training.loader import Loader
-from training.resident import Resident
-from training.samples import Samples
+from training.batches.follow_albumentations import compose
+from training.batches.loader import Loader
+from training.batches.resident import Resident
+from training.data.samples import Samples
+from training.fit.device import Normalise, resolve
 
 BATCH = 128
 

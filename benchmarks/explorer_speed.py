@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def _measure(browser: Any, target: str, images: int | None, path: Path) -> list[str]:
-    from reports.explorer_page import explorer_page
+    from reports.pages.explorer_page import explorer_page
 
     start = time.process_time()
     path.write_text(explorer_page(target, images=images), encoding="utf-8")

@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from training.process import prepare
+from training.fit.process import prepare
 
 prepare()
 
@@ -33,9 +33,9 @@ from gpu_parts import PARTS, Job, Result
 
 from records.environment import describe
 from records.files import write_json
-from training import datasets
-from training.device import resolve
+from training.data import registry as datasets
 from training.errors import TrainingError
+from training.fit.device import resolve
 
 
 def run_here(name: str, job: Job) -> Result:

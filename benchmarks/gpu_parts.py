@@ -17,17 +17,17 @@ from train_speed import plain_epoch, usual_dataset
 
 from models.net import build
 from models.presets import PRESETS
-from training import datasets
-from training.device import determinism, float32_where_bfloat16_is_slow, memory_format, resolve, settle
-from training.evaluate import evaluate
-from training.loader import Batch, Loader
-from training.loop import History, fit
-from training.mixing import Mix
-from training.optim import Ema, build_optimizer
-from training.recipe import RECIPES, Recipe
-from training.resident import Resident
-from training.samples import Samples
-from training.step import Step
+from training.batches.loader import Batch, Loader
+from training.batches.mixing import Mix
+from training.batches.resident import Resident
+from training.data import registry as datasets
+from training.data.samples import Samples
+from training.fit.device import determinism, float32_where_bfloat16_is_slow, memory_format, resolve, settle
+from training.fit.evaluate import evaluate
+from training.fit.loop import History, fit
+from training.fit.optim import Ema, build_optimizer
+from training.fit.recipe import RECIPES, Recipe
+from training.fit.step import Step
 
 Result = dict[str, Any]
 GOAL = 0.87

@@ -34,8 +34,8 @@ sys.path.insert(0, str(ROOT))
 
 from records.run import EpochRecord
 from records.search import SearchRecord, TrialRecord
-from search.job import Job, Outcome
-from search.worker import Report
+from search.execute.job import Job, Outcome
+from search.execute.worker import Report
 
 KINDS = ("worker", "driver", "all", "stop a worker")
 PATIENCE = 300.0
@@ -66,11 +66,11 @@ def drive(arguments: list[str]) -> int:
     """Be the process that is killed: `python -m search`, but for the training of trials."""
     from rich.console import Console
 
-    from search import executor
     from search.arguments import parse
-    from search.display import Display
-    from search.prepare import prepare
-    from search.session import run
+    from search.execute import executor
+    from search.session.prepare import prepare
+    from search.session.session import run
+    from search.show.display import Display
 
     executor.SILENCE = SILENCE
     console = Console(soft_wrap=True)

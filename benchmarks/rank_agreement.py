@@ -33,7 +33,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from training.process import prepare
+from training.fit.process import prepare
 
 prepare()
 
@@ -56,8 +56,8 @@ from short_runs import (
 
 from models.arithmetic import figures
 from models.spec import NetSpec
-from search.sampler import trial_seed
-from training.flags import positive
+from records.flags import positive
+from search.propose.sampler import trial_seed
 
 NAME = "rank_agreement"
 POOL = 8

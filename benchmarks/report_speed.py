@@ -33,8 +33,8 @@ from models.source import standalone_source
 from records.files import write_json
 from records.run import DatasetFacts, Environment, EpochRecord, RunRecord
 from records.search import Finalist, LimitRecord, SearchRecord, TrialRecord
-from reports.figures import save_mistakes
-from training.recipe import RECIPES
+from reports.figures.training import save_mistakes
+from training.fit.recipe import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

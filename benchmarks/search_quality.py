@@ -31,7 +31,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from training.process import prepare
+from training.fit.process import prepare
 
 prepare()
 
@@ -54,9 +54,9 @@ from short_runs import (
 )
 
 from models.presets import PRESETS
-from search.sampler import trial_seed
-from search.space import fingerprint
-from training.flags import natural, positive
+from records.flags import natural, positive
+from search.propose.sampler import trial_seed
+from search.propose.space import fingerprint
 
 NAME = "search_quality"
 Cell = dict[str, Any]

@@ -15,11 +15,11 @@ import rfcalc
 from models.arithmetic import figures
 from models.errors import SpecError
 from models.spec import NetSpec
-from search.gate import Gate
-from search.job import Outcome
-from search.proposals import Proposals
-from search.sampler import STARTUP_TRIALS, ExhaustedError, GatedSampler, trial_seed
-from search.space import Space, TooLargeError, Values, fingerprint
+from search.execute.job import Outcome
+from search.propose.gate import Gate
+from search.propose.proposals import Proposals
+from search.propose.sampler import STARTUP_TRIALS, ExhaustedError, GatedSampler, trial_seed
+from search.propose.space import Space, TooLargeError, Values, fingerprint
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -45,7 +45,7 @@ class Method:
 
     Attributes:
         text: What it is, in a few words.
-        sampler: One of `search.sampler.SAMPLERS`, or "presets".
+        sampler: One of `search.propose.sampler.SAMPLERS`, or "presets".
         fill: Whether the widths of a proposal are filled up to the limit on parameters.
         misfits: What becomes of a proposal that breaks the budget. "rejected": the sampler draws again and
             the study never hears of it. "told": it enters the study with its violations (`set_constraint`),

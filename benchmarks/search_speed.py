@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-os.environ["GOMP_SPINCOUNT"] = "20000"  # as the search does, see training/process.py; for both sides
+os.environ["GOMP_SPINCOUNT"] = "20000"  # as the search does, see training/fit/process.py; for both sides
 
 import optuna
 import torch
@@ -44,13 +44,13 @@ from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec, stage_widths, with_widths
 from records.run import EpochRecord
-from search.executor import EpochDone, JobDone, LocalProcesses
-from search.job import DataRequest, Job, Outcome
-from search.worker import Report
-from training import device as devices
-from training.datasets import holdout, load, subset
-from training.recipe import RECIPES, Recipe
-from training.samples import Samples
+from search.execute.executor import EpochDone, JobDone, LocalProcesses
+from search.execute.job import DataRequest, Job, Outcome
+from search.execute.worker import Report
+from training.data.registry import holdout, load, subset
+from training.data.samples import Samples
+from training.fit import device as devices
+from training.fit.recipe import RECIPES, Recipe
 
 
 def networks(base: NetSpec, count: int) -> list[NetSpec]:
@@ -151,9 +151,9 @@ def instant(job: Job, device: str, report: Report) -> Outcome:
 def own_cost(data: str, cache: Path, trials: int) -> float:
     """Return the seconds that a trial costs beside its training, the median of a search of so many trials."""
     from search.arguments import parse
-    from search.display import Display
-    from search.prepare import prepare
-    from search.session import run
+    from search.session.prepare import prepare
+    from search.session.session import run
+    from search.show.display import Display
 
     with tempfile.TemporaryDirectory(prefix="search-speed-", dir=".") as name:
         flags = ["--data", data, "--cache", str(cache), "--out", name, "--name", "cost", "--device", "cpu"]

@@ -18,7 +18,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.datasets import Dataset, Split, load
+from training.data.registry import Dataset, Split, load
 
 SEEDS = (0, 1, 2)
 DECAYS = (0.0, 0.01, 0.1, 0.3, 1.0, 3.0)

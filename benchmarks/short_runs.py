@@ -1,7 +1,8 @@
 """What the benchmarks of the search share: short trainings as a trial's, and a JSON that grows with them.
 
-A training goes through `search.worker.run`, the very function that trains a trial, in this process and with
-all of torch's threads. Whatever has ended is in the JSON: a benchmark that is killed goes on where it was.
+A training goes through `search.execute.worker.run`, the very function that trains a trial, in this process
+and with all of torch's threads. Whatever has ended is in the JSON: a benchmark that is killed goes on where
+it was.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ from models.spec import NetSpec
 from records.codec import RecordError
 from records.environment import describe
 from records.files import write_json
-from search import worker
+from records.flags import natural, positive
 from search.errors import SearchError
-from search.job import DataRequest, Job, Outcome
-from search.limits import limited, project_budget
+from search.execute import worker
+from search.execute.job import DataRequest, Job, Outcome
+from search.propose.limits import limited, project_budget
+from search.propose.space import Space, WidthSpace
+from search.propose.space_full import FullSpace
 from search.settings import CPU_MACS
-from search.space import Space, WidthSpace
-from search.space_full import FullSpace
-from training import datasets
-from training.datasets import Dataset, holdout
-from training.device import resolve, settle
+from training.data import registry as datasets
+from training.data.registry import Dataset, holdout
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.flags import natural, positive
-from training.loop import fit
-from training.recipe import RECIPES, Recipe
-from training.samples import Samples
+from training.fit.device import resolve, settle
+from training.fit.loop import fit
+from training.fit.recipe import RECIPES, Recipe
 
 PROBE_BATCHES = 6
 VALIDATION_COST = 0.3

@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from training.process import keep_freed_memory, wait_politely
+from training.fit.process import keep_freed_memory, wait_politely
 
 wait_politely()
 
@@ -38,14 +38,14 @@ from models.errors import SpecError
 from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
-from training.device import float32_where_bfloat16_is_slow
-from training.flags import positive
-from training.loader import Batch
-from training.mixing import Mix
-from training.optim import Ema, build_optimizer
-from training.recipe import RECIPES
-from training.samples import Samples
-from training.step import Step
+from records.flags import positive
+from training.batches.loader import Batch
+from training.batches.mixing import Mix
+from training.data.samples import Samples
+from training.fit.device import float32_where_bfloat16_is_slow
+from training.fit.optim import Ema, build_optimizer
+from training.fit.recipe import RECIPES
+from training.fit.step import Step
 
 WARM_UP = 3
 """Steps before those that are measured."""

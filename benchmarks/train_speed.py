@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from training.process import prepare
+from training.fit.process import prepare
 
 prepare()  # as train.py does; the plain loop gains from it, too
 
@@ -36,10 +36,10 @@ from torch.nn import functional as F
 
 from models.net import build
 from models.presets import PRESETS
-from training.device import resolve
-from training.loop import fit
-from training.recipe import RECIPES
-from training.samples import Samples
+from training.data.samples import Samples
+from training.fit.device import resolve
+from training.fit.loop import fit
+from training.fit.recipe import RECIPES
 
 
 def usual_dataset(samples: Samples, policy: str) -> tuple[torch.utils.data.Dataset[Any], str]:

@@ -84,13 +84,13 @@ def _parse(given: list[str]) -> tuple[Callable[[argparse.Namespace], None], argp
 def _report(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from reports.page import write_report
+    from reports.pages.page import write_report
     from reports.runs import open_run
-    from reports.summary import show
+    from reports.tables.summary import show
 
     run = open_run(options.folder)
     if options.figures is not None:
-        from reports.paper import save_figures
+        from reports.figures.paper import save_figures
 
         save_figures(run, options.figures)
     path = write_report(run, options.output)
@@ -100,15 +100,15 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from reports import compare
-    from reports.page import write_page
+    from reports.pages.page import write_page
+    from reports.tables import compare
 
     if options.layers and len(options.sides) != 2:
         raise ReportError(f"--layers compares two sides, got {len(options.sides)}")
     size = _size(options.input)
     sides = [compare.look(given, size) for given in options.sides]
     if options.format == "html":
-        from reports.compare_page import compare_page
+        from reports.pages.compare_page import compare_page
 
         path = write_page(options.output or Path("compare.html"), compare_page(sides, options.layers))
         sys.stdout.write(f"{path} ({path.stat().st_size / 1000:,.0f} kB)\n")
@@ -132,12 +132,12 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _explore(options: argparse.Namespace) -> None:
-    from reports.explorer_page import explorer_page
-    from reports.page import write_page
+    from reports.pages.explorer_page import explorer_page
+    from reports.pages.page import write_page
 
     page = explorer_page(options.target, _size(options.input), options.image, options.erf_images)
     if options.figures is not None:
-        from reports.paper import save_network
+        from reports.figures.paper import save_network
 
         save_network(options.target, _size(options.input), options.figures)
     path = write_page(options.output, page)
@@ -145,7 +145,7 @@ def _explore(options: argparse.Namespace) -> None:
 
 
 def _size(text: str | None) -> tuple[int, ...] | None:
-    from rfcalc.arguments import parse_size
+    from rfcalc.command.arguments import parse_size
 
     return None if text is None else parse_size(text)
 

@@ -14,7 +14,7 @@ from records.codec import RecordError
 from records.run import RunRecord
 from records.search import STATES, SearchRecord, TrialRecord
 from reports.errors import ReportError
-from reports.mistakes import most_confident_mistakes
+from reports.figures.mistakes import most_confident_mistakes
 
 _TRIAL_FILE = re.compile(r"(\d+)-(\d+)\.json")
 _UNFINISHED = {

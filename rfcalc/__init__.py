@@ -13,32 +13,32 @@ from rfcalc._version import __version__
 
 if TYPE_CHECKING:
     from rfcalc import testing as testing
-    from rfcalc.analysis import Analysis as Analysis
-    from rfcalc.analysis import Row as Row
-    from rfcalc.analysis import analyze as analyze
-    from rfcalc.budget import Budget as Budget
-    from rfcalc.budget import Limit as Limit
-    from rfcalc.budget import Verdict as Verdict
-    from rfcalc.budget import judge as judge
+    from rfcalc.analysis.analyze import Analysis as Analysis
+    from rfcalc.analysis.analyze import Row as Row
+    from rfcalc.analysis.analyze import analyze as analyze
+    from rfcalc.analysis.budget import Budget as Budget
+    from rfcalc.analysis.budget import Limit as Limit
+    from rfcalc.analysis.budget import Verdict as Verdict
+    from rfcalc.analysis.budget import judge as judge
+    from rfcalc.analysis.structure import Structure as Structure
+    from rfcalc.command.load import load_model as load_model
     from rfcalc.errors import RfcalcError as RfcalcError
-    from rfcalc.field import Field as Field
-    from rfcalc.load import load_model as load_model
-    from rfcalc.rules import rule as rule
-    from rfcalc.structure import Structure as Structure
+    from rfcalc.maps.field import Field as Field
+    from rfcalc.ops.registry import rule as rule
 
 _HOME = {
-    "Analysis": "analysis",
-    "Budget": "budget",
-    "Field": "field",
-    "Limit": "budget",
+    "Analysis": "analysis.analyze",
+    "Budget": "analysis.budget",
+    "Field": "maps.field",
+    "Limit": "analysis.budget",
     "RfcalcError": "errors",
-    "Row": "analysis",
-    "Structure": "structure",
-    "Verdict": "budget",
-    "analyze": "analysis",
-    "judge": "budget",
-    "load_model": "load",
-    "rule": "rules",
+    "Row": "analysis.analyze",
+    "Structure": "analysis.structure",
+    "Verdict": "analysis.budget",
+    "analyze": "analysis.analyze",
+    "judge": "analysis.budget",
+    "load_model": "command.load",
+    "rule": "ops.registry",
 }
 _MODULES = ("testing",)
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from rfcalc.cli import main
+from rfcalc.command.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rfcalc.analysis import Analysis, analyze
-from rfcalc.budget import Budget, Verdict, find_budget, judge, read_budget
+from rfcalc.analysis.analyze import Analysis, analyze
+from rfcalc.analysis.budget import Budget, Verdict, find_budget, judge, read_budget
 from rfcalc.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _budget(budget: Budget | Path | str | None) -> Budget:
 
 
 def _message(name: str, analysis: Analysis, verdict: Verdict) -> str:
-    from rfcalc.report import limit_texts
+    from rfcalc.render.report import limit_texts
 
     size = "x".join(map(str, analysis.input_size))
     rows = [limit_texts(limit) for limit in verdict.limits]

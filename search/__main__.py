@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from search.arguments import parse
 from search.subcommands import parse_replay, parse_show
-from training.process import prepare
+from training.fit.process import prepare
 
 if TYPE_CHECKING:
     import argparse
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from records.run import RunRecord
     from records.search import SearchRecord
-    from search.prepare import Plan
+    from search.session.prepare import Plan
 
 PARSERS = {"show": parse_show, "replay": parse_replay}
 """The sub-commands; without one, it searches."""
@@ -37,18 +37,18 @@ def main(arguments: list[str] | None = None) -> int:
     from reports.errors import ReportError
     from rfcalc import RfcalcError
     from search.errors import SearchError
-    from search.stop import Stopped
+    from search.session.stop import Stopped
     from training.errors import TrainingError
 
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         if command == "show":
-            from search.show import show
+            from search.show.command import show
 
             return show(options, console)
         if command == "replay":
-            from search.replay import replay
+            from search.session.replay import replay
 
             return replay(options, console)
         return _search(options, console)
@@ -64,10 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _search(options: "argparse.Namespace", console: "Console") -> int:
-    from search.display import Display
-    from search.prepare import prepare
-    from search.session import run
-    from search.stop import Stopped
+    from search.session.prepare import prepare
+    from search.session.session import run
+    from search.session.stop import Stopped
+    from search.show.display import Display
 
     plan = prepare(options, console)
     _announce(plan, console)
@@ -85,8 +85,8 @@ def _announce(plan: "Plan", console: "Console") -> None:
     """Say what will be done, on what, for how long."""
     from rich.markup import escape
 
-    from search.forecast import forecast
-    from search.screening import summary
+    from search.propose.screening import summary
+    from search.session.forecast import forecast
 
     settings, dataset = plan.settings, plan.dataset
     if dataset.notice:
@@ -119,9 +119,9 @@ def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
     """Show the outcome and write the report."""
     from records.run import RunRecord
     from records.search import against_presets
-    from reports.page import write_search_report
-    from search.display import finalists_table, presets_table, trials_table
-    from search.standing import counts_line, percent
+    from reports.pages.page import write_search_report
+    from search.show.display import finalists_table, presets_table, trials_table
+    from search.show.standing import counts_line, percent
 
     trials = plan.folder.trials()
     winner = RunRecord.read(plan.folder.best / "run.json")
@@ -153,8 +153,8 @@ def _draw(plan: "Plan", winner: "RunRecord") -> None:
     """Draw the winner's curves, confusion and mistakes."""
     import numpy as np
 
-    from reports.figures import save_confusion, save_curves, save_mistakes
-    from training.runfolder import PREDICTIONS
+    from reports.figures.training import save_confusion, save_curves, save_mistakes
+    from training.fit.runfolder import PREDICTIONS
 
     best, dataset = plan.folder.best, plan.dataset
     save_curves(best / "curves.png", winner.epochs)

@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from training.flags import OneLineParser, add_place, positive, seed
+from records.flags import OneLineParser, add_place, positive, seed
 
 EPILOG = """\
 Every proposal is checked against the budget ([tool.rfcalc] in pyproject.toml) before any training. All

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from records.codec import Record
-from training.recipe import RECIPES, Recipe
+from training.fit.recipe import RECIPES, Recipe
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class Settings(Record):
     """What was asked for, and what the defaults of the device filled in."""
 
     data: str
-    """What `training.datasets.load` takes: "cifar10", "shapes" or a path."""
+    """What `training.data.registry.load` takes: "cifar10", "shapes" or a path."""
     cache: str
     resize: int | None
     base: str

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from training.flags import natural
+from records.flags import natural
 
 
 def parse_show(arguments: list[str]) -> argparse.Namespace:

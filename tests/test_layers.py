@@ -64,8 +64,8 @@ def test_the_training_library_knows_nothing_of_its_command() -> None:
 
 
 def test_the_reader_of_imports_sees_every_form() -> None:
-    source = "import search.space\nfrom . import x\n"
-    source += "def f():\n    from training import loop\n    import_module('reports.page')\n"
+    source = "import search.propose.space\nfrom . import x\n"
+    source += "def f():\n    from training import loop\n    import_module('reports.pages.page')\n"
     assert imported(source) == {"search", "training", "reports"}
 
 

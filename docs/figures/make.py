@@ -38,9 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _draw(folder: Path, output: Path) -> None:
     from reports import targets
     from reports.errors import ReportError
-    from reports.paper import save_growth
+    from reports.figures.paper import save_growth
+    from reports.figures.search import save_accuracy, save_learning_curves
     from reports.runs import open_search
-    from reports.search_figures import save_accuracy, save_learning_curves
 
     run = open_search(folder)
     data, winner = run.record.dataset, run.record.winner

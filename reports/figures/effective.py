@@ -9,7 +9,7 @@ import numpy
 import numpy.typing
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Analysis, Row
+    from rfcalc.analysis.analyze import Analysis, Row
 
 MOST_IMAGES = 16
 WORK = 5e11
@@ -43,8 +43,8 @@ def spread(analysis: "Analysis", rows: Sequence["Row"], images: int | None = Non
         rows: Those to measure.
         images: Noise images to average over; 0 measures nothing, None takes as many as are soon done.
     """
-    from rfcalc.erf import closed_form, measured_rows
     from rfcalc.errors import RfcalcError
+    from rfcalc.questions.erf import closed_form, measured_rows
 
     sigmas = closed_form(analysis)
     if images is None:

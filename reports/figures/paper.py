@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from matplotlib.ticker import MaxNLocator
 
-from reports import effective, search_figures, targets
-from reports.figures import (
+from reports import targets
+from reports.figures import effective
+from reports.figures import search as search_figures
+from reports.figures.training import (
     BLUE,
     INK,
     MUTED,
@@ -31,7 +33,7 @@ from reports.runs import SearchRun, TrainRun
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rfcalc.analysis import Analysis
+    from rfcalc.analysis.analyze import Analysis
 
 
 def save_figures(run: SearchRun | TrainRun, folder: Path) -> list[Path]:
@@ -70,8 +72,8 @@ def save_growth(path: Path, analysis: "Analysis", title: str) -> None:
         analysis: Of the network; layers behind a global operation are left out.
         title: Printed as it is.
     """
-    from rfcalc.erf import closed_form
-    from rfcalc.view import lines_of
+    from rfcalc.analysis.view import lines_of
+    from rfcalc.questions.erf import closed_form
 
     lines = [line for line in lines_of(analysis) if line.row.field.size and not line.row.field.is_global]
     sigmas = closed_form(analysis)

@@ -6,9 +6,9 @@ from pathlib import Path
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from records.search import TrialRecord
-from reports import tables
-from reports.figures import BLUE, INK, ORANGE, VERMILION, figure, of_training, save_each, say
+from reports.figures.training import BLUE, INK, ORANGE, VERMILION, figure, of_training, save_each, say
 from reports.runs import SearchRun
+from reports.tables import runs as tables
 
 
 def save_all(run: SearchRun, folder: Path) -> list[Path]:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from records.search import TrialRecord
-from reports import results, tables
-from reports.html import Markup, element, table
-from reports.published import published_for, table_of
-from reports.results import chart, section
+from reports.pages import results
+from reports.pages.html import Markup, element, table
+from reports.pages.results import chart, section
 from reports.runs import SearchRun
+from reports.tables import runs as tables
+from reports.tables.published import published_for, table_of
 
 _COSTS: tuple[tuple[str, str, Callable[[TrialRecord], int]], ...] = (
     ("params", "parameters", lambda trial: trial.params),

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports import compare, results
-from reports.compare import Side
-from reports.html import Markup, document, element, table
+from reports.pages import results
+from reports.pages.html import Markup, document, element, table
+from reports.tables import compare
+from reports.tables.compare import Side
 
 _WIDTH, _HEIGHT = 760, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 14, 44
@@ -90,7 +91,7 @@ def _growth(sides: Sequence[Side]) -> Markup | None:
 
 
 def _fields(side: Side) -> list[int]:
-    from rfcalc.view import lines_of
+    from rfcalc.analysis.view import lines_of
 
     if side.analysis is None:
         return []

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reports import effective, network
 from reports.errors import ReportError
+from reports.figures import effective
+from reports.pages import network
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Analysis, Row
-    from rfcalc.field import Field
-    from rfcalc.view import Line
+    from rfcalc.analysis.analyze import Analysis, Row
+    from rfcalc.analysis.view import Line
+    from rfcalc.maps.field import Field
 
 Product = tuple[int, int]
 """Bitmasks of the rows and of the columns that are seen."""
@@ -64,7 +65,7 @@ def explore(analysis: "Analysis", images: int | None = 0) -> dict[str, Any]:
     Raises:
         ReportError: The input is not (C, H, W).
     """
-    from rfcalc.view import lines_of
+    from rfcalc.analysis.view import lines_of
 
     if len(analysis.input_size) != 3:
         size = "x".join(map(str, analysis.input_size))

@@ -6,8 +6,8 @@ from itertools import count as counted
 from itertools import groupby
 from typing import Any
 
-from reports.html import Markup, element
-from reports.table import count, millions
+from reports.pages.html import Markup, element
+from reports.tables.table import count, millions
 
 OPEN_AT_MOST = 40
 """With more layers than this, blocks fold within stages, and only what the budget judges is open at first."""
@@ -87,7 +87,7 @@ def layers_table(lines: Sequence[dict[str, Any]]) -> Markup:
     """Return the table of layers, with a row a layer and a row a heading.
 
     Args:
-        lines: Those of `reports.explorer.explore`.
+        lines: Those of `reports.pages.explorer.explore`.
     """
     folds = len(lines) > OPEN_AT_MOST
     groups = grouped([line["name"] for line in lines], [line["op"] for line in lines], folds)

@@ -4,12 +4,13 @@ import io
 from pathlib import Path
 from typing import Any
 
-from reports import network, results, targets
+from reports import targets
 from reports.errors import ReportError
-from reports.explorer import explore
-from reports.explorer_layers import layers_table
-from reports.html import Markup, document, element, picture
-from reports.table import count, millions
+from reports.pages import network, results
+from reports.pages.explorer import explore
+from reports.pages.explorer_layers import layers_table
+from reports.pages.html import Markup, document, element, picture
+from reports.tables.table import count, millions
 
 _SCRIPTS = ("base.js", "rf_field.js", "rf_draw.js", "rf.js")
 

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from reports.table import Table
+from reports.tables.table import Table
 
 _VOID = {"meta", "img", "input", "br"}
 

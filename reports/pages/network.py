@@ -9,14 +9,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports import results
-from reports.html import Markup, code, element, table
+from reports.pages import results
+from reports.pages.html import Markup, code, element, table
 from reports.runs import TrainRun
-from reports.table import Column, Table, counts, millions
+from reports.tables.table import Column, Table, counts, millions
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Analysis, Row
-    from rfcalc.field import Field
+    from rfcalc.analysis.analyze import Analysis, Row
+    from rfcalc.maps.field import Field
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def sides(field: "Field") -> str:
 
 def layers(analysis: "Analysis") -> Table:
     """One row a layer; norms and activations are on the line of what they follow, as in rfcalc's own."""
-    from rfcalc.view import lines_of
+    from rfcalc.analysis.view import lines_of
 
     columns = (
         Column("layer"),

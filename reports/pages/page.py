@@ -8,13 +8,14 @@ from typing import Any
 from records.files import write_text
 from records.run import RunRecord
 from records.search import TrialRecord
-from reports import network, results, sections, tables
-from reports.accuracy_section import accuracy_and_cost
 from reports.errors import ReportError
-from reports.html import Markup, document, element, table
-from reports.published import published_for, within_reach
+from reports.pages import network, results, sections
+from reports.pages.accuracy_section import accuracy_and_cost
+from reports.pages.html import Markup, document, element, table
 from reports.runs import SearchRun, TrainRun, open_search
-from reports.table import duration, millions
+from reports.tables import runs as tables
+from reports.tables.published import published_for, within_reach
+from reports.tables.table import duration, millions
 
 PAGE = "report.html"
 SCRIPTS = (

@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Sequence
 
 from records.run import DatasetFacts, Environment, RunRecord
-from reports import tables
-from reports.html import Child, Markup, code, element, picture, table
+from reports.pages.html import Child, Markup, code, element, picture, table
 from reports.runs import TrainRun
-from reports.table import Column, Table, duration, percent
+from reports.tables import runs as tables
+from reports.tables.table import Column, Table, duration, percent
 
 LARGEST_PICTURE = 60_000
 """Bytes of a picture that travels as it is; a larger one is encoded again, with loss."""

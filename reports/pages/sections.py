@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from records.search import against_presets
-from reports import network, results, tables
-from reports.html import Markup, element, table
-from reports.published import published_for
-from reports.results import chart, section
+from reports.pages import network, results
+from reports.pages.html import Markup, element, table
+from reports.pages.results import chart, section
 from reports.runs import SearchRun
-from reports.table import duration, millions, percent
+from reports.tables import runs as tables
+from reports.tables.published import published_for
+from reports.tables.table import duration, millions, percent
 
 SHOWN_WITHOUT_SCRIPT = 50
 """Rows of the trials' table that stand in the page itself; the script shows all of them."""

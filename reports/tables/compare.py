@@ -7,13 +7,14 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from records.run import RunRecord
-from reports import network, targets
+from reports import targets
 from reports.errors import ReportError
-from reports.table import Cell, Column, Table, count, counts, duration, millions, percent
+from reports.pages import network
+from reports.tables.table import Cell, Column, Table, count, counts, duration, millions, percent
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Analysis
-    from rfcalc.view import Line
+    from rfcalc.analysis.analyze import Analysis
+    from rfcalc.analysis.view import Line
 
 
 _MARKS = {"~": "changed", "-": "left", "+": "right"}
@@ -64,7 +65,7 @@ def layers(left: Side, right: Side) -> Table:
     Raises:
         ReportError: A side has no model.py to analyse.
     """
-    from rfcalc.view import lines_of
+    from rfcalc.analysis.view import lines_of
 
     if left.analysis is None or right.analysis is None:
         missing = left if left.analysis is None else right

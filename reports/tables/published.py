@@ -7,7 +7,7 @@ test images and without test-time augmentation as far as the source says.
 from dataclasses import dataclass
 
 from records.run import DatasetFacts
-from reports.table import Column, Table, millions, percents
+from reports.tables.table import Column, Table, millions, percents
 
 CLASSES = frozenset(
     ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),

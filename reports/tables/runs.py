@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from records.run import EpochRecord, RunRecord
 from records.search import LimitRecord, SearchRecord, TrialRecord
 from reports.runs import Mistake
-from reports.table import Cell, Column, Table, counts, millions, percents, times
+from reports.tables.table import Cell, Column, Table, counts, millions, percents, times
 
 
 def verdict(record: SearchRecord) -> Table:

@@ -6,10 +6,10 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from records.search import against_presets
-from reports import tables
-from reports.results import accuracy_words
+from reports.pages.results import accuracy_words
 from reports.runs import SearchRun, TrainRun
-from reports.table import duration, percent
+from reports.tables import runs as tables
+from reports.tables.table import duration, percent
 
 BEST = 5
 """Trials in the summary of a search."""

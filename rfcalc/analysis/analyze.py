@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from rfcalc.counts import count
-from rfcalc.field import Field
-from rfcalc.graph import Graph
-from rfcalc.propagate import propagate
-from rfcalc.readout import field_of
-from rfcalc.rows import is_row, names_of, op_name
-from rfcalc.state import State
-from rfcalc.trace import trace
+from rfcalc.analysis.counts import count
+from rfcalc.analysis.rows import is_row, names_of, op_name
+from rfcalc.maps.field import Field
+from rfcalc.maps.readout import field_of
+from rfcalc.maps.state import State
+from rfcalc.ops.propagate import propagate
+from rfcalc.trace.graph import Graph
+from rfcalc.trace.trace import trace
 
 if TYPE_CHECKING:
-    from rfcalc.structure import Structure
+    from rfcalc.analysis.structure import Structure
 
 __all__ = ["Analysis", "Row", "analyze", "analyze_graph"]
 
@@ -140,7 +140,7 @@ def analyze_graph(graph: Graph, parameters: frozenset[str], params: int, trainab
         params: Their elements.
         trainable_params: Elements of those that require a gradient.
     """
-    from rfcalc.structure import structure_of
+    from rfcalc.analysis.structure import structure_of
 
     states = propagate(graph)
     counts = count(graph, states, parameters)

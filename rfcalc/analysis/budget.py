@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rfcalc.errors import BudgetError
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Analysis, Row
+    from rfcalc.analysis.analyze import Analysis, Row
 
 
 def _limit(default: int | bool | None, meaning: str, lowest: int = 0) -> Any:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from rfcalc.graph import Graph, Node, Ref, write_view
-from rfcalc.rules_window import window_of
-from rfcalc.state import State
+from rfcalc.maps.state import State
+from rfcalc.ops.window import window_of
+from rfcalc.trace.graph import Graph, Node, Ref, write_view
 
 __all__ = ["Counts", "count", "macs_of"]
 

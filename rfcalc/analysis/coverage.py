@@ -11,9 +11,9 @@ from operator import or_
 
 import torch
 
-from rfcalc.field import Field
-from rfcalc.readout import Readout
-from rfcalc.state import Path
+from rfcalc.maps.field import Field
+from rfcalc.maps.readout import Readout
+from rfcalc.maps.state import Path
 
 Products = Sequence[Sequence[int]]
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rfcalc.alignment import Shift, shifts
-from rfcalc.analysis import Analysis, Row
-from rfcalc.call import Call
-from rfcalc.graph import Graph
-from rfcalc.propagate import propagate
-from rfcalc.regroup import expanded, unified
-from rfcalc.rules import rule_for
-from rfcalc.rules_movement import channel_parts
-from rfcalc.state import State
+from rfcalc.analysis.analyze import Analysis, Row
+from rfcalc.maps.alignment import Shift, shifts
+from rfcalc.maps.regroup import expanded, unified
+from rfcalc.maps.state import State
+from rfcalc.ops.call import Call
+from rfcalc.ops.movement import channel_parts
+from rfcalc.ops.propagate import propagate
+from rfcalc.ops.registry import rule_for
+from rfcalc.trace.graph import Graph
 
 __all__ = ["MisalignedJoin", "Operand", "misaligned_joins"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rfcalc.graph import Graph, Node, write_view
-from rfcalc.rules_window import window_of
-from rfcalc.state import State
+from rfcalc.maps.state import State
+from rfcalc.ops.window import window_of
+from rfcalc.trace.graph import Graph, Node, write_view
 
 __all__ = ["is_row", "names_of", "op_name"]
 

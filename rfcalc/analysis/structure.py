@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from rfcalc.graph import Graph, Node, Ref
-from rfcalc.rules_window import Window, window_of
+from rfcalc.ops.window import Window, window_of
+from rfcalc.trace.graph import Graph, Node, Ref
 
 
 def _words(text: str) -> frozenset[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rfcalc.analysis import Analysis, Row
-from rfcalc.structure import ACTIVATIONS, DROPOUT, NORMS
+from rfcalc.analysis.analyze import Analysis, Row
+from rfcalc.analysis.structure import ACTIVATIONS, DROPOUT, NORMS
 
 _FOLDED = NORMS | ACTIVATIONS | DROPOUT
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rfcalc._version import __version__
-from rfcalc.budget import Budget, key_of
-from rfcalc.columns import COLUMNS
+from rfcalc.analysis.budget import Budget, key_of
 from rfcalc.errors import InputError, UsageError
+from rfcalc.render.columns import COLUMNS
 
 FORMATS = ("table", "json", "csv", "md")
 _SUFFIXES = {".json": "json", ".csv": "csv", ".md": "md"}

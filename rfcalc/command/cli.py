@@ -13,11 +13,11 @@ import traceback
 from collections.abc import Sequence
 
 from rfcalc._version import __version__
-from rfcalc.arguments import Options, parse
-from rfcalc.budget import Budget, find_budget, read_budget
+from rfcalc.analysis.budget import Budget, find_budget, read_budget
+from rfcalc.command.arguments import Options, parse
+from rfcalc.command.output import own_stdout, write, write_bytes_whole, write_whole
+from rfcalc.command.target import Target
 from rfcalc.errors import RfcalcError
-from rfcalc.output import own_stdout, write, write_bytes_whole, write_whole
-from rfcalc.target import Target
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,15 +59,15 @@ def _fail(message: str, error: BaseException | None, options: Options) -> int:
 
 
 def _run(options: Options) -> int:
-    from rfcalc.columns import chosen
+    from rfcalc.render.columns import chosen
 
     columns = chosen(options.columns) if options.columns else None
     target = Target.parse(options.target)
     budget, source = _budget(options, target)
 
     # From here on torch is imported, which takes longer than everything else.
-    from rfcalc.inspection import inspect
-    from rfcalc.render import render
+    from rfcalc.command.inspection import inspect
+    from rfcalc.render.formats import render
 
     with own_stdout():
         report, picture = inspect(target, options, budget, source)

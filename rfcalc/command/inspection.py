@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from rfcalc.analysis import Analysis, Row, analyze
-from rfcalc.arguments import Options
-from rfcalc.budget import Budget, judge
-from rfcalc.erf import closed_form, measured
-from rfcalc.erf_plot import draw, spread_of
+from rfcalc.analysis.analyze import Analysis, Row, analyze
+from rfcalc.analysis.budget import Budget, judge
+from rfcalc.command.arguments import Options
+from rfcalc.command.load import build, parse_arguments
+from rfcalc.command.target import Target, importable
 from rfcalc.errors import UsageError
-from rfcalc.explain import explain
-from rfcalc.lint import lint
-from rfcalc.load import build, parse_arguments
-from rfcalc.oracle import verify
-from rfcalc.report import Report
-from rfcalc.target import Target, importable
+from rfcalc.questions.erf import closed_form, measured
+from rfcalc.questions.explain import explain
+from rfcalc.questions.lint import lint
+from rfcalc.questions.oracle import verify
+from rfcalc.render.erf_plot import draw, spread_of
+from rfcalc.render.report import Report
 
 VERIFY_SECONDS = 60.0
 """After that --verify begins no further row."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from rfcalc.command.target import Target, import_target, importable, line_of, said
 from rfcalc.errors import LoadError, UsageError
-from rfcalc.target import Target, import_target, importable, line_of, said
 
 if TYPE_CHECKING:
     from torch import nn

@@ -20,7 +20,7 @@ from types import ModuleType
 
 from rfcalc.errors import LoadError
 
-_OWN_FOLDER = Path(__file__).resolve().parent
+_OWN_FOLDER = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)

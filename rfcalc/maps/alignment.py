@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 
-from rfcalc.paths import Path
-from rfcalc.plane import Periodic, union_of_planes
+from rfcalc.maps.paths import Path
+from rfcalc.maps.plane import Periodic, union_of_planes
 
 __all__ = ["Shift", "aligned", "shifts"]
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import pairwise
 from math import ceil, floor, gcd
 
-from rfcalc.indexmap import Reads
+from rfcalc.maps.indexmap import Reads
 
 __all__ = [
     "adaptive_pool",

@@ -1,7 +1,7 @@
 """Exact index maps along one axis: what each output index reads, and which input positions it sees.
 
 Two facts travel side by side: the set of input positions of every index, clipped layer by layer at the
-analysed size (one bitmask each), and the same on an unbounded plane (rfcalc/plane.py). Knows no torch.
+analysed size (one bitmask each), and the same on an unbounded plane (rfcalc/maps/plane.py). Knows no torch.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from functools import cached_property
 from itertools import pairwise
 from math import prod
 
-from rfcalc.plane import Extent as Extent
-from rfcalc.plane import Periodic as Periodic
-from rfcalc.plane import Plane as Plane
-from rfcalc.plane import covers as covers
-from rfcalc.plane import union_of_planes as union_of_planes
+from rfcalc.maps.plane import Extent as Extent
+from rfcalc.maps.plane import Periodic as Periodic
+from rfcalc.maps.plane import Plane as Plane
+from rfcalc.maps.plane import covers as covers
+from rfcalc.maps.plane import union_of_planes as union_of_planes
 
 __all__ = ["IndexMap", "Reads"]
 

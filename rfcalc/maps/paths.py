@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
-from rfcalc.indexmap import IndexMap, Reads
-from rfcalc.plane import Extent
+from rfcalc.maps.indexmap import IndexMap, Reads
+from rfcalc.maps.plane import Extent
 
 __all__ = [
     "MAX_PATHS",

@@ -7,17 +7,17 @@ from fractions import Fraction
 from functools import cached_property
 from math import prod
 
-from rfcalc.field import Field
-from rfcalc.indexmap import Extent, Plane, union_of_planes
-from rfcalc.paths import reduce_paths, union_paths
-from rfcalc.state import Atom, Part, Path, State
+from rfcalc.maps.field import Field
+from rfcalc.maps.indexmap import Extent, Plane, union_of_planes
+from rfcalc.maps.paths import reduce_paths, union_paths
+from rfcalc.maps.state import Atom, Part, Path, State
 
 __all__ = ["Readout", "field_of"]
 
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """The clipped sets of one tensor's units; implements `rfcalc.field.Reach`.
+    """The clipped sets of one tensor's units; implements `rfcalc.maps.field.Reach`.
 
     Units are positions: channels are unioned. Position dimensions are those that some input axis depends on
     and that carry no channels; one that carries both is a position after a pixel shuffle written out as views

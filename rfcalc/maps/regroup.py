@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
-from rfcalc.paths import Dim, size_of
-from rfcalc.state import Atom, State, constant, join
+from rfcalc.maps.paths import Dim, size_of
+from rfcalc.maps.state import Atom, State, constant, join
 
 __all__ = ["broadcast", "expanded", "reshaped"]
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from rfcalc.alignment import aligned
-from rfcalc.indexmap import IndexMap, Reads
-from rfcalc.paths import MAX_PATHS, merge_atoms, reduce_paths, size_of, standard_atom, swap, union_paths
-from rfcalc.paths import Atom as Atom
-from rfcalc.paths import Dim as Dim
-from rfcalc.paths import Part as Part
-from rfcalc.paths import Path as Path
+from rfcalc.maps.alignment import aligned
+from rfcalc.maps.indexmap import IndexMap, Reads
+from rfcalc.maps.paths import MAX_PATHS, merge_atoms, reduce_paths, size_of, standard_atom, swap, union_paths
+from rfcalc.maps.paths import Atom as Atom
+from rfcalc.maps.paths import Dim as Dim
+from rfcalc.maps.paths import Part as Part
+from rfcalc.maps.paths import Path as Path
 
 __all__ = ["Atom", "Part", "Path", "State", "constant", "image", "join"]
 

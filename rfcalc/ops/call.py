@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from rfcalc import geometry
-from rfcalc.graph import Graph, Node, Ref, Value
-from rfcalc.indexmap import Reads
-from rfcalc.regroup import broadcast
-from rfcalc.state import State, constant
+from rfcalc.maps import geometry
+from rfcalc.maps.indexmap import Reads
+from rfcalc.maps.regroup import broadcast
+from rfcalc.maps.state import State, constant
+from rfcalc.trace.graph import Graph, Node, Ref, Value
 
 __all__ = ["Call", "Rule", "spread_over"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rfcalc import geometry
-from rfcalc.call import Call
-from rfcalc.graph import Ref
-from rfcalc.regroup import broadcast, expanded, unified
-from rfcalc.state import State, constant, join
+from rfcalc.maps import geometry
+from rfcalc.maps.regroup import broadcast, expanded, unified
+from rfcalc.maps.state import State, constant, join
+from rfcalc.ops.call import Call
+from rfcalc.trace.graph import Ref
 
 __all__: list[str] = []
 

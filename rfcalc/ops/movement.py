@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import torch
 
-from rfcalc import geometry
-from rfcalc.call import Call
-from rfcalc.graph import Ref
-from rfcalc.indexmap import Extent, IndexMap, Reads
-from rfcalc.paths import size_of
-from rfcalc.regroup import broadcast, expanded, unified
-from rfcalc.rules_positions import on_positions
-from rfcalc.state import Atom, Part, Path, State, constant
+from rfcalc.maps import geometry
+from rfcalc.maps.indexmap import Extent, IndexMap, Reads
+from rfcalc.maps.paths import size_of
+from rfcalc.maps.regroup import broadcast, expanded, unified
+from rfcalc.maps.state import Atom, Part, Path, State, constant
+from rfcalc.ops.call import Call
+from rfcalc.ops.positions import on_positions
+from rfcalc.trace.graph import Ref
 
 __all__: list[str] = []
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from rfcalc.call import Call
-from rfcalc.graph import Ref
-from rfcalc.indexmap import Reads
-from rfcalc.regroup import broadcast, expanded, reshaped, unified
-from rfcalc.state import Atom, Part, Path, State, constant
+from rfcalc.maps.indexmap import Reads
+from rfcalc.maps.regroup import broadcast, expanded, reshaped, unified
+from rfcalc.maps.state import Atom, Part, Path, State, constant
+from rfcalc.ops.call import Call
+from rfcalc.trace.graph import Ref
 
 __all__ = ["copy", "on_positions", "put_view"]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from rfcalc.call import Call
-from rfcalc.graph import Ref
-from rfcalc.indexmap import Reads
-from rfcalc.regroup import broadcast
-from rfcalc.state import State, constant
+from rfcalc.maps.indexmap import Reads
+from rfcalc.maps.regroup import broadcast
+from rfcalc.maps.state import State, constant
+from rfcalc.ops.call import Call
+from rfcalc.trace.graph import Ref
 
 __all__ = ["probed"]
 

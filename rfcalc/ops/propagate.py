@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rfcalc.call import Call
 from rfcalc.errors import RuleError
-from rfcalc.graph import Graph, Node
-from rfcalc.probe import probed
-from rfcalc.rules import rule_for
-from rfcalc.state import State, constant, image
+from rfcalc.maps.state import State, constant, image
+from rfcalc.ops.call import Call
+from rfcalc.ops.probe import probed
+from rfcalc.ops.registry import rule_for
+from rfcalc.trace.graph import Graph, Node
 
 __all__ = ["propagate"]
 

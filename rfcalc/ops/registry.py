@@ -8,15 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from rfcalc import rules_mixing as mixing
-from rfcalc import rules_movement as movement
-from rfcalc import rules_positions as positions
-from rfcalc import rules_views as views
-from rfcalc import rules_window as window
-from rfcalc.call import Call as Call
-from rfcalc.call import Rule as Rule
 from rfcalc.errors import RuleError
-from rfcalc.graph import write_view
+from rfcalc.ops import mixing, movement, positions, views, window
+from rfcalc.ops.call import Call as Call
+from rfcalc.ops.call import Rule as Rule
+from rfcalc.trace.graph import write_view
 
 __all__ = ["RULES", "Call", "Rule", "rule", "rule_for"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rfcalc import geometry
-from rfcalc.call import Call
-from rfcalc.indexmap import Reads
-from rfcalc.regroup import expanded, reshaped
-from rfcalc.state import Atom, State
+from rfcalc.maps import geometry
+from rfcalc.maps.indexmap import Reads
+from rfcalc.maps.regroup import expanded, reshaped
+from rfcalc.maps.state import Atom, State
+from rfcalc.ops.call import Call
 
 __all__: list[str] = []
 

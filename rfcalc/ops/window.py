@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from rfcalc import geometry
-from rfcalc.call import Call, spread_over
-from rfcalc.graph import Graph, Node
-from rfcalc.indexmap import Reads
-from rfcalc.regroup import broadcast
-from rfcalc.state import State
+from rfcalc.maps import geometry
+from rfcalc.maps.indexmap import Reads
+from rfcalc.maps.regroup import broadcast
+from rfcalc.maps.state import State
+from rfcalc.ops.call import Call, spread_over
+from rfcalc.trace.graph import Graph, Node
 
 __all__ = ["Window", "window_of"]
 

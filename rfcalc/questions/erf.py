@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from rfcalc.analysis import Analysis, Row
-from rfcalc.call import Call
+from rfcalc.analysis.analyze import Analysis, Row
 from rfcalc.errors import UsageError
-from rfcalc.graph import Graph, Node, Ref, write_view
-from rfcalc.indexmap import Periodic
-from rfcalc.readout import Readout
-from rfcalc.rules import rule_for
-from rfcalc.state import State, constant, image
+from rfcalc.maps.indexmap import Periodic
+from rfcalc.maps.readout import Readout
+from rfcalc.maps.state import State, constant, image
+from rfcalc.ops.call import Call
+from rfcalc.ops.registry import rule_for
+from rfcalc.trace.graph import Graph, Node, Ref, write_view
 
 Sigma = tuple[float | None, ...]
 """Standard deviation of the influence in input pixels for each axis; None where there is no closed form."""

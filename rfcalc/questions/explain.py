@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from rfcalc.analysis import Analysis, Row, analyze
-from rfcalc.budget import nearest
+from rfcalc.analysis.analyze import Analysis, Row, analyze
+from rfcalc.analysis.budget import nearest
 from rfcalc.errors import RfcalcError, UsageError
 
 MOST_LAYERS = 64

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from rfcalc.graph import Graph, Node, Ref, write_view
+from rfcalc.trace.graph import Graph, Node, Ref, write_view
 
 __all__ = ["Oracle", "UnreachableError", "is_number"]
 

@@ -10,14 +10,14 @@ from math import ceil, prod
 import torch
 from torch import nn
 
-from rfcalc.alignment import Shift
-from rfcalc.analysis import Analysis, Row
-from rfcalc.columns import decimal, per_axis
-from rfcalc.coverage import local_part, seen_counts, unseen_pixels
-from rfcalc.explain import path_to
-from rfcalc.joins import MisalignedJoin, misaligned_joins
-from rfcalc.rules_window import Window, window_of
-from rfcalc.schedule import close_holes
+from rfcalc.analysis.analyze import Analysis, Row
+from rfcalc.analysis.coverage import local_part, seen_counts, unseen_pixels
+from rfcalc.analysis.joins import MisalignedJoin, misaligned_joins
+from rfcalc.maps.alignment import Shift
+from rfcalc.ops.window import Window, window_of
+from rfcalc.questions.explain import path_to
+from rfcalc.questions.schedule import close_holes
+from rfcalc.render.columns import decimal, per_axis
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from rfcalc.gradients import Oracle as Oracle
-from rfcalc.gradients import UnreachableError, is_number
-from rfcalc.readout import Readout
+from rfcalc.maps.readout import Readout
+from rfcalc.questions.gradients import Oracle as Oracle
+from rfcalc.questions.gradients import UnreachableError, is_number
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Analysis, Row
+    from rfcalc.analysis.analyze import Analysis, Row
 
 __all__ = ["Mismatch", "Oracle", "Verification", "verify"]
 

@@ -10,9 +10,9 @@ from math import ceil, floor
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from rfcalc.analysis import Analysis, Row, analyze
+from rfcalc.analysis.analyze import Analysis, Row, analyze
 from rfcalc.errors import RfcalcError
-from rfcalc.explain import changed, dilated, path_to
+from rfcalc.questions.explain import changed, dilated, path_to
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from fractions import Fraction
 from math import floor
 from typing import TYPE_CHECKING
 
-from rfcalc.budget import nearest
+from rfcalc.analysis.budget import nearest
 from rfcalc.errors import UsageError
 
 if TYPE_CHECKING:
-    from rfcalc.field import Field
-    from rfcalc.view import Line
+    from rfcalc.analysis.view import Line
+    from rfcalc.maps.field import Field
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _holes(line: Line) -> str:
 
 
 def _worst_share(line: Line) -> float:
-    from rfcalc.coverage import worst_share  # imports torch, which --columns must not
+    from rfcalc.analysis.coverage import worst_share  # imports torch, which --columns must not
 
     return worst_share(line.row.field)
 

@@ -11,8 +11,8 @@ import torch
 from rfcalc.errors import UsageError
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Row
-    from rfcalc.erf import Sigma
+    from rfcalc.analysis.analyze import Row
+    from rfcalc.questions.erf import Sigma
 
 _INK, _BOX, _RING = "#222222", "#d1495b", "#00798c"
 
@@ -32,7 +32,7 @@ def draw(influence: torch.Tensor, row: Row, model: str, closed: Sigma) -> bytes:
     """Draw a measured map.
 
     Args:
-        influence: From `rfcalc.erf.measured`, (h, w).
+        influence: From `rfcalc.questions.erf.measured`, (h, w).
         row: Whose centre unit it is.
         model: Name for the title.
         closed: Sigma of the closed form, for the title.

@@ -7,11 +7,11 @@ import io
 import re
 from collections.abc import Sequence
 
-from rfcalc.columns import Column, default_columns
-from rfcalc.render_json import to_json
-from rfcalc.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
-from rfcalc.sections import sections
-from rfcalc.view import Line, lines_of
+from rfcalc.analysis.view import Line, lines_of
+from rfcalc.render.columns import Column, default_columns
+from rfcalc.render.json import to_json
+from rfcalc.render.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
+from rfcalc.render.sections import sections
 
 
 def render(
@@ -45,7 +45,7 @@ def render(
     if form == "md":
         return _markdown(report, lines, columns or ())
     # rich costs a tenth of a second that no other format needs.
-    from rfcalc.render_table import to_table
+    from rfcalc.render.table import to_table
 
     return to_table(report, lines, columns, width=width, colour=colour)
 

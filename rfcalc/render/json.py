@@ -8,13 +8,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rfcalc._version import __version__
-from rfcalc.coverage import worst_share
+from rfcalc.analysis.coverage import worst_share
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Row
-    from rfcalc.budget import Verdict
-    from rfcalc.field import Field
-    from rfcalc.report import Report
+    from rfcalc.analysis.analyze import Row
+    from rfcalc.analysis.budget import Verdict
+    from rfcalc.maps.field import Field
+    from rfcalc.render.report import Report
 
 SCHEMA = 1
 

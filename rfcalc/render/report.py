@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rfcalc.budget import Limit, Verdict, key_of
-from rfcalc.columns import extent, per_axis, percent, sizes
-from rfcalc.coverage import seen_counts
+from rfcalc.analysis.budget import Limit, Verdict, key_of
+from rfcalc.analysis.coverage import seen_counts
+from rfcalc.render.columns import extent, per_axis, percent, sizes
 
 if TYPE_CHECKING:
-    from rfcalc.analysis import Analysis
-    from rfcalc.erf import Sigma
-    from rfcalc.explain import Explanation
-    from rfcalc.field import Field
-    from rfcalc.lint import Finding
-    from rfcalc.oracle import Verification
+    from rfcalc.analysis.analyze import Analysis
+    from rfcalc.maps.field import Field
+    from rfcalc.questions.erf import Sigma
+    from rfcalc.questions.explain import Explanation
+    from rfcalc.questions.lint import Finding
+    from rfcalc.questions.oracle import Verification
 
 CONVENTION = (
     "Receptive field in input pixels on an unbounded plane. MACs: multiply-accumulates of convolution, "

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rfcalc.columns import extent, per_axis
-from rfcalc.explain import Explanation
-from rfcalc.lint import Finding
-from rfcalc.report import Report, verified_sentence
+from rfcalc.questions.explain import Explanation
+from rfcalc.questions.lint import Finding
+from rfcalc.render.columns import extent, per_axis
+from rfcalc.render.report import Report, verified_sentence
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rfcalc.columns import Column, default_columns
-from rfcalc.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
-from rfcalc.sections import Section, sections
-from rfcalc.view import Line
+from rfcalc.analysis.view import Line
+from rfcalc.render.columns import Column, default_columns
+from rfcalc.render.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
+from rfcalc.render.sections import Section, sections
 
 _GAP = 2  # characters between two columns: one of padding, one where a box would have its line
 _NAME_AT_LEAST = 16

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rfcalc.dispatch import SMALL, aliasing, costly_on_meta, map_tensors, on_cpu, to_meta, zeros
-from rfcalc.graph import Graph, Node, Ref, Value, write_view
-from rfcalc.shapes import SHAPES, UnsupportedError
+from rfcalc.trace.dispatch import SMALL, aliasing, costly_on_meta, map_tensors, on_cpu, to_meta, zeros
+from rfcalc.trace.graph import Graph, Node, Ref, Value, write_view
+from rfcalc.trace.shapes import SHAPES, UnsupportedError
 
 __all__ = ["DataDependentError", "Recorder"]
 

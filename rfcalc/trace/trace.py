@@ -14,11 +14,11 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
 from rfcalc.errors import ForwardError, InputError
-from rfcalc.graph import Graph as Graph
-from rfcalc.graph import Node as Node
-from rfcalc.graph import Ref as Ref
-from rfcalc.graph import Value as Value
-from rfcalc.recorder import DataDependentError, Recorder
+from rfcalc.trace.graph import Graph as Graph
+from rfcalc.trace.graph import Node as Node
+from rfcalc.trace.graph import Ref as Ref
+from rfcalc.trace.graph import Value as Value
+from rfcalc.trace.recorder import DataDependentError, Recorder
 
 __all__ = ["Graph", "Node", "Ref", "Value", "trace"]
 

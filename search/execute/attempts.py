@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from search.executor import EpochDone, Event, Executor, JobDone
-from search.job import Job
+from search.execute.executor import EpochDone, Event, Executor, JobDone
+from search.execute.job import Job
 
 Key = tuple[int, int]
 

@@ -14,9 +14,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from records.run import EpochRecord
-from search import worker
-from search.job import Job, Outcome
-from search.worker import Work
+from search.execute import worker
+from search.execute.job import Job, Outcome
+from search.execute.worker import Work
 
 SILENCE = 60.0
 """Seconds without a sign of life after which a worker counts as stopped for good."""

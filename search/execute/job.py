@@ -12,7 +12,7 @@ class DataRequest:
     """Which images a worker trains on; it opens them itself."""
 
     data: str
-    """What `training.datasets.load` takes."""
+    """What `training.data.registry.load` takes."""
     cache: str
     resize: int | None
     images: int | None

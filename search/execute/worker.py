@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from records.run import EpochRecord
-from search.job import DataRequest, Job, Outcome
-from training.process import keep_freed_memory
+from search.execute.job import DataRequest, Job, Outcome
+from training.fit.process import keep_freed_memory
 
 Report = Callable[[EpochRecord], bool]
 """Hears of each epoch; False ends the run there."""
@@ -81,8 +81,8 @@ def run(job: Job, device: str, report: Report) -> Outcome:
 
     from models.net import build
     from models.spec import NetSpec
-    from training.loop import fit
-    from training.recipe import Recipe
+    from training.fit.loop import fit
+    from training.fit.recipe import Recipe
 
     started = time.perf_counter()
     epochs: list[EpochRecord] = []
@@ -122,8 +122,8 @@ def run(job: Job, device: str, report: Report) -> Outcome:
 @lru_cache(maxsize=2)
 def _samples(request: DataRequest) -> Any:
     """Return the training and the validation samples of `request`; kept, since trials share them."""
-    from training.datasets import holdout, load, subset
-    from training.samples import Samples
+    from training.data.registry import holdout, load, subset
+    from training.data.samples import Samples
 
     dataset = load(request.data, cache=Path(request.cache), resize=request.resize)
     train, validation = holdout(dataset.train.labels)

@@ -9,7 +9,7 @@ from pathlib import Path
 from records.files import write_json
 from records.search import SearchRecord, TrialRecord, write_trials_csv
 from search.errors import SearchError
-from search.storage import locked_file
+from search.keep.storage import locked_file
 
 
 @dataclass(frozen=True)

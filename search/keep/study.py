@@ -8,10 +8,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from records.search import TrialRecord
-from search.objectives import directions, reached
-from search.pruning import pruner
+from search.keep.storage import failures, reach
+from search.propose.objectives import directions, reached
+from search.propose.pruning import pruner
 from search.settings import Settings
-from search.storage import failures, reach
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import rfcalc
 from models.spec import NetSpec
-from search import space_file
 from search.errors import SearchError
-from search.objectives import OBJECTIVES
-from search.pruning import PRUNERS
-from search.sampler import SAMPLERS
+from search.propose import space_file
+from search.propose.objectives import OBJECTIVES
+from search.propose.pruning import PRUNERS
+from search.propose.sampler import SAMPLERS
+from search.propose.space import Space, Value, WidthSpace
+from search.propose.space_full import FullSpace
 from search.settings import CPU_MACS, Settings
-from search.space import Space, Value, WidthSpace
-from search.space_full import FullSpace
 
 TRADING = ("tpe", "nsga2", "gp", "random")
 """Samplers that know more than one objective."""

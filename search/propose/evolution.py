@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.space import Space, Value, Values
+from search.propose.space import Space, Value, Values
 
 TOURNAMENT = 0.25
 """Share of the population that a parent is the best of; 25 of 100 in the paper."""

@@ -6,10 +6,10 @@ import optuna
 
 from models.errors import SpecError
 from records.search import TrialRecord
-from search.gate import Gate
-from search.prepare import Plan
-from search.sampler import GatedSampler
-from search.space import Space, TooLargeError, Values, fingerprint
+from search.propose.gate import Gate
+from search.propose.sampler import GatedSampler
+from search.propose.space import Space, TooLargeError, Values, fingerprint
+from search.session.prepare import Plan
 
 
 class Proposals:

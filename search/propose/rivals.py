@@ -7,10 +7,10 @@ import rfcalc
 from models.errors import SpecError
 from models.presets import PRESETS
 from models.spec import NetSpec
-from search.choosing import unknown
 from search.errors import SearchError
-from search.gate import Gate
-from search.limits import limited
+from search.propose.choosing import unknown
+from search.propose.gate import Gate
+from search.propose.limits import limited
 from search.settings import CPU_MACS
 
 NONE = "none"

@@ -14,8 +14,8 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.evolution import mutated, offspring
-from search.space import Space, Value, Values
+from search.propose.evolution import mutated, offspring
+from search.propose.space import Space, Value, Values
 
 Key = tuple[Value, ...]
 Draw = Callable[[], dict[str, Value]]

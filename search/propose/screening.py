@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from itertools import islice
 
 import rfcalc
-import rfcalc.budget
+import rfcalc.analysis.budget
 from models.arithmetic import figures
 from models.errors import SpecError
 from models.net import build
 from records.search import ScreeningRecord
 from search.errors import SearchError
-from search.gate import Gate
-from search.space import Space, TooLargeError, Values, WidthSpace, fingerprint
+from search.propose.gate import Gate
+from search.propose.space import Space, TooLargeError, Values, WidthSpace, fingerprint
 
 SCREENED = 2_000
 """Networks, at a millisecond each."""
@@ -89,7 +89,7 @@ def check_base(name: str, space: WidthSpace, budget: rfcalc.Budget) -> None:
         raise SearchError(f"--base {name}: no width makes it fit the budget; impossible are: {limits}")
 
 
-def _missed(limit: rfcalc.budget.Limit) -> str:
+def _missed(limit: rfcalc.analysis.budget.Limit) -> str:
     if isinstance(limit.bound, bool) or limit.value is None or limit.margin is None:
         return limit.name
     what, off = ("at least", "too few") if limit.name.startswith("min") else ("at most", "too many")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import SearchError
-from search.space import Choices, Value
+from search.propose.space import Choices, Value
 
 SPACES = ("widths", "full")
 

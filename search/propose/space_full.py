@@ -7,7 +7,7 @@ from functools import cached_property
 from models.errors import SpecError
 from models.layers import STAGES, BranchSpec, LayerSpec, StageSpec
 from models.spec import NetSpec
-from search.space import STEP, Choices, Space, Value, Values, filled
+from search.propose.space import STEP, Choices, Space, Value, Values, filled
 
 LAYER_KINDS = ("conv", "dilated", "depthwise_separable", "dilated_separable", "split")
 """What the layers of a stage are.

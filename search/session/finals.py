@@ -8,13 +8,13 @@ from typing import Any
 from models.spec import NetSpec
 from records.search import Finalist, PresetRun, TrialRecord
 from search.errors import SearchError
-from search.folder import RunFolder
-from search.gate import Gate
-from search.job import Job
-from search.rivals import rival
-from search.sampler import trial_seed
-from search.standing import percent
-from search.trainings import Trainings
+from search.execute.job import Job
+from search.keep.folder import RunFolder
+from search.propose.gate import Gate
+from search.propose.rivals import rival
+from search.propose.sampler import trial_seed
+from search.session.trainings import Trainings
+from search.show.standing import percent
 
 PRESET_SEEDS = 1_000_000
 """The presets have the seeds of trials that no search gets to."""

@@ -6,10 +6,10 @@ import torch
 
 from models.arithmetic import figures
 from models.net import build
-from search.prepare import Plan
-from training.datasets import holdout
-from training.loop import fit
-from training.samples import Samples
+from search.session.prepare import Plan
+from training.data.registry import holdout
+from training.data.samples import Samples
+from training.fit.loop import fit
 
 PROBE_BATCHES = 6
 PRUNED_SHARE = 0.9

@@ -6,8 +6,8 @@ import json
 import optuna
 
 from search.errors import SearchError
-from search.prepare import Plan
-from search.space import Space, fingerprint
+from search.propose.space import Space, fingerprint
+from search.session.prepare import Plan
 
 KEY = "identity"
 """The study's user attribute that holds it."""

@@ -13,20 +13,21 @@ from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
 from records.search import ScreeningRecord, SearchRecord
-from search import folder as folders
-from search.choosing import choose, make_space, narrowed, unknown
 from search.errors import SearchError
-from search.folder import RunFolder
-from search.gate import Gate
-from search.limits import limited, project_budget
-from search.rivals import NONE, rivals
-from search.screening import check_base, screen
+from search.keep import folder as folders
+from search.keep.folder import RunFolder
+from search.keep.storage import hidden, needs_password, reach, release
+from search.propose.choosing import choose, make_space, narrowed, unknown
+from search.propose.gate import Gate
+from search.propose.limits import limited, project_budget
+from search.propose.rivals import NONE, rivals
+from search.propose.screening import check_base, screen
+from search.propose.space import Space, WidthSpace
 from search.settings import STAGES, Settings, defaults
-from search.space import Space, WidthSpace
-from search.storage import hidden, needs_password, reach, release
-from training import datasets, device
-from training.datasets import Dataset
-from training.recipe import RECIPES
+from training.data import registry as datasets
+from training.data.registry import Dataset
+from training.fit import device
+from training.fit.recipe import RECIPES
 
 TRIALS = 50
 _KEPT = (

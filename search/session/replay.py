@@ -8,16 +8,16 @@ from rich.table import Table
 
 from records.run import EpochRecord
 from records.search import SearchRecord, TrialRecord
-from search import worker
 from search.errors import SearchError
-from search.folder import RunFolder
-from search.job import DataRequest, Job
+from search.execute import worker
+from search.execute.job import DataRequest, Job
+from search.execute.worker import Share
+from search.keep.folder import RunFolder
 from search.settings import Settings
-from search.show import find
-from search.standing import percent
-from search.worker import Share
-from training import device
-from training.datasets import load
+from search.show.command import find
+from search.show.standing import percent
+from training.data.registry import load
+from training.fit import device
 
 
 def replay(options: argparse.Namespace, console: Console) -> int:

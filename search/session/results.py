@@ -22,12 +22,12 @@ from records.search import (
     SearchRecord,
     TrialRecord,
 )
-from search.gate import Gate
-from search.prepare import Plan
+from search.keep.storage import hidden
+from search.propose.gate import Gate
+from search.session.prepare import Plan
 from search.settings import Settings
-from search.storage import hidden
-from training.datasets import holdout
-from training.runfolder import RUN, dataset_facts
+from training.data.registry import holdout
+from training.fit.runfolder import RUN, dataset_facts
 
 
 @dataclass

@@ -7,22 +7,25 @@ from dataclasses import dataclass
 from models.spec import NetSpec
 from records.codec import RecordError
 from records.search import FrontPoint, SearchRecord, TrialRecord
-from search import export, folder, identity, storage, study, worker
-from search.display import Display
 from search.errors import SearchError
-from search.executor import LocalProcesses
-from search.finals import Finals
-from search.gate import Gate
-from search.objectives import front
-from search.prepare import Plan
-from search.proposals import Proposals, enqueue_anchors, make_sampler
-from search.stages import Driver
-from search.stop import Brake, Stopped, brake
-from search.timing import TimeLimit
-from search.trainings import Trainings
-from search.winner import train_winner
-from search.worker import Work
-from training.datasets import holdout
+from search.execute import worker
+from search.execute.executor import LocalProcesses
+from search.execute.worker import Work
+from search.keep import folder, storage, study
+from search.propose.gate import Gate
+from search.propose.objectives import front
+from search.propose.proposals import Proposals, enqueue_anchors, make_sampler
+from search.session import identity
+from search.session import results as export
+from search.session.finals import Finals
+from search.session.prepare import Plan
+from search.session.stages import Driver
+from search.session.stop import Brake, Stopped, brake
+from search.session.timing import TimeLimit
+from search.session.trainings import Trainings
+from search.session.winner import train_winner
+from search.show.display import Display
+from training.data.registry import holdout
 
 
 def run(plan: Plan, display: Display, work: Work = worker.run) -> SearchRecord:

@@ -8,18 +8,18 @@ from optuna.trial import TrialState
 
 from models.spec import NetSpec
 from records.search import TrialRecord
-from search import pruning
 from search.errors import SearchError
-from search.executor import EpochDone
-from search.folder import RunFolder
-from search.gate import Admission, Gate
-from search.job import Job, Outcome
-from search.sampler import ExhaustedError, trial_seed
-from search.space import Space
-from search.standing import best_of, percent
-from search.stop import Stopped
-from search.study import tell
-from search.trainings import Trainings
+from search.execute.executor import EpochDone
+from search.execute.job import Job, Outcome
+from search.keep.folder import RunFolder
+from search.keep.study import tell
+from search.propose import pruning
+from search.propose.gate import Admission, Gate
+from search.propose.sampler import ExhaustedError, trial_seed
+from search.propose.space import Space
+from search.session.stop import Stopped
+from search.session.trainings import Trainings
+from search.show.standing import best_of, percent
 
 FAILURES_IN_A_ROW = 10
 """After so many the fault is the set-up's, not the networks'."""

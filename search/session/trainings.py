@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from search.attempts import Attempts
-from search.display import Display
-from search.executor import EpochDone, Event, Executor
-from search.job import DataRequest, Job, Outcome
+from search.execute.attempts import Attempts
+from search.execute.executor import EpochDone, Event, Executor
+from search.execute.job import DataRequest, Job, Outcome
+from search.session.stop import Brake, Stopped
 from search.settings import Settings
-from search.stop import Brake, Stopped
-from training.recipe import Recipe
+from search.show.display import Display
+from training.fit.recipe import Recipe
 
 HEARTBEAT = 1.0
 """Seconds after which the driver looks around though nothing happened."""

@@ -9,13 +9,13 @@ from models.net import build
 from models.spec import NetSpec
 from records.environment import describe
 from records.run import EpochRecord, RunRecord
-from search.display import Display
-from search.prepare import Plan
-from search.stop import Brake, Stopped
-from training import runfolder
-from training.evaluate import evaluate
-from training.loop import fit
-from training.samples import Samples
+from search.session.prepare import Plan
+from search.session.stop import Brake, Stopped
+from search.show.display import Display
+from training.data.samples import Samples
+from training.fit import runfolder
+from training.fit.evaluate import evaluate
+from training.fit.loop import fit
 
 
 def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str, brake: Brake) -> None:

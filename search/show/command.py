@@ -7,12 +7,12 @@ from rich.console import Console
 
 from records.run import RunRecord
 from records.search import SearchRecord, against_presets
-from search import folder as folders
-from search.display import finalists_table, presets_table, trials_table
 from search.errors import SearchError
-from search.folder import RunFolder
-from search.standing import Curve, percent, stand
-from search.storage import is_held, needs_password
+from search.keep import folder as folders
+from search.keep.folder import RunFolder
+from search.keep.storage import is_held, needs_password
+from search.show.display import finalists_table, presets_table, trials_table
+from search.show.standing import Curve, percent, stand
 
 
 def show(options: argparse.Namespace, console: Console) -> int:
@@ -74,7 +74,7 @@ def _running(folder: RunFolder, record: SearchRecord) -> list[Curve]:
     import optuna
     from optuna.trial import TrialState
 
-    from search.storage import reach, release
+    from search.keep.storage import reach, release
 
     url = record.settings.get("storage") or folder.storage()
     if needs_password(url):

@@ -20,8 +20,8 @@ from rich.table import Table
 from models.spec import NetSpec, stage_widths
 from records.run import EpochRecord
 from records.search import Finalist, PresetRun, SearchRecord, TrialRecord
-from search.job import Job
-from search.standing import Curve, Standing, percent, stand
+from search.execute.job import Job
+from search.show.standing import Curve, Standing, percent, stand
 
 PLAIN_LINES = 10
 """Lines that a stage prints, about, where the output is not a terminal."""

@@ -14,7 +14,7 @@ from PIL import Image
 from models.arithmetic import figures
 from models.spec import NetSpec
 from records.run import EpochRecord
-from search.job import Outcome
+from search.execute.job import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,9 +9,9 @@ import pytest
 import rfcalc
 from models.arithmetic import figures
 from models.presets import PRESETS
-from search.gate import Gate
-from search.limits import project_budget
-from search.space import WidthSpace
+from search.propose.gate import Gate
+from search.propose.limits import project_budget
+from search.propose.space import WidthSpace
 
 
 @pytest.fixture

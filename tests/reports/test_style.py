@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from reports.html import asset
+from reports.pages.html import asset
 
 TEXT, PICTURE = 4.5, 3.0
 PAIRS = [

@@ -8,10 +8,10 @@ import pytest
 
 from models.presets import PRESETS
 from records.run import EpochRecord
-from search.executor import EpochDone, Event, JobDone
-from search.job import Job, Outcome
+from search.execute.executor import EpochDone, Event, JobDone
+from search.execute.job import Job, Outcome
+from search.propose.space import WidthSpace
 from search.settings import Settings
-from search.space import WidthSpace
 
 Curve = Callable[[Job], Sequence[float] | str]
 """Validation accuracies of a job's epochs, or the reason of its failure."""

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import train
-from training.recipe import RECIPES
+from training.fit.recipe import RECIPES
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import train
 from models.net import build
 from models.spec import NetSpec
 from records.run import RunRecord
-from training.checkpoint import load_weights
+from training.fit.checkpoint import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {

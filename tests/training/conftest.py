@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.recipe import Recipe
-from training.samples import Samples
+from training.data.samples import Samples
+from training.fit.recipe import Recipe
 
 RECIPE = Recipe(
     name="test",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from training.policies import draw_chosen, draw_holes, draw_matrices, generator, policy_named
+from training.batches.policies import draw_chosen, draw_holes, draw_matrices, generator, policy_named
 
 if TYPE_CHECKING:
     import albumentations
@@ -116,7 +116,8 @@ def _batched(transform: Any) -> Callable[[Any, Pixels, np.random.Generator], Non
     known = {"HorizontalFlip": _flip, "Affine": _affine, "CoarseDropout": _dropout, "ToGray": _grey}
     if name not in known:
         raise NotImplementedError(
-            f"{name} has no form for chunks; add one to training/augment.py, with its tests"
+            f"{name} has no form for chunks; "
+            "add one to training/batches/follow_albumentations.py, with its tests"
         )
     return known[name]
 

@@ -1,7 +1,7 @@
 """The policies as batched torch operations: on the device that trains, or wherever albumentations is missing.
 
-It follows the same draws as `training.augment` for the same key, so the two make the same pictures, up to the
-rounding of the interpolation; a test holds them against each other.
+It follows the same draws as `training.batches.follow_albumentations` for the same key, so the two make the
+same pictures, up to the rounding of the interpolation; a test holds them against each other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from training.policies import (
+from training.batches.policies import (
     Floats,
     Integers,
     Policy,
@@ -41,7 +41,7 @@ class Draws:
 
 
 def draw(policy: Policy, image_size: tuple[int, int], count: int, key: Sequence[int]) -> Draws:
-    """Draw for `count` images, in the order in which `training.augment` does."""
+    """Draw for `count` images, in the order in which `training.batches.follow_albumentations` does."""
     random = generator(list(key))
     flipped, grey = np.zeros((2, count), dtype=np.bool_)
     matrices = np.tile(np.eye(2, 3), (count, 1, 1))

@@ -17,10 +17,10 @@ from typing import Self
 
 import torch
 
-from training.augment import Augmentation
-from training.chunks import Chunk, plan, steps_of
+from training.batches.chunks import Chunk, plan, steps_of
+from training.batches.follow_albumentations import Augmentation
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.samples import Samples
 
 
 @dataclass(frozen=True)

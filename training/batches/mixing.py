@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from training.recipe import Recipe
+from training.fit.recipe import Recipe
 
 
 @dataclass(frozen=True)

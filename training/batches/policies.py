@@ -1,7 +1,7 @@
 """Policies: what is drawn for each image, by name; numbers alone, whoever moves the pixels.
 
-`training.augment` builds a policy of albumentations' transforms and follows them chunk by chunk on the
-processor; `training.augment_gpu` follows the same draws with batched torch operations.
+`training.batches.follow_albumentations` builds a policy of albumentations' transforms and follows them chunk
+by chunk on the processor; `training.batches.follow_torch` follows them with batched torch operations.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.errors import TrainingError
-from training.recipe import POLICIES
+from training.fit.recipe import POLICIES
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from training.augment_gpu import BatchedAugmentation
-from training.chunks import plan, steps_of
-from training.loader import Batch
-from training.memory import said_where_it_runs_out
-from training.samples import Samples
+from training.batches.chunks import plan, steps_of
+from training.batches.follow_torch import BatchedAugmentation
+from training.batches.loader import Batch
+from training.data.samples import Samples
+from training.fit.memory import said_where_it_runs_out
 
 
 class Resident:
-    """What `training.loader.Loader` is, without leaving the device: the same images in the same order.
+    """What `training.batches.loader.Loader` is, on the device: the same images in the same order.
 
     Args:
         samples: What to draw from; copied to the device as uint8.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.flags import OneLineParser, add_place, natural, positive, seed
-from training.recipe import POLICIES
+from records.flags import OneLineParser, add_place, natural, positive, seed
+from training.fit.recipe import POLICIES
 
 EPILOG = """\
 Ctrl-C stops; the same command with --resume continues.

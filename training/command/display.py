@@ -12,7 +12,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as Bar
 
 from records.run import EpochRecord, RunRecord
-from training.loop import Progress
+from training.fit.loop import Progress
 
 _HEADER = f"{'epoch':>9}  {'loss':>7}  {'train':>7}  {'val loss':>8}  {'val':>7}  {'rate':>8}  {'seconds':>7}"
 

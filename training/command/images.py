@@ -11,12 +11,12 @@ import numpy as np
 from rich.console import Console
 
 from records.run import RunRecord
-from training import datasets
 from training.command.files import CACHE
 from training.command.trained import Trained
-from training.datasets import Dataset
+from training.data import registry as datasets
+from training.data.registry import Dataset
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.samples import Samples
 
 
 @dataclass(frozen=True)

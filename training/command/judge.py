@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from training import device
 from training.command.images import images_of
 from training.command.trained import Trained, open_trained
-from training.datasets import Dataset
-from training.evaluate import Evaluation, evaluate
+from training.data.registry import Dataset
+from training.fit import device
+from training.fit.evaluate import Evaluation, evaluate
 
 
 def judge(options: argparse.Namespace, console: Console) -> None:

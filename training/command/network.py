@@ -19,7 +19,7 @@ from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
 from records.run import RunRecord
-from rfcalc.target import Target
+from rfcalc.command.target import Target
 from training.errors import TrainingError
 
 PUBLISHED = tuple(sorted(module.name for module in pkgutil.iter_modules(models.reference.__path__)))

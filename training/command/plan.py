@@ -16,17 +16,18 @@ from torch import nn
 import rfcalc
 from records.environment import describe
 from records.run import RunRecord
-from rfcalc.budget import Verdict, find_budget
-from training import datasets, device
+from rfcalc.analysis.budget import Verdict, find_budget
 from training.command.files import CACHE, read_json
 from training.command.network import chosen, fresh, of_run
 from training.command.repeat import as_before, check_images, differences, recipe_again
 from training.command.teacher import WEIGHT, open_teacher
+from training.data import registry as datasets
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.evaluate import evaluate
-from training.recipe import RECIPES, Recipe
-from training.runfolder import dataset_facts
-from training.samples import Samples
+from training.fit import device
+from training.fit.evaluate import evaluate
+from training.fit.recipe import RECIPES, Recipe
+from training.fit.runfolder import dataset_facts
 
 _CHANGES = ("epochs", "policy", "augment", "compile")
 """Keys of a recipe that have a flag of their own."""

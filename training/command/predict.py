@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from training import device
 from training.command.trained import Trained, open_trained
+from training.data.images import decode
+from training.data.samples import Samples
 from training.errors import DataError
-from training.evaluate import evaluate
-from training.images import decode
-from training.samples import Samples
+from training.fit import device
+from training.fit.evaluate import evaluate
 
 TOP = 5
 """Classes shown of one image; of several, three each."""

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from records.flags import LARGEST_SEED
 from records.run import Environment, RunRecord
 from training.command.images import origin, words_of
 from training.errors import TrainingError
-from training.flags import LARGEST_SEED
-from training.recipe import SETTLED, Recipe
-from training.runfolder import RUN
+from training.fit.recipe import SETTLED, Recipe
+from training.fit.runfolder import RUN
 
 
 def read_run(path: Path) -> RunRecord:

@@ -17,18 +17,19 @@ from models.source import standalone_source
 from models.spec import NetSpec
 from records.files import write_json, write_text
 from records.run import EpochRecord, RunRecord
-from reports import figures
-from training import checkpoint, tensorboard
-from training.arguments import flag, parse
+from reports.figures import training as figures
+from training.command import tensorboard
+from training.command.arguments import flag, parse
+from training.command.display import Display, conclude, resume_command, say_stopped
 from training.command.images import words_of
 from training.command.plan import Plan, announce, make_plan
 from training.command.repeat import again_in_words, read_run
 from training.command.stopping import Stopping, stopping
-from training.display import Display, conclude, resume_command, say_stopped
 from training.errors import TrainingError
-from training.evaluate import Evaluation, evaluate
-from training.loop import fit
-from training.runfolder import CHECKPOINT, RUN, judged, locate, make, write_run
+from training.fit import checkpoint
+from training.fit.evaluate import Evaluation, evaluate
+from training.fit.loop import fit
+from training.fit.runfolder import CHECKPOINT, RUN, judged, locate, make, write_run
 
 
 def train(options: argparse.Namespace, words: Sequence[str], console: Console) -> None:

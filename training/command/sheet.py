@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from reports.figures import figure
-from training import datasets
-from training.augment import Augmentation
+from reports.figures.training import figure
+from training.batches.follow_albumentations import Augmentation
 from training.command.files import CACHE
 from training.command.plan import recipe_of
-from training.datasets import Dataset
+from training.data import registry as datasets
+from training.data.registry import Dataset
 from training.errors import TrainingError
 
 ROWS, COLUMNS = 8, 9

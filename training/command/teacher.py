@@ -7,10 +7,10 @@ from pathlib import Path
 from torch import nn
 
 from records.run import TeacherFacts
-from training.checkpoint import CheckpointError
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.samples import Samples
-from training.weights import NoSpecError, as_teacher, fingerprint, load_network
+from training.fit.checkpoint import CheckpointError
+from training.fit.weights import NoSpecError, as_teacher, fingerprint, load_network
 
 WEIGHT = 0.9
 """Share of the teacher in the loss where the recipe has none: Hinton et al. (2015), section 2, found the best

@@ -10,9 +10,9 @@ from torch import nn
 
 import rfcalc
 from records.run import RunRecord
-from training.checkpoint import CheckpointError
-from training.runfolder import RUN, WEIGHTS
-from training.weights import load_network
+from training.fit.checkpoint import CheckpointError
+from training.fit.runfolder import RUN, WEIGHTS
+from training.fit.weights import load_network
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from training.data.progress import say
 from training.errors import DataError
-from training.progress import say
 
 FORMAT = 1
 """Part of every key: raise it when the same source would be decoded to other pixels."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from training import archives
-from training.cache import Content, Labels, Part, Pixels
-from training.download import download
+from training.data import archives
+from training.data.cache import Content, Labels, Part, Pixels
+from training.data.download import download
+from training.data.progress import advancing, say
 from training.errors import DataError
-from training.progress import advancing, say
 
 TITLE = "CIFAR-10"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from training.data.progress import advancing
 from training.errors import DataError
-from training.progress import advancing
 
 ANSWER_WITHIN = 6.0
 """Seconds until the server has to have answered: name look-up, connection and TLS together."""

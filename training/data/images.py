@@ -16,8 +16,8 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps
 
-from training.archives import Member, shown
-from training.cache import Content, Part, Pixels
+from training.data.archives import Member, shown
+from training.data.cache import Content, Part, Pixels
 from training.errors import DataError
 
 SPLITS = ("train", "test")

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from training import archives, cifar10, images, shapes
-from training import cache as store
-from training.download import DownloadError
+from training.data import archives, cifar10, images, shapes
+from training.data import cache as store
+from training.data.download import DownloadError
+from training.data.progress import advancing, say
+from training.data.splits import SPLIT_SEED, holdout, subset
 from training.errors import DataError
-from training.progress import advancing, say
-from training.splits import SPLIT_SEED, holdout, subset
 
 __all__ = ["SPLIT_SEED", "Dataset", "Split", "holdout", "load", "subset"]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
-    from training.datasets import Dataset, Split
+    from training.data.registry import Dataset, Split
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from training.cache import Content, Part
-from training.progress import advancing
+from training.data.cache import Content, Part
+from training.data.progress import advancing
 
 VERSION = 2
 """Part of the cache's key: raise it when a pixel changes."""

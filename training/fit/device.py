@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.errors import TrainingError
-from training.memory import ran_out
-from training.recipe import Recipe
+from training.fit.memory import ran_out
+from training.fit.recipe import Recipe
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from training.device import autocast
 from training.errors import TrainingError
-from training.evaluate import logits_of
-from training.recipe import Recipe
+from training.fit.device import autocast
+from training.fit.evaluate import logits_of
+from training.fit.recipe import Recipe
 
 
 class Teacher:

@@ -22,26 +22,26 @@ import torch
 from torch import nn
 
 from records.run import EpochRecord
-from training import checkpoint as files
-from training.chunks import steps_of
-from training.device import memory_format, settle
-from training.distill import Teacher, check_teacher
+from training.batches.chunks import steps_of
+from training.batches.loader import Loader
+from training.batches.mixing import draw_mix
+from training.batches.resident import Resident
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.evaluate import evaluate
-from training.identity import identity_of, same_run
-from training.loader import Loader
-from training.memory import enough_for, made_within
-from training.mixing import draw_mix
-from training.optim import Ema, averaged, build_optimizer, learning_rate
-from training.recipe import Recipe
-from training.resident import Resident
-from training.samples import Samples
-from training.step import Step
+from training.fit import checkpoint as files
+from training.fit.device import memory_format, settle
+from training.fit.distill import Teacher, check_teacher
+from training.fit.evaluate import evaluate
+from training.fit.identity import identity_of, same_run
+from training.fit.memory import enough_for, made_within
+from training.fit.optim import Ema, averaged, build_optimizer, learning_rate
+from training.fit.recipe import Recipe
+from training.fit.step import Step
 
 _CHECK_EVERY_ON_CPU, _CHECK_EVERY = 8, 32
 """Steps between looks at the loss, which are cheap on a CPU; elsewhere each one waits for the device."""
 _TORCH, _MIX = 2, 3
-"""First element of the keys of random streams, beside those of `training.chunks`."""
+"""First element of the keys of random streams, beside those of `training.batches.chunks`."""
 
 
 @dataclass(frozen=True)

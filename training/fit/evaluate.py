@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from training.device import Normalise, resolve
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.memory import ran_out
-from training.samples import Samples
+from training.fit.device import Normalise, resolve
+from training.fit.memory import ran_out
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from training.checkpoint import CheckpointError
-from training.recipe import SETTLED, Recipe
-from training.samples import Samples
-from training.weights import fingerprint
+from training.data.samples import Samples
+from training.fit.checkpoint import CheckpointError
+from training.fit.recipe import SETTLED, Recipe
+from training.fit.weights import fingerprint
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """What differs in the text of a network from process to process."""

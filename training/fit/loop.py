@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from records.run import EpochRecord
-from training import checkpoint as files
-from training.device import determinism, float32_where_bfloat16_is_slow, resolve
-from training.engine import Progress as Progress
-from training.engine import Run
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.recipe import Recipe
-from training.samples import Samples
+from training.fit import checkpoint as files
+from training.fit.device import determinism, float32_where_bfloat16_is_slow, resolve
+from training.fit.engine import Progress as Progress
+from training.fit.engine import Run
+from training.fit.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def fit(
         seed: Of shuffling, augmentation, dropout and mixup; the weights' start is the caller's.
         device: "cpu", "cuda", "mps" or "auto".
         teacher: Answers beside the labels, where the recipe has a `distill_weight`; it reads the student's
-            normalised images (`training.weights.as_teacher`), is moved to the device and put in eval mode.
+            normalised images (`training.fit.weights.as_teacher`), is moved to the device and put in eval
+            mode.
         on_epoch: Called after each epoch; returning False ends the run.
         checkpoint: Written at each epoch's end, and within an epoch when `save_every` has passed.
         save_every: Seconds between checkpoints, at the least.

@@ -3,7 +3,7 @@
 K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
 https://kellerjordan.github.io/posts/muon/. A dense convolution's kernel is taken as a matrix,
 out x (in * k * k). A depthwise kernel is no matrix in that sense (one input channel each), a norm or a bias
-neither: they belong to another optimiser, see `training.optim`.
+neither: they belong to another optimiser, see `training.fit.optim`.
 """
 
 from __future__ import annotations

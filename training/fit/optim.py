@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from training.errors import TrainingError
-from training.muon import Muon
-from training.recipe import Recipe
+from training.fit.muon import Muon
+from training.fit.recipe import Recipe
 
 FIRST_RATE = 1 / 25
 """Of the highest learning rate: where the warm-up begins."""

@@ -19,10 +19,10 @@ from torch import nn
 
 from records.files import write_json, write_with
 from records.run import DatasetFacts, RunRecord
-from training.checkpoint import save_weights
-from training.datasets import Dataset
+from training.data.registry import Dataset
 from training.errors import TrainingError
-from training.evaluate import Evaluation
+from training.fit.checkpoint import save_weights
+from training.fit.evaluate import Evaluation
 
 RUN, WEIGHTS, PREDICTIONS, CHECKPOINT = "run.json", "best.safetensors", "predictions.npz", "last.pt"
 

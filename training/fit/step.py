@@ -10,16 +10,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from training.device import Normalise, autocast, may_return_early, memory_format
-from training.distill import Teacher, distillation
+from training.batches.loader import Batch
+from training.batches.mixing import Mix, mixed
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.evaluate import logits_of
-from training.graphs import Capture, Recorded, record_on_cuda
-from training.loader import Batch
-from training.mixing import Mix, mixed
-from training.optim import Ema, Optimizers
-from training.recipe import Recipe
-from training.samples import Samples
+from training.fit.device import Normalise, autocast, may_return_early, memory_format
+from training.fit.distill import Teacher, distillation
+from training.fit.evaluate import logits_of
+from training.fit.graphs import Capture, Recorded, record_on_cuda
+from training.fit.optim import Ema, Optimizers
+from training.fit.recipe import Recipe
 
 
 class Step:

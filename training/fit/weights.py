@@ -13,8 +13,8 @@ from torch import nn
 from models.errors import SpecError
 from models.net import build
 from models.spec import NetSpec
-from training.checkpoint import CheckpointError, load_weights
 from training.errors import TrainingError
+from training.fit.checkpoint import CheckpointError, load_weights
 
 WEIGHTS = "best.safetensors"
 

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 import rfcalc
-from reports import compare
-from reports.compare_page import compare_page
-from reports.explorer_page import explorer_page
+from reports.pages.compare_page import compare_page
+from reports.pages.explorer_page import explorer_page
+from reports.tables import compare
 from reports.targets import measure, resolve
-from rfcalc.view import lines_of
+from rfcalc.analysis.view import lines_of
 
 Show = Callable[..., Any]
 EXAMPLE = str(Path(__file__).resolve().parents[3] / "examples" / "c1c2c3c4.py")
@@ -117,7 +117,7 @@ def test_a_phone_needs_no_sideways_scrolling(explorer: Path, page: Show) -> None
 
 
 def test_the_heat_is_what_was_measured_of_the_centre_unit(explorer: Path, page: Show) -> None:
-    from rfcalc.erf import measured
+    from rfcalc.questions.erf import measured
 
     browser = page(explorer)
     analysis = measure(resolve(EXAMPLE))

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from reports.page import write_report, write_search_report
+from reports.pages.page import write_report, write_search_report
 from reports.runs import open_run, open_search
-from reports.table import millions
+from reports.tables.table import millions
 
 Show = Callable[..., Any]
 ROWS = "[...document.querySelectorAll('#trials-table tbody tr')]"

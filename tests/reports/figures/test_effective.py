@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import rfcalc
-from reports import effective
+from reports.figures import effective
 
 
 def small() -> rfcalc.Analysis:
@@ -17,7 +17,7 @@ def small() -> rfcalc.Analysis:
 
 
 def test_many_rows_at_once_are_measured_as_one_by_one() -> None:
-    from rfcalc.erf import measured
+    from rfcalc.questions.erf import measured
 
     analysis = small()
     found = effective.spread(analysis, analysis.rows, images=3)

@@ -6,10 +6,10 @@ from torch import nn
 
 import rfcalc
 from reports.errors import ReportError
-from reports.paper import save_effective, save_figures, save_growth, save_network
+from reports.figures.paper import save_effective, save_figures, save_growth, save_network
 from reports.runs import open_run
 
-EXAMPLE = str(Path(__file__).resolve().parents[2] / "examples" / "c1c2c3c4.py")
+EXAMPLE = str(Path(__file__).resolve().parents[3] / "examples" / "c1c2c3c4.py")
 
 
 def test_a_search_has_the_figures_of_its_winner_too(make_search: Callable[..., Path], tmp_path: Path) -> None:

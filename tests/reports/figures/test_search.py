@@ -5,8 +5,8 @@ import pytest
 
 from records.search import TrialRecord
 from reports.errors import ReportError
+from reports.figures.search import save_accuracy, save_all, save_importances, save_learning_curves
 from reports.runs import open_search
-from reports.search_figures import save_accuracy, save_all, save_importances, save_learning_curves
 
 
 def test_every_figure_is_written_as_png_and_svg(make_search: Callable[..., Path], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from records.search import TrialRecord
-from reports.figures import save_confusion, save_curves, save_mistakes
+from reports.figures.training import save_confusion, save_curves, save_mistakes
 
 NAMES = ("cat", "a$b$c", "<script>alert(1)</script>", "\u8239")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from reports import compare
-from reports.compare_page import compare_page
+from reports.pages.compare_page import compare_page
+from reports.tables import compare
 
-EXAMPLE = str(Path(__file__).resolve().parents[2] / "examples" / "c1c2c3c4.py")
+EXAMPLE = str(Path(__file__).resolve().parents[3] / "examples" / "c1c2c3c4.py")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from torch import nn
 
 import rfcalc
 from reports.errors import ReportError
-from reports.explorer import explore, largest, runs
+from reports.pages.explorer import explore, largest, runs
 
 
 class Residual(nn.Module):
@@ -64,7 +64,7 @@ def pixels(data: dict, line: dict, y: int, x: int) -> numpy.ndarray:
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
 def test_every_unit_of_every_layer_shows_the_pixels_that_rfcalc_says(network: nn.Module) -> None:
-    from rfcalc.view import lines_of
+    from rfcalc.analysis.view import lines_of
 
     analysis = rfcalc.analyze(network, input_size=(3, 12, 16))
     data = explore(analysis)

@@ -1,7 +1,7 @@
 import re
 from typing import Any
 
-from reports.explorer_layers import OPEN_AT_MOST, Group, grouped, layers_table
+from reports.pages.explorer_layers import OPEN_AT_MOST, Group, grouped, layers_table
 
 RESNET = [
     "conv1",

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from reports.errors import ReportError
-from reports.explorer_page import explorer_page
+from reports.pages.explorer_page import explorer_page
 
-EXAMPLE = str(Path(__file__).resolve().parents[2] / "examples" / "c1c2c3c4.py")
+EXAMPLE = str(Path(__file__).resolve().parents[3] / "examples" / "c1c2c3c4.py")
 SIZE = (3, 32, 32)
 
 

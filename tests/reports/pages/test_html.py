@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from reports.html import document, element, island_json, join, picture, table
-from reports.table import Column, Table, percents
+from reports.pages.html import document, element, island_json, join, picture, table
+from reports.tables.table import Column, Table, percents
 
 HOSTILE = "</script><script>alert(1)</script><!--"
 

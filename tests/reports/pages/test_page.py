@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reports.errors import ReportError
-from reports.page import write_report, write_search_report
+from reports.pages.page import write_report, write_search_report
 from reports.runs import open_run, open_search
 
 HOSTILE = '</script><script>alert("x")</script>'

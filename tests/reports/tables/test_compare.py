@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from reports import compare
 from reports.errors import ReportError
+from reports.tables import compare
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 SIZE = (3, 32, 32)
 
 

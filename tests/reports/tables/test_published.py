@@ -10,10 +10,10 @@ import pytest
 
 import rfcalc
 from records.files import write_json
-from reports.page import write_search_report
-from reports.published import CLASSES, NETWORKS, published_for, table_of, within_reach
+from reports.pages.page import write_search_report
 from reports.runs import open_search
-from training import cifar10
+from reports.tables.published import CLASSES, NETWORKS, published_for, table_of, within_reach
+from training.data import cifar10
 
 
 def island(text: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def test_every_published_figure_has_its_source_and_is_plausible() -> None:
 )
 def test_networks_that_are_rebuilt_here_cost_what_rfcalc_counts(name: str, target: str) -> None:
     published = next(network for network in NETWORKS if network.name == name)
-    path = Path(__file__).resolve().parents[2] / "models" / "reference" / f"{target}.py"
+    path = Path(__file__).resolve().parents[3] / "models" / "reference" / f"{target}.py"
     analysis = rfcalc.analyze(rfcalc.load_model(str(path)), input_size=(3, 32, 32))
     assert (published.params, published.macs) == (analysis.params, analysis.macs)
 

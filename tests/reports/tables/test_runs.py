@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 
 from records.search import PresetRun, ScreeningRecord, TrialRecord, against_presets
-from reports import tables
-from reports.page import write_search_report
+from reports.pages.page import write_search_report
 from reports.runs import open_search
-from reports.summary import show
-from search.objectives import front
+from reports.tables import runs as tables
+from reports.tables.summary import show
+from search.propose.objectives import front
 
 
 def scored(trial: TrialRecord, number: int, score: float | None, params: int) -> TrialRecord:

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from reports.table import Column, Table, counts, duration, millions, percents
+from reports.tables.table import Column, Table, counts, duration, millions, percents
 
 TABLE = Table(
     "A [bold]caption[/bold]",

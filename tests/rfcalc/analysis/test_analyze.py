@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rfcalc.analysis import analyze
-from rfcalc.oracle import verify
+from rfcalc.analysis.analyze import analyze
+from rfcalc.questions.oracle import verify
 
 
 class Block(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 import rfcalc
-from rfcalc.budget import Budget, find_budget, judge, read_budget
+from rfcalc.analysis.budget import Budget, find_budget, judge, read_budget
 from rfcalc.errors import BudgetError, RfcalcError
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from rfcalc.analysis import analyze
+from rfcalc.analysis.analyze import analyze
 
 
 class Tokens(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import rfcalc
-from rfcalc.coverage import seen_counts, union_size, unseen_pixels, worst_share
+from rfcalc.analysis.coverage import seen_counts, union_size, unseen_pixels, worst_share
 
 
 class Branches(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rfcalc.analysis import analyze
+from rfcalc.analysis.analyze import analyze
 
 models = pytest.importorskip("torchvision.models")
 

@@ -7,8 +7,8 @@ import torch
 import torchvision
 from torch import nn
 
-from rfcalc.structure import SeparablePair, Structure, structure_of
-from rfcalc.trace import trace
+from rfcalc.analysis.structure import SeparablePair, Structure, structure_of
+from rfcalc.trace.trace import trace
 
 
 def structure(model: nn.Module, size: tuple[int, ...] = (8, 16, 16)) -> Structure:

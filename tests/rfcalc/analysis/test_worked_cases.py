@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rfcalc.analysis import analyze
-from rfcalc.oracle import verify
+from rfcalc.analysis.analyze import analyze
+from rfcalc.questions.oracle import verify
 
 HALF, THIRD = Fraction(1, 2), Fraction(1, 3)
 

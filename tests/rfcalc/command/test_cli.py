@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from rfcalc.cli import main
-from rfcalc.oracle import Mismatch, Verification
+from rfcalc.command.cli import main
+from rfcalc.questions.oracle import Mismatch, Verification
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 Write = Callable[..., str]
 
@@ -101,7 +101,7 @@ class TestStreams:
         assert ran.stdout.strip() in ("{0", "{\n0")
 
     def test_help_and_version_do_not_import_torch(self) -> None:
-        code = "import sys\nfrom rfcalc.cli import main\n"
+        code = "import sys\nfrom rfcalc.command.cli import main\n"
         code += "try: main([sys.argv[1]])\nfinally: print('torch' in sys.modules)"
         for flag in ("--help", "--version"):
             ran = subprocess.run(
@@ -175,7 +175,7 @@ class TestQuestions:
         self, write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         wrong = Verification(3, 2, (Mismatch("c1", (0, 1), 4, 5),), ())
-        monkeypatch.setattr("rfcalc.inspection.verify", lambda model, analysis, seconds: wrong)
+        monkeypatch.setattr("rfcalc.command.inspection.verify", lambda model, analysis, seconds: wrong)
         assert main([write(), "--no-budget", "--verify", "--width", "200"]) == 1
         assert "2 of 3 units agree" in (out := capsys.readouterr().out)
         assert "c1 at (0, 1): 4 pixels missing, 5 too many" in out

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rfcalc.cli import main
+from rfcalc.command.cli import main
 
 NET = """
 from torch import nn
@@ -163,7 +163,7 @@ class TestOwnFaults:
         def fail(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr("rfcalc.inspection.inspect", fail)
+        monkeypatch.setattr("rfcalc.command.inspection.inspect", fail)
         assert main([write(), "--no-budget"]) == 2
         out, err = capsys.readouterr()
         assert out == ""

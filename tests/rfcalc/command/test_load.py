@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from rfcalc.command.load import load_model, parse_arguments
+from rfcalc.command.target import Target
 from rfcalc.errors import LoadError, UsageError
-from rfcalc.load import load_model, parse_arguments
-from rfcalc.target import Target
 
 Write = Callable[..., Path]
 

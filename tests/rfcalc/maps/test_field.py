@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from rfcalc.analysis import analyze
-from rfcalc.field import FLAGS
+from rfcalc.analysis.analyze import analyze
+from rfcalc.maps.field import FLAGS
 
 
 @pytest.fixture(scope="module")

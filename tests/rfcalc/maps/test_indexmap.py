@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rfcalc import geometry
-from rfcalc.indexmap import Extent, IndexMap, Periodic, Reads, covers, union_of_planes
+from rfcalc.maps import geometry
+from rfcalc.maps.indexmap import Extent, IndexMap, Periodic, Reads, covers, union_of_planes
 
 FAR = 24
 

@@ -3,10 +3,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rfcalc.analysis import analyze
+from rfcalc.analysis.analyze import analyze
 from rfcalc.errors import RuleError
-from rfcalc.oracle import verify
-from rfcalc.rules import RULES, rule
+from rfcalc.ops.registry import RULES, rule
+from rfcalc.questions.oracle import verify
 
 
 @pytest.fixture(scope="module")

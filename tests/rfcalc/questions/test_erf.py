@@ -8,9 +8,9 @@ import torchvision
 from torch import nn
 
 import rfcalc
-from rfcalc.erf import closed_form, measured
-from rfcalc.erf_plot import draw, spread_of
 from rfcalc.errors import UsageError
+from rfcalc.questions.erf import closed_form, measured
+from rfcalc.render.erf_plot import draw, spread_of
 
 
 def sigma(model: nn.Module, size: tuple[int, ...]) -> tuple[float | None, ...]:

@@ -11,7 +11,7 @@ from torch import nn
 
 import rfcalc
 from rfcalc.errors import UsageError
-from rfcalc.explain import Explanation, changed, dilated, explain
+from rfcalc.questions.explain import Explanation, changed, dilated, explain
 
 
 def conv(**settings: int) -> nn.Conv2d:

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import rfcalc
-from rfcalc.lint import Finding, idle_share, lint
-from rfcalc.rules_window import window_of
-from rfcalc.schedule import close_holes
+from rfcalc.ops.window import window_of
+from rfcalc.questions.lint import Finding, idle_share, lint
+from rfcalc.questions.schedule import close_holes
 
 
 def conv(kernel: int = 3, **settings: int) -> nn.Conv2d:

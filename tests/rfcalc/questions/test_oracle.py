@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rfcalc.analysis import analyze
-from rfcalc.oracle import Oracle, verify
-from rfcalc.trace import trace
+from rfcalc.analysis.analyze import analyze
+from rfcalc.questions.oracle import Oracle, verify
+from rfcalc.trace.trace import trace
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from rfcalc.analysis import analyze
-from rfcalc.oracle import verify
+from rfcalc.analysis.analyze import analyze
+from rfcalc.questions.oracle import verify
 
 NETWORKS = int(os.environ.get("RFCALC_NETWORKS", "60"))
 LARGEST = 16

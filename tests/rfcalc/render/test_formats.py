@@ -15,14 +15,14 @@ import torchvision
 from torch import nn
 
 import rfcalc
-from rfcalc.columns import COLUMNS, chosen
 from rfcalc.errors import UsageError
-from rfcalc.render import render
-from rfcalc.render_table import folded
-from rfcalc.report import Report
+from rfcalc.render.columns import COLUMNS, chosen
+from rfcalc.render.formats import render
+from rfcalc.render.report import Report
+from rfcalc.render.table import folded
 
 Golden = Callable[[str, str], None]
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 BUDGET = rfcalc.Budget(
     min_receptive_field=53,
     max_params=99_999,

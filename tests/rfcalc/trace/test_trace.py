@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules import module as hooks
 
-from rfcalc.analysis import analyze
+from rfcalc.analysis.analyze import analyze
 from rfcalc.errors import ForwardError, InputError
-from rfcalc.oracle import verify
-from rfcalc.trace import trace
+from rfcalc.questions.oracle import verify
+from rfcalc.trace.trace import trace
 
 
 def every_row_agrees(analysis, units=8):
@@ -199,7 +199,7 @@ def test_a_small_network_is_analysed_without_importing_the_compiler():
     import subprocess
 
     code = (
-        "import sys, torch; from torch import nn; from rfcalc.analysis import analyze;"
+        "import sys, torch; from torch import nn; from rfcalc.analysis.analyze import analyze;"
         "analyze(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.PixelShuffle(2),"
         "nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)), (3, 32, 32));"
         "sys.exit(any(m in sys.modules for m in ('torch._dynamo', 'sympy')))"

@@ -10,9 +10,9 @@ import pytest
 
 from models.presets import PRESETS
 from models.spec import NetSpec
-from search.executor import EpochDone, Event, JobDone, LocalProcesses
-from search.job import DataRequest, Job
-from training.recipe import RECIPES
+from search.execute.executor import EpochDone, Event, JobDone, LocalProcesses
+from search.execute.job import DataRequest, Job
+from training.fit.recipe import RECIPES
 
 RECIPE = replace(
     RECIPES["fast"], epochs=3, batch_size=16, policy="none", precision="float32", layout="contiguous"

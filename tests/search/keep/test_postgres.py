@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from search import storage
 from search.__main__ import main
 from search.errors import SearchError
+from search.keep import storage
 
 PASSWORD = "s3cret/of@ours"
 QUOTED = "s3cret%2Fof%40ours"

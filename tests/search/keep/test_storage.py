@@ -6,8 +6,8 @@ import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
 
-from search import storage
 from search.errors import SearchError
+from search.keep import storage
 
 URL = "postgresql://ann:s%40cret@db.example/nas?sslmode=require"
 

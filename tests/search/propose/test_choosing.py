@@ -11,16 +11,16 @@ import rfcalc
 from models.presets import PRESETS
 from records.search import TrialRecord
 from search.arguments import parse
-from search.choosing import choose, make_space, narrowed
 from search.errors import SearchError
-from search.identity import claim
-from search.limits import limited
-from search.objectives import front
-from search.pruning import pruner
+from search.propose.choosing import choose, make_space, narrowed
+from search.propose.limits import limited
+from search.propose.objectives import front
+from search.propose.pruning import pruner
+from search.propose.space import WidthSpace
+from search.propose.space_full import FullSpace
+from search.session.identity import claim
+from search.session.timing import TimeLimit
 from search.settings import CPU_MACS, Settings
-from search.space import WidthSpace
-from search.space_full import FullSpace
-from search.timing import TimeLimit
 
 
 def _record(

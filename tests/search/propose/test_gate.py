@@ -7,7 +7,7 @@ import rfcalc
 from models.net import build
 from models.presets import PRESETS
 from models.spec import LayerSpec, NetSpec, StageSpec, stage_widths, with_widths
-from search.gate import Gate
+from search.propose.gate import Gate
 
 PROJECT = rfcalc.Budget(
     min_receptive_field=53,
@@ -56,7 +56,7 @@ def test_the_closed_forms_spare_the_hopeless_from_being_built(monkeypatch: pytes
     def never(spec: NetSpec) -> torch.nn.Module:
         raise AssertionError("built")
 
-    monkeypatch.setattr("search.gate.build", never)
+    monkeypatch.setattr("search.propose.gate.build", never)
     assert not Gate(PROJECT, (3, 32, 32)).admits(_wider(3))
     with pytest.raises(AssertionError, match="built"):
         Gate(PROJECT, (3, 32, 32)).admits(TINY)

@@ -3,8 +3,8 @@ from collections.abc import Callable, Mapping
 import optuna
 import pytest
 
-from search.sampler import ExhaustedError, GatedSampler, trial_seed
-from search.space import WidthSpace
+from search.propose.sampler import ExhaustedError, GatedSampler, trial_seed
+from search.propose.space import WidthSpace
 
 Values = Mapping[str, int]
 

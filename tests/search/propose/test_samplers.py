@@ -8,11 +8,11 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from models.presets import PRESETS
-from search.evolution import mutated, offspring
-from search.objectives import directions
-from search.sampler import SAMPLERS, ExhaustedError, GatedSampler
-from search.space import Values, WidthSpace
-from search.space_full import FullSpace
+from search.propose.evolution import mutated, offspring
+from search.propose.objectives import directions
+from search.propose.sampler import SAMPLERS, ExhaustedError, GatedSampler
+from search.propose.space import Values, WidthSpace
+from search.propose.space_full import FullSpace
 
 SPACE = FullSpace((3, 32, 32), 10, 99_999)
 KINDS = list(SAMPLERS)

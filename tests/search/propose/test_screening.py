@@ -9,13 +9,13 @@ import rfcalc
 from models.layers import LayerSpec, StageSpec
 from models.presets import PRESETS
 from search.errors import SearchError
-from search.gate import Gate
-from search.limits import project_budget
-from search.proposals import Proposals, enqueue_anchors
-from search.sampler import GatedSampler
-from search.screening import check_base, screen, summary
-from search.space import WidthSpace
-from search.space_full import FullSpace
+from search.propose.gate import Gate
+from search.propose.limits import project_budget
+from search.propose.proposals import Proposals, enqueue_anchors
+from search.propose.sampler import GatedSampler
+from search.propose.screening import check_base, screen, summary
+from search.propose.space import WidthSpace
+from search.propose.space_full import FullSpace
 
 SIZE = (3, 32, 32)
 BUDGET = project_budget()

@@ -3,7 +3,7 @@ import pytest
 from models.layers import STAGES
 from models.presets import PRESETS
 from models.spec import stage_widths
-from search.space import STEP, WidthSpace
+from search.propose.space import STEP, WidthSpace
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from search.errors import SearchError
-from search.space_file import narrow, read
-from search.space_full import FULL_CHOICES
+from search.propose.space_file import narrow, read
+from search.propose.space_full import FULL_CHOICES
 
 
 def _narrowed(tmp_path: Path, text: str) -> dict[str, object]:

@@ -9,9 +9,9 @@ from models.arithmetic import figures
 from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec, SpecError, stage_widths
-from search.limits import project_budget
-from search.space import STEP, Values, fingerprint
-from search.space_full import FULL_CHOICES, FullSpace
+from search.propose.limits import project_budget
+from search.propose.space import STEP, Values, fingerprint
+from search.propose.space_full import FULL_CHOICES, FullSpace
 
 LIMIT = 99_999
 SPACE = FullSpace((3, 32, 32), 10, LIMIT)

@@ -11,19 +11,19 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
-from search import storage
-from search import study as studies
-from search.display import Display
 from search.errors import SearchError
-from search.folder import RunFolder
-from search.gate import Admission
-from search.job import Job
-from search.sampler import GatedSampler
+from search.execute.job import Job
+from search.keep import storage
+from search.keep import study as studies
+from search.keep.folder import RunFolder
+from search.propose.gate import Admission
+from search.propose.sampler import GatedSampler
+from search.propose.space import WidthSpace
+from search.session.stages import Driver
+from search.session.stop import Brake, Stopped
+from search.session.trainings import Trainings
 from search.settings import Settings
-from search.space import WidthSpace
-from search.stages import Driver
-from search.stop import Brake, Stopped
-from search.trainings import Trainings
+from search.show.display import Display
 
 
 class OpenGate:

@@ -13,17 +13,17 @@ from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
 from records.search import TrialRecord
-from search.display import Display
 from search.errors import SearchError
-from search.finals import Finals
-from search.folder import RunFolder
-from search.gate import Gate
-from search.job import Job
-from search.limits import project_budget
-from search.rivals import rivals
+from search.execute.job import Job
+from search.keep.folder import RunFolder
+from search.propose.gate import Gate
+from search.propose.limits import project_budget
+from search.propose.rivals import rivals
+from search.session.finals import Finals
+from search.session.stop import Stopped
+from search.session.trainings import Trainings
 from search.settings import Settings
-from search.stop import Stopped
-from search.trainings import Trainings
+from search.show.display import Display
 
 MakeFinals = Callable[..., Finals]
 GATE = Gate(project_budget(), (3, 32, 32))

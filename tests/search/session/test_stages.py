@@ -11,17 +11,17 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from records.search import TrialRecord
-from search import study as studies
-from search.display import Display
 from search.errors import SearchError
-from search.folder import RunFolder
-from search.gate import Admission
-from search.job import Job
-from search.sampler import GatedSampler
+from search.execute.job import Job
+from search.keep import study as studies
+from search.keep.folder import RunFolder
+from search.propose.gate import Admission
+from search.propose.sampler import GatedSampler
+from search.propose.space import WidthSpace
+from search.session.stages import FAILURES_IN_A_ROW, Driver
+from search.session.trainings import Trainings
 from search.settings import Settings
-from search.space import WidthSpace
-from search.stages import FAILURES_IN_A_ROW, Driver
-from search.trainings import Trainings
+from search.show.display import Display
 
 
 class OpenGate:
@@ -88,7 +88,7 @@ def test_a_failed_trial_does_not_count(make_driver: MakeDriver, settings: Settin
 def test_failures_in_a_row_stop_the_search_with_the_reason(
     make_driver: MakeDriver, settings: Settings, small_space: WidthSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.stages.FAILURES_IN_A_ROW", 4)
+    monkeypatch.setattr("search.session.stages.FAILURES_IN_A_ROW", 4)
     driver = make_driver(lambda job: "no such device")
     with pytest.raises(SearchError, match="4 trials in a row failed, the last one with: no such device"):
         driver.run_trials()
@@ -99,7 +99,7 @@ def test_failures_in_a_row_stop_the_search_with_the_reason(
 def test_a_success_between_failures_starts_the_count_again(
     make_driver: MakeDriver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.stages.FAILURES_IN_A_ROW", 2)
+    monkeypatch.setattr("search.session.stages.FAILURES_IN_A_ROW", 2)
     driver = make_driver(
         lambda job: "bad luck" if job.number % 2 else _rising(job), replace(settings, trials=4)
     )
@@ -110,7 +110,7 @@ def test_a_success_between_failures_starts_the_count_again(
 def test_the_hopeless_are_pruned_and_counted(
     make_driver: MakeDriver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.pruning.STARTUP_TRIALS", 3)
+    monkeypatch.setattr("search.propose.pruning.STARTUP_TRIALS", 3)
     driver = make_driver(lambda job: [0.05, 0.1, 0.1] if job.number == 4 else _rising(job))
     driver.run_trials()
     records = driver.folder.trials()
@@ -162,7 +162,7 @@ def test_a_break_between_record_and_study_is_told_on_resume(
 
     driver = make_driver(_rising)
     with monkeypatch.context() as patch:
-        patch.setattr("search.stages.tell", killed)
+        patch.setattr("search.session.stages.tell", killed)
         with pytest.raises(KeyboardInterrupt):
             driver.run_trials()
     assert driver.study.trials[0].state == TrialState.RUNNING

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from search.stop import Brake, Stopped, brake
+from search.session.stop import Brake, Stopped, brake
 
 
 def test_ctrl_c_once_only_asks() -> None:

@@ -10,17 +10,17 @@ import pytest
 from models.presets import PRESETS
 from records.environment import describe
 from records.search import SearchRecord, TrialRecord
-from search import worker
 from search.__main__ import main
 from search.errors import SearchError
-from search.folder import RunFolder
-from search.job import DataRequest, Job
+from search.execute import worker
+from search.execute.job import DataRequest, Job
+from search.execute.worker import Share
+from search.keep.folder import RunFolder
+from search.keep.storage import locked_file
 from search.settings import Settings
-from search.storage import locked_file
-from search.worker import Share
-from training import datasets
-from training.recipe import RECIPES
-from training.runfolder import dataset_facts
+from training.data import registry as datasets
+from training.fit.recipe import RECIPES
+from training.fit.runfolder import dataset_facts
 
 RECIPE = replace(
     RECIPES["fast"], epochs=2, batch_size=16, policy="none", precision="float32", layout="contiguous"

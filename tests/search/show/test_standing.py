@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from records.search import TrialRecord
-from search.standing import Curve, Standing, best_of, duration, sparkline
+from search.show.standing import Curve, Standing, best_of, duration, sparkline
 
 
 def _trial(number: int, score: float | None, state: str = "complete") -> TrialRecord:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from training.augment import Augmentation, affine_matrices, compose
+from training.batches.follow_albumentations import Augmentation, affine_matrices, compose
 from training.errors import TrainingError
-from training.recipe import POLICIES
+from training.fit.recipe import POLICIES
 
 MEAN = (125.3, 122.9, 113.9)
 REAL = [policy for policy in POLICIES if policy != "none"]
@@ -99,7 +99,7 @@ def test_matrices_are_distributed_as_the_librarys(policy):
 @pytest.mark.parametrize("name", ["HorizontalFlip", "Affine", "CoarseDropout", "ToGray"])
 def test_pixels_are_those_of_the_librarys_apply(name, images, monkeypatch):
     """Each image of the chunk equals `apply` for the parameters that were drawn for it."""
-    from training import augment
+    from training.batches import follow_albumentations as augment
 
     each = transform("strong", name)
     each.p = 1.0
@@ -147,7 +147,7 @@ def test_a_policy_changes_images_as_its_compose_does(policy):
 
 def test_holes_lie_everywhere_and_hold_the_mean():
     black = np.zeros((4000, 32, 32, 3), dtype=np.uint8)
-    from training import augment
+    from training.batches import follow_albumentations as augment
 
     hole = transform("mild", "CoarseDropout")
     augment._dropout(hole, black, np.random.default_rng(0))
@@ -187,7 +187,7 @@ def test_the_same_key_gives_the_same_images(images):
 def test_a_transform_without_a_form_for_chunks_is_refused():
     import albumentations
 
-    from training import augment
+    from training.batches import follow_albumentations as augment
 
     with pytest.raises(NotImplementedError, match="VerticalFlip has no form for chunks"):
         augment._batched(albumentations.VerticalFlip())

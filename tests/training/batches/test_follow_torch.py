@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from training import augment_gpu
-from training.augment import Augmentation
-from training.augment_gpu import BatchedAugmentation, Draws, draw, to_grey, warp
+from training.batches import follow_torch as augment_gpu
+from training.batches.follow_albumentations import Augmentation
+from training.batches.follow_torch import BatchedAugmentation, Draws, draw, to_grey, warp
+from training.batches.policies import draw_matrices, policy_named
 from training.errors import TrainingError
-from training.policies import draw_matrices, policy_named
-from training.recipe import POLICIES
+from training.fit.recipe import POLICIES
 
 MEAN = (125.3, 122.9, 113.9)
 CPU = torch.device("cpu")
@@ -145,12 +145,12 @@ def test_it_needs_neither_albumentations_nor_opencv():
 
     script = (
         "import sys; sys.modules['albumentations'] = sys.modules['cv2'] = None\n"
-        "import torch, training.loop\n"
-        "from training.augment_gpu import BatchedAugmentation\n"
+        "import torch, training.fit.loop\n"
+        "from training.batches.follow_torch import BatchedAugmentation\n"
         "make = BatchedAugmentation('strong', (8, 8), (1.0, 2.0, 3.0), torch.device('cpu'))\n"
         "print(make(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), (1,)).shape)\n"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False
     )

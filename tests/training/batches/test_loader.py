@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from training.augment import Augmentation
-from training.chunks import plan
+from training.batches.chunks import plan
+from training.batches.follow_albumentations import Augmentation
+from training.batches.loader import Loader
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.loader import Loader
-from training.samples import Samples
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.mixing import Mix, draw_mix, mixed
-from training.recipe import RECIPES
+from training.batches.mixing import Mix, draw_mix, mixed
+from training.fit.recipe import RECIPES
 
 PLAIN = replace(RECIPES["fast"], mixup=0.0, cutmix=0.0)
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from training.batches.loader import Loader
+from training.batches.resident import Resident
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.loader import Loader
-from training.resident import Resident
-from training.samples import Samples
 
 CPU = torch.device("cpu")
 

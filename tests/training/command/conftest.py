@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import train
-from training.recipe import RECIPES
+from training.fit.recipe import RECIPES
 
 
 @pytest.fixture(scope="session")

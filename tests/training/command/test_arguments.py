@@ -1,6 +1,6 @@
 import pytest
 
-from training.arguments import parse
+from training.command.arguments import parse
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import re
 from rich.console import Console
 
 from records.run import EpochRecord
-from training.display import Display
-from training.loop import Progress
+from training.command.display import Display
+from training.fit.loop import Progress
 
 
 def _shown(terminal: bool) -> str:

@@ -14,12 +14,12 @@ import train
 from models.net import build
 from models.presets import PRESETS
 from records.run import RunRecord
-from training import datasets
-from training.checkpoint import load_weights, save_weights
 from training.command.judge import per_class_table
-from training.evaluate import Evaluation, evaluate
-from training.samples import Samples
-from training.weights import load_network
+from training.data import registry as datasets
+from training.data.samples import Samples
+from training.fit.checkpoint import load_weights, save_weights
+from training.fit.evaluate import Evaluation, evaluate
+from training.fit.weights import load_network
 
 
 def test_a_run_is_judged_on_the_images_that_it_reports(finished, capsys):

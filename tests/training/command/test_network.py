@@ -5,7 +5,7 @@ import pytest
 import rfcalc
 from models.presets import PRESETS
 from records.run import RunRecord
-from training.arguments import parse
+from training.command.arguments import parse
 from training.command.network import PUBLISHED, chosen, fresh, of_run
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 import train
 from records.run import RunRecord
-from training.recipe import RECIPES
+from training.fit.recipe import RECIPES
 
 NET = (
     "from torch import nn\n"
@@ -91,7 +91,7 @@ def test_a_class_of_one_image_is_enough_where_nothing_is_held_out(command, place
 
 @pytest.mark.parametrize("words", ["--preset huge", "--spec none.json", "--recipe none.json"])
 def test_a_wrong_word_is_told_before_images_are_loaded(command, monkeypatch, capsys, words):
-    monkeypatch.setattr("training.datasets.load", lambda *_, **__: pytest.fail("images were loaded"))
+    monkeypatch.setattr("training.data.registry.load", lambda *_, **__: pytest.fail("images were loaded"))
     assert command(*words.split()) == 2
     assert capsys.readouterr().err.startswith(f"train.py: error: {words}: ")
 

@@ -7,8 +7,8 @@ import torch
 
 import train
 from records.run import RunRecord
-from training.checkpoint import load_weights
 from training.command.repeat import differences
+from training.fit.checkpoint import load_weights
 
 NET = (
     "from torch import nn\n"

@@ -11,8 +11,8 @@ import torch
 
 import train
 from records.run import RunRecord
-from training.checkpoint import load_weights
-from training.display import Display
+from training.command.display import Display
+from training.fit.checkpoint import load_weights
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image
 
 import train
-from training import datasets
 from training.command.sheet import COLUMNS, augmented, examples
+from training.data import registry as datasets
 
 
 def test_the_sheet_is_a_picture_written_where_output_says(data, tmp_path, capsys):

@@ -8,10 +8,10 @@ from PIL import Image
 
 import train
 from records.run import RunRecord, TeacherFacts
-from training.checkpoint import load_weights, save_weights
 from training.command.repeat import differences
 from training.command.teacher import WEIGHT
-from training.weights import load_network
+from training.fit.checkpoint import load_weights, save_weights
+from training.fit.weights import load_network
 
 
 @pytest.fixture

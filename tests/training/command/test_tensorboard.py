@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from records.run import EpochRecord
-from training import tensorboard
+from training.command import tensorboard
 from training.errors import TrainingError
 
 

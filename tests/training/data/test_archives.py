@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training.archives import LIMITS, SUFFIXES, Limits, members, shown, suffix_of
+from training.data.archives import LIMITS, SUFFIXES, Limits, members, shown, suffix_of
 from training.errors import DataError
 
 FILES = {"train/cat/1.png": b"one", "train/dog/2.png": b"two" * 400, "test/cat/3.png": b""}

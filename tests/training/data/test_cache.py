@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from training.cache import Content, Part, load_or_build
+from training.data.cache import Content, Part, load_or_build
 from training.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = ["facts.json", "test_images.npy", "test_labels.npy", "train_images.npy", "train_labels.npy"]
 
 
@@ -206,7 +206,7 @@ import io, os, signal, sys
 from pathlib import Path
 import numpy as np
 from rich.console import Console
-from training.cache import Content, Part, load_or_build
+from training.data.cache import Content, Part, load_or_build
 
 name, count = sys.argv[2], int(sys.argv[3])
 owner = Path if name == "rename" else os
@@ -263,7 +263,7 @@ import io, resource, sys
 from pathlib import Path
 import numpy as np
 from rich.console import Console
-from training.cache import Content, Part, load_or_build
+from training.data.cache import Content, Part, load_or_build
 from training.errors import DataError
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from training import cifar10
-from training.cifar10 import Source, batch
-from training.download import DownloadError
+from training.data import cifar10
+from training.data.cifar10 import Source, batch
+from training.data.download import DownloadError
 from training.errors import DataError
 
 BATCHES = ("data_batch_1", "data_batch_2", "test_batch")

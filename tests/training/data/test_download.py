@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from training import download as module
-from training.download import DownloadError, download
+from training.data import download as module
+from training.data.download import DownloadError, download
 from training.errors import DataError
 
 DATA = bytes(range(256)) * 5000

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.archives import Member
-from training.cache import Content
+from training.data.archives import Member
+from training.data.cache import Content
+from training.data.images import content, decode, listing
 from training.errors import DataError
-from training.images import content, decode, listing
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

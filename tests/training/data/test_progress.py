@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from training.progress import advancing, say
+from training.data.progress import advancing, say
 
 
 def drawn(*, terminal: bool, width: int = 80, in_bytes: bool = False) -> str:

@@ -14,12 +14,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from training import cifar10, datasets, download, images, shapes
-from training.cache import Content, Part, Pixels
-from training.datasets import Dataset
+from training.data import cifar10, download, images, shapes
+from training.data import registry as datasets
+from training.data.cache import Content, Part, Pixels
+from training.data.registry import Dataset
 from training.errors import DataError, TrainingError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 JPEG_COPY = ROOT.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
 
 
@@ -306,7 +307,7 @@ def test_cifar10_is_read_once_and_needs_its_archive_no_more(
 
 def test_importing_the_data_module_stays_light() -> None:
     # Two seconds to the first image would be gone with torchvision alone.
-    code = "import sys, training.datasets; print(sorted({'torch', 'torchvision'} & set(sys.modules)))"
+    code = "import sys, training.data.registry; print(sorted({'torch', 'torchvision'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert run.stdout.strip() == "[]"

@@ -6,8 +6,8 @@ import torch
 from rich.console import Console
 from torch.nn import functional as F
 
-from training import shapes
-from training.cache import Content, Pixels
+from training.data import shapes
+from training.data.cache import Content, Pixels
 
 
 @pytest.fixture(scope="module")

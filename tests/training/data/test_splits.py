@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.splits import SPLIT_SEED, holdout, subset
 from training.errors import TrainingError
-from training.splits import SPLIT_SEED, holdout, subset
 
 CIFAR_LIKE = np.arange(50_000) % 10
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from training import checkpoint
-from training.checkpoint import CheckpointError
+from training.fit import checkpoint
+from training.fit.checkpoint import CheckpointError
 
 resource = pytest.importorskip("resource", reason="limits the size of files as Unix does")
 

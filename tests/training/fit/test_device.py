@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from training import device
-from training.device import autocast, float32_where_bfloat16_is_slow, resolve, settle
 from training.errors import TrainingError
-from training.recipe import RECIPES
+from training.fit import device
+from training.fit.device import autocast, float32_where_bfloat16_is_slow, resolve, settle
+from training.fit.recipe import RECIPES
 
 CPU = torch.device("cpu")
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from training.distill import Teacher, check_teacher, distillation
 from training.errors import TrainingError
-from training.recipe import RECIPES
+from training.fit.distill import Teacher, check_teacher, distillation
+from training.fit.recipe import RECIPES
 
 TAUGHT = replace(RECIPES["fast"], distill_weight=0.5)
 

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.evaluate import _elsewhere, evaluate
-from training.samples import Samples
+from training.fit.evaluate import _elsewhere, evaluate
 
 CLASSES = ("cat", "dog", "frog")
 
@@ -94,7 +94,7 @@ def test_a_network_of_another_device_stays_where_it_is(model, samples, monkeypat
     """There is one device here, so the question alone is answered otherwise."""
     places = [parameter.data_ptr() for parameter in model.parameters()]
     expected = evaluate(model, samples)
-    monkeypatch.setattr("training.evaluate._elsewhere", lambda *_: True)
+    monkeypatch.setattr("training.fit.evaluate._elsewhere", lambda *_: True)
     monkeypatch.setattr(nn.Module, "to", lambda module, _: module.double().float())  # it moves
     assert np.array_equal(evaluate(model, samples).probabilities, expected.probabilities)
     assert [parameter.data_ptr() for parameter in model.parameters()] == places

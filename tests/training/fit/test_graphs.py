@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from training.graphs import WARMUPS, Recorded
+from training.fit.graphs import WARMUPS, Recorded
 
 
 def record_here(compute):

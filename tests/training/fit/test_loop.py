@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from records.run import EpochRecord
-from training import checkpoint
-from training.augment import Augmentation
+from training.batches.follow_albumentations import Augmentation
+from training.batches.mixing import draw_mix
 from training.errors import TrainingError
-from training.evaluate import evaluate
-from training.loop import Progress, fit
-from training.mixing import draw_mix
-from training.recipe import RECIPES
+from training.fit import checkpoint
+from training.fit.evaluate import evaluate
+from training.fit.loop import Progress, fit
+from training.fit.recipe import RECIPES
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
@@ -58,7 +58,7 @@ def test_no_step_of_any_epoch_or_seed_repeats_the_draws_of_another(monkeypatch, 
         states.append(random.bit_generator.state["state"]["state"])
         return draw_mix(recipe, done, size, random)
 
-    monkeypatch.setattr("training.engine.draw_mix", noted)
+    monkeypatch.setattr("training.fit.engine.draw_mix", noted)
     models = network(), network()
     seeds.clear()
     for seed, model in enumerate(models):

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from training.muon import Muon, orthogonalise
-from training.optim import build_optimizer
-from training.recipe import RECIPES, Recipe
+from training.fit.muon import Muon, orthogonalise
+from training.fit.optim import build_optimizer
+from training.fit.recipe import RECIPES, Recipe
 
 RECIPE = Recipe(name="m", epochs=1, batch_size=2, optimizer="muon", learning_rate=0.1, vector_rate=0.2)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.optim import Ema, build_optimizer, learning_rate
+from training.fit.optim import Ema, build_optimizer, learning_rate
 
 
 def test_the_average_is_that_of_its_formula_buffers_included(weights, same):

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from training.process import SPINS, wait_politely
+from training.fit.process import SPINS, wait_politely
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator here is not glibc's")
 
 STEPS = """
 import resource
-from training import process
+from training.fit import process
 kept = {keep} and process.keep_freed_memory()
 def step():
     blocks = [bytearray(12 << 20) for _ in range(4)]  # zeroed, so every page is touched

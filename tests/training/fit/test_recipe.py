@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from training.recipe import RECIPES, Recipe, RecipeError
+from training.fit.recipe import RECIPES, Recipe, RecipeError
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from records.run import EpochRecord
-from training import checkpoint
-from training.checkpoint import CheckpointError
-from training.loop import fit
+from training.fit import checkpoint
+from training.fit.checkpoint import CheckpointError
+from training.fit.loop import fit
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
@@ -101,12 +101,12 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(
     """SIGKILL from outside, in the middle of an epoch; the child trains what this test trains."""
     script = textwrap.dedent(
         f"""
-        import sys; sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
+        import sys; sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parents[1])!r}]
         import time
         from pathlib import Path
         from dataclasses import replace
         import conftest as t
-        from training.loop import fit
+        from training.fit.loop import fit
         fit(t.network(), t.dataset(), None, replace(t.RECIPE, epochs=400), seed=3, deterministic=True,
               checkpoint=Path(sys.argv[1]), save_every={every}, on_epoch=lambda e: print(e.epoch, flush=True))
         """

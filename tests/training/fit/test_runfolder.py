@@ -9,10 +9,10 @@ from rich.console import Console
 from torch import nn
 
 from records.run import DatasetFacts, Environment, EpochRecord, RunRecord
-from training.display import epoch_line
+from training.command.display import epoch_line
 from training.errors import TrainingError
-from training.evaluate import Evaluation
-from training.runfolder import judged, locate, make, write_run
+from training.fit.evaluate import Evaluation
+from training.fit.runfolder import judged, locate, make, write_run
 
 CLASSES = ("cat", "dog", "frog")
 

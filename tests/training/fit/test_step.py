@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from training.chunks import steps_of
-from training.device import float32_where_bfloat16_is_slow
-from training.distill import Teacher
+from training.batches.chunks import steps_of
+from training.batches.loader import Batch
+from training.batches.mixing import Mix
+from training.data.samples import Samples
 from training.errors import TrainingError
-from training.loader import Batch
-from training.mixing import Mix
-from training.optim import Ema, build_optimizer
-from training.recipe import RECIPES, Recipe
-from training.samples import Samples
-from training.step import Step
+from training.fit.device import float32_where_bfloat16_is_slow
+from training.fit.distill import Teacher
+from training.fit.optim import Ema, build_optimizer
+from training.fit.recipe import RECIPES, Recipe
+from training.fit.step import Step
 
 CPU = torch.device("cpu")
 RECIPE = replace(

@@ -7,9 +7,9 @@ from torch import nn
 
 from models.net import build
 from models.presets import PRESETS
-from training.checkpoint import CheckpointError, save_weights
 from training.errors import TrainingError
-from training.weights import as_teacher, fingerprint, load_network
+from training.fit.checkpoint import CheckpointError, save_weights
+from training.fit.weights import as_teacher, fingerprint, load_network
 
 SPEC = replace(PRESETS["tiny"], classes=3)
 METADATA = {

@@ -1,0 +1,1 @@
+"""Tables of a run, drawn in the terminal, as Markdown, CSV or HTML."""

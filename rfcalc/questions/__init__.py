@@ -1,0 +1,1 @@
+"""What can be asked of an `Analysis`: lint, explanation, effective field, and the check by gradients."""

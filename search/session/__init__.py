@@ -1,0 +1,1 @@
+"""One session of a search, stage by stage: trials, finalists, winner."""

@@ -1,0 +1,1 @@
+"""From `Samples` to batches: order, augmentation, and mixing of images."""

@@ -1,0 +1,1 @@
+"""From a `Recipe` and batches to weights: step, optimiser, checkpoint, evaluation."""
