@@ -8,8 +8,10 @@ import typing
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from records.errors import UserError
 
-class RecordError(ValueError):
+
+class RecordError(UserError, ValueError):
     """A record that cannot be read: which file, which field, what is wrong."""
 
 

@@ -1,33 +1,334 @@
-"""What the command lines of train.py and the search share: their parser, values of flags, the place of a run.
+"""Command lines from dataclasses: a field is declared once, with its flag, its reader and its help.
 
-What reads a value raises argparse.ArgumentTypeError.
+    @dataclass(frozen=True)
+    class Options:
+        data: str | None = flag("cifar10, shapes, or a folder", metavar="D", group="data")
+        epochs: int = flag("passes over the images", default=30, read=positive, metavar="N")
+        full: bool = switch("train on train + validation")
+
+    program = Program("train.py", {"": Command(Options, "Train one network.")}, prog="python train.py")
+    options = program.parse(["--epochs", "3"]).options     # Options(data=None, epochs=3, full=False)
+
+The annotation decides how a flag reads: a `switch` takes no value, `tuple[X, ...]` takes several, and every
+other type is called with the text unless `read` is given. A reader raises argparse.ArgumentTypeError.
 """
 
 import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from records.errors import tell
+from records.text import nearest
+
 LARGEST_SEED = 2**63 - 1
-"""More than that torch does not take."""
+"""The largest seed that torch takes."""
+_KEY = "flag"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a field appears on the command line."""
+
+    help: str
+    word: str | None
+    """The flag's own name where it is not the field's: "--from"."""
+    positional: bool
+    read: Callable[[str], Any] | None
+    metavar: str | None
+    choices: tuple[str, ...]
+    group: str
+    """Heading in the help; flags of the same group stand together."""
+    exclusive: str
+    """Of the flags with the same key here, one may be given."""
+    repeated: bool
+    """Whether the flag may be given several times, each time with one value."""
+
+
+def flag(
+    help: str,
+    *,
+    default: Any = None,
+    word: str | None = None,
+    read: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+    choices: Sequence[str] = (),
+    group: str = "",
+    exclusive: str = "",
+    repeated: bool = False,
+) -> Any:
+    """Declare a field that a flag fills.
+
+    Args:
+        help: One sentence without a full stop; a default that is not None is added to it.
+        default: The field's value where the flag is not given.
+        word: The flag; by default the field's name with dashes.
+        read: Makes the value from its text; by default the field's type does.
+        metavar: What stands for the value in the help.
+        choices: The texts that are allowed.
+        group: Heading in the help.
+        exclusive: Key of a set of flags of which only one may be given.
+        repeated: Whether the flag of a `tuple` field is given once for each value.
+    """
+    about = Flag(help, word, False, read, metavar, tuple(choices), group, exclusive, repeated)
+    return field(default=default, metadata={_KEY: about})
+
+
+def switch(help: str, *, word: str | None = None, group: str = "", exclusive: str = "") -> Any:
+    """Declare a `bool` field that is False until its flag is given, or True until "--no-..." is."""
+    about = Flag(help, word, False, None, None, (), group, exclusive, False)
+    return field(default=(word or "").startswith("--no-"), metadata={_KEY: about})
+
+
+def argument(
+    help: str,
+    *,
+    default: Any = MISSING,
+    read: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+) -> Any:
+    """Declare a field that is filled by position; without a default it must be given."""
+    about = Flag(help, None, True, read, metavar, (), "", "", False)
+    return field(default=default, metadata={_KEY: about})
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command, or one sub-command, of a program."""
+
+    options: type
+    """A frozen dataclass whose fields are made by `flag`, `switch` and `argument`."""
+    description: str
+    epilog: str = ""
+    check: Callable[["Parsed"], str | None] | None = None
+    """Returns what is wrong with flags that cannot go together, None where nothing is."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A command line that was read."""
+
+    command: str
+    """Name of the sub-command; "" for the program itself."""
+    options: Any
+    """An instance of the command's dataclass."""
+    given: frozenset[str]
+    """Names of the fields that the command line sets."""
+    words: tuple[str, ...]
+    """The arguments as they were typed."""
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line and leaves with 2; the usage would bury it.
+    """A parser whose errors are one line with exit code 2, without the usage, which would bury it.
 
     Args:
-        who: Begins the line.
-        way_out: Ends it.
+        who: The command, which begins the line.
+        way_out: Where help is; it ends the line.
         settings: Of argparse.ArgumentParser.
     """
 
     def __init__(self, *, who: str, way_out: str, **settings: Any) -> None:
-        # A command line is read again, from run.json, and a shortened flag may mean another one by then.
+        # A shortened flag may mean another one in the next release.
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **settings)
         self._who, self._way_out = who, way_out
 
     def error(self, message: str) -> NoReturn:
-        """Say it."""
-        self.exit(2, f"{self._who}: error: {message}{self._way_out}\n")
+        """Write the message to stderr and leave."""
+        self.exit(tell(self._who, f"{message}{self._way_out}"))
+
+
+class Program:
+    """The command line of one program with its sub-commands.
+
+    Args:
+        who: Begins every error: "train.py".
+        commands: By name; "" is what runs where the first word names no other.
+        prog: How the program is started: "python train.py".
+        way_out: Ends every error of the command line; by default it names `--help`.
+    """
+
+    def __init__(
+        self, who: str, commands: Mapping[str, Command], *, prog: str, way_out: str | None = None
+    ) -> None:
+        self._who, self._commands, self._prog = who, dict(commands), prog
+        self._way_out = f"; see {prog} --help" if way_out is None else way_out
+
+    def parse(self, words: Sequence[str]) -> Parsed:
+        """Read a command line.
+
+        Raises:
+            SystemExit: For `--help` (code 0) and for a mistake (code 2, one line on stderr).
+        """
+        root = self._parser(prog=self._prog, add_help=False)
+        make: Any = self._parser  # argparse calls it as it would a class
+        parsers = root.add_subparsers(parser_class=make)
+        own = {name: self._add(parsers, name, command) for name, command in self._commands.items()}
+        name = words[0] if words and words[0] in self._commands else ""
+        rest = list(words[1:] if name else words)
+        parser, command = own[name], self._commands[name]
+        self._refuse_unknown_flags(parser, command, rest)
+        namespace, extra = root.parse_known_args([name, *rest])
+        if extra:
+            near = nearest(rest[0], [each for each in self._commands if each]) if not name else None
+            parser.error(f"unrecognized arguments: {' '.join(extra)}{_hint(near)}")
+        found = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in vars(namespace).items()
+        }
+        parsed = Parsed(name, command.options(**found), frozenset(found), tuple(words))
+        if command.check is not None and (wrong := command.check(parsed)) is not None:
+            parser.error(wrong)
+        return parsed
+
+    def _parser(self, **settings: Any) -> OneLineParser:
+        return OneLineParser(who=self._who, way_out=self._way_out, **settings)
+
+    def _add(self, parsers: Any, name: str, command: Command) -> OneLineParser:
+        others = "" if name else self._listed()
+        parser: OneLineParser = parsers.add_parser(
+            name,
+            prog=f"{self._prog} {name}".rstrip(),
+            description=command.description,
+            epilog="\n\n".join(part for part in (others, command.epilog) if part),
+        )
+        groups: dict[str, Any] = {"": parser}
+        exclusive: dict[str, Any] = {}
+        hints = typing.get_type_hints(command.options)
+        for each in dataclasses.fields(command.options):
+            about: Flag = each.metadata[_KEY]
+            if about.group not in groups:
+                groups[about.group] = parser.add_argument_group(about.group)
+            place = groups[about.group]
+            if about.exclusive:
+                if about.exclusive not in exclusive:
+                    exclusive[about.exclusive] = place.add_mutually_exclusive_group()
+                place = exclusive[about.exclusive]
+            words, settings = _argparse(each, about, hints[each.name])
+            place.add_argument(*words, **settings)
+        return parser
+
+    def _listed(self) -> str:
+        others = {name: command for name, command in self._commands.items() if name}
+        width = max((len(name) for name in others), default=0)
+        lines = [f"  {self._prog} {name:{width}}  {each.description}" for name, each in others.items()]
+        return "\n".join(["commands, each with its own --help:", *lines]) if lines else ""
+
+    def _refuse_unknown_flags(self, parser: OneLineParser, command: Command, words: Sequence[str]) -> None:
+        """Name a misspelt flag before argparse misses what follows from it, such as a required value.
+
+        A word that begins with "--" is never the value of a flag: argparse takes such values with "=" alone.
+        """
+        known = [*_flags(command.options), "--help"]
+        for word in words:
+            if word == "--":
+                return
+            name = word.partition("=")[0]
+            if word.startswith("--") and name not in known:
+                parser.error(f"unrecognized arguments: {name}{_hint(nearest(name, known))}")
+
+
+def word_of(options: type, name: str) -> str:
+    """Return the flag that fills the field `name`."""
+    each = next(each for each in dataclasses.fields(options) if each.name == name)
+    about: Flag = each.metadata[_KEY]
+    return about.word or "--" + name.replace("_", "-")
+
+
+def _flags(options: type) -> list[str]:
+    return [
+        word_of(options, each.name)
+        for each in dataclasses.fields(options)
+        if not each.metadata[_KEY].positional
+    ]
+
+
+def _argparse(each: "dataclasses.Field[Any]", about: Flag, hint: Any) -> tuple[list[str], dict[str, Any]]:
+    """Return the arguments of `add_argument` for a field."""
+    kind, several = _kind(hint)
+    text = about.help.replace("%", "%%")
+    if each.default not in (None, MISSING, ()) and not isinstance(each.default, bool):
+        text += f" (default {each.default})".replace("%", "%%")
+    # SUPPRESS keeps what was not given out of the namespace, so that "given" is known and the dataclass alone
+    # holds the defaults.
+    settings: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
+    if not about.positional:
+        settings["dest"] = each.name
+    word = about.word or "--" + each.name.replace("_", "-")
+    if kind is bool:
+        settings |= {"action": "store_const", "const": not word.startswith("--no-")}
+        return [word], settings
+    settings["type"] = about.read or _READERS.get(kind, kind)
+    settings["metavar"] = about.metavar
+    if about.choices:
+        settings["choices"] = about.choices
+    if about.repeated:
+        settings["action"] = "append"
+    elif several:
+        settings["nargs"] = "+"
+    elif about.positional and each.default is not MISSING:
+        settings["nargs"] = "?"
+    return [each.name if about.positional else word], settings
+
+
+def _kind(hint: Any) -> tuple[Any, bool]:
+    """Return the type of one value, without None, and whether the field holds several."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint = next(option for option in typing.get_args(hint) if option is not types.NoneType)
+    if typing.get_origin(hint) is tuple:
+        return typing.get_args(hint)[0], True
+    return hint, False
+
+
+def _hint(near: str | None) -> str:
+    return f"; did you mean {near}?" if near else ""
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number."""
+    try:
+        return int(text)
+    except ValueError:  # also of more digits than Python reads
+        shown = repr(text if len(text) <= 40 else text[:37] + "...")
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {shown}") from None
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
+    return _at_least(1, text)
+
+
+def natural(text: str) -> int:
+    """Read a whole number of at least 0."""
+    return _at_least(0, text)
+
+
+def seed(text: str) -> int:
+    """Read a seed: a whole number from 0 to `LARGEST_SEED`."""
+    value = natural(text)
+    if value > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"must be at most {LARGEST_SEED}, got {value}")
+    return value
+
+
+def plain_name(text: str) -> str:
+    """Read the name of a folder, which may not lead elsewhere."""
+    if not text or text.startswith(".") or any(character in text for character in '/\\:*?"<>|\0\n\r'):
+        raise argparse.ArgumentTypeError(f"a plain folder name is needed, got {text!r}")
+    return text
+
+
+def _at_least(least: int, text: str) -> int:
+    value = whole_number(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
+    return value
+
+
+_READERS: dict[Any, Callable[[str], Any]] = {int: whole_number, Path: Path}
 
 
 def add_place(parser: argparse.ArgumentParser, out: str, resume: str) -> None:
@@ -47,38 +348,3 @@ def add_place(parser: argparse.ArgumentParser, out: str, resume: str) -> None:
     )
     add("--resume", action="store_true", help=resume)
     add("--debug", action="store_true", help="show the traceback of an error")
-
-
-def positive(text: str) -> int:
-    """Read a whole number of at least 1."""
-    return _whole(text, at_least=1)
-
-
-def natural(text: str) -> int:
-    """Read a whole number of at least 0."""
-    return _whole(text, at_least=0)
-
-
-def seed(text: str) -> int:
-    """Read a seed."""
-    value = natural(text)
-    if value > LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"must be at most {LARGEST_SEED}, got {value}")
-    return value
-
-
-def _whole(text: str, at_least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-    if value < at_least:
-        raise argparse.ArgumentTypeError(f"must be at least {at_least}, got {value}")
-    return value
-
-
-def plain_name(text: str) -> str:
-    """Read the name of a folder, which may not lead elsewhere."""
-    if not text or text.startswith(".") or any(character in text for character in '/\\:*?"<>|\0'):
-        raise argparse.ArgumentTypeError(f"a plain folder name is needed, got {text!r}")
-    return text

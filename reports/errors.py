@@ -1,5 +1,7 @@
-"""What can go wrong because of what was given to `python -m reports`."""
+"""The error of this package."""
+
+from records.errors import UserError
 
 
-class ReportError(Exception):
-    """A run folder or a target that cannot be reported on; one line: what, where, the way out."""
+class ReportError(UserError):
+    """A run folder or a target that cannot be reported on; the text is one line."""

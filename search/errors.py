@@ -1,2 +1,7 @@
-class SearchError(Exception):
-    """What a user did cannot work; the text is one line: what, where, the value, the way out."""
+"""The error of this package."""
+
+from records.errors import UserError
+
+
+class SearchError(UserError):
+    """A search that cannot be done as the user asked; the text is one line."""

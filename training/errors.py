@@ -1,5 +1,10 @@
-class TrainingError(Exception):
-    """What a user did cannot work; the text is one line: what, where, the value, the way out."""
+"""The errors of this package."""
+
+from records.errors import UserError
+
+
+class TrainingError(UserError):
+    """A training that cannot be done as the user asked; the text is one line."""
 
 
 class DataError(TrainingError):
