@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rfcalc.command.load import load_model as load_model
     from rfcalc.errors import RfcalcError as RfcalcError
     from rfcalc.maps.field import Field as Field
-    from rfcalc.ops.registry import rule as rule
+    from rfcalc.ops.lookup import rule as rule
 
 _HOME = {
     "Analysis": "analysis.analyze",
@@ -38,7 +38,7 @@ _HOME = {
     "analyze": "analysis.analyze",
     "judge": "analysis.budget",
     "load_model": "command.load",
-    "rule": "ops.registry",
+    "rule": "ops.lookup",
 }
 _MODULES = ("testing",)
 

@@ -13,29 +13,16 @@ from dataclasses import dataclass
 from math import prod
 
 from rfcalc.maps.state import State
-from rfcalc.ops.window import window_of
-from rfcalc.trace.graph import Graph, Node, Ref, write_view
+from rfcalc.ops.call import Call
+from rfcalc.ops.cost import factors
+from rfcalc.ops.lookup import op_of
+from rfcalc.ops.op import Kind, Op
+from rfcalc.trace.graph import Graph, write_view
 
-__all__ = ["Counts", "count", "macs_of"]
+__all__ = ["Counts", "count"]
 
 BYTES = 4
-_PRODUCTS = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1, "mv": 0, "dot": 0, "linear": 0}
-_UNCOUNTED = frozenset(
-    [
-        "_scaled_dot_product_flash_attention_for_cpu",
-        "_scaled_dot_product_flash_attention",
-        "_scaled_dot_product_efficient_attention",
-        "_scaled_dot_product_cudnn_attention",
-        "_scaled_dot_product_attention_math",
-        "mkldnn_rnn_layer",
-        "deform_conv2d",
-        "grid_sampler_2d",
-        "grid_sampler_3d",
-        "_fft_c2c",
-        "_fft_r2c",
-        "_fft_c2r",
-    ]
-)
+_LEFT_OUT = frozenset({Kind.ATTENTION, Kind.RECURRENT, Kind.SAMPLING, Kind.SPECTRUM})
 
 
 @dataclass(frozen=True)
@@ -66,32 +53,22 @@ def count(graph: Graph, states: Mapping[int, State], parameters: frozenset[str])
     macs = {}
     uncounted: dict[str, None] = {}
     for node in graph.nodes:
-        if not any(states[v].paths for v in node.reads):
+        op = op_of(node)
+        if op.macs is None or not any(states[v].paths for v in node.reads):
             continue
-        number = macs_of(graph, node, states)
-        if number:
-            macs[node.index] = number
-        elif node.name in _UNCOUNTED or node.name in _PRODUCTS:
+        call = Call(node, graph, states)
+        if is_counted(op, call):
+            macs[node.index] = op.macs(call) // graph.batch
+        else:
             uncounted[node.name] = None
     return Counts(_first_uses(graph, states, parameters), macs, _peak_bytes(graph, states), tuple(uncounted))
 
 
-def macs_of(graph: Graph, node: Node, states: Mapping[int, State]) -> int:
-    """Return the multiply-accumulates of one node for one image, 0 for what the convention leaves out."""
-    window = window_of(graph, node)
-    if window is not None:
-        image = node.args[0].value if window.transposed else node.outputs[0]
-        shape = graph.values[image].shape
-        filters = window.in_channels // window.groups * window.out_channels * prod(window.kernel)
-        return shape[0] * prod(shape[2:]) * filters // graph.batch
-    if node.name not in _PRODUCTS:
-        return 0
-    first = _PRODUCTS[node.name]
-    refs = [ref for ref in node.args[first : first + 2] if isinstance(ref, Ref)]
-    if all(states[ref.value].paths for ref in refs):
-        return 0
-    inner = graph.values[refs[0].value].shape[-1]
-    return prod(graph.values[node.outputs[0]].shape) * inner // graph.batch
+def is_counted(op: Op, call: Call) -> bool:
+    """Return whether the convention counts a call: a layer of weights, and ops of users that have MACs."""
+    if op.kind is Kind.PRODUCT:
+        return not all(call.states[ref.value].paths for ref in factors(call))
+    return op.kind not in _LEFT_OUT
 
 
 def _first_uses(graph: Graph, states: Mapping[int, State], parameters: frozenset[str]) -> dict[int, int]:

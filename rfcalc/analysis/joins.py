@@ -11,9 +11,9 @@ from rfcalc.maps.alignment import Shift, shifts
 from rfcalc.maps.regroup import expanded, unified
 from rfcalc.maps.state import State
 from rfcalc.ops.call import Call
+from rfcalc.ops.lookup import op_of
 from rfcalc.ops.movement import channel_parts
 from rfcalc.ops.propagate import propagate
-from rfcalc.ops.registry import rule_for
 from rfcalc.trace.graph import Graph
 
 __all__ = ["MisalignedJoin", "Operand", "misaligned_joins"]
@@ -86,7 +86,7 @@ def _operands(call: Call) -> list[tuple[int, State]]:
     """Return the number of each operand that depends on the input, and its state in the result's shape."""
     shape = call.shape()
     reads = [value for value in call.node.reads if call.states[value].paths]
-    if rule_for(call.node.op) is Call.pointwise:
+    if op_of(call.node).rule is Call.pointwise:
         return [(value, expanded(call.states[value], shape)) for value in reads]
     if call.node.name in ("cat", "concat"):
         parts = channel_parts(call)

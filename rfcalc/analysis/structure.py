@@ -7,30 +7,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from rfcalc.ops.lookup import op_of
+from rfcalc.ops.op import Kind
 from rfcalc.ops.window import Window, window_of
 from rfcalc.trace.graph import Graph, Node, Ref
 
+FOLDED = frozenset({Kind.NORM, Kind.ACTIVATION, Kind.DROPOUT, Kind.COPY})
+"""What a report folds into the layer before it, and what a separable pair may have in between."""
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-NORMS = _words(
-    "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training batch_norm "
-    "cudnn_batch_norm native_layer_norm native_group_norm rms_norm _fused_rms_norm"
-)
-
-# `mul` and its like are here for activations written by hand, such as x * sigmoid(x); they count as one only
-# when everything that they read comes from the same map.
-ACTIVATIONS = _words(
-    "relu relu6 hardtanh hardswish hardsigmoid hardshrink silu gelu elu celu selu leaky_relu _prelu_kernel "
-    "prelu rrelu rrelu_with_noise mish sigmoid log_sigmoid_forward tanh softplus softshrink threshold "
-    "clamp clamp_min clamp_max mul add sub div exp abs sqrt pow erf"
-)
-
-DROPOUT = _words("native_dropout dropout bernoulli clone alias detach")
-LAYOUT = _words("permute transpose")
-"""A layer norm over channels stands between two of these."""
+_BETWEEN = FOLDED | {Kind.LAYOUT}
+"""A layer norm over channels stands between two permutations."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +100,7 @@ def _pairs(graph: Graph, windows: Mapping[int, Window]) -> list[tuple[Node, Node
                 made_by.update(dict.fromkeys(node.outputs, node.index))
             elif origin is not None and _is_pointwise(window):
                 paired.setdefault(origin, node)
-        elif origin is not None and node.name in NORMS | ACTIVATIONS | DROPOUT | LAYOUT:
+        elif origin is not None and op_of(node).kind in _BETWEEN:
             made_by.update(dict.fromkeys(node.outputs, origin))
     return [(graph.nodes[depthwise], pointwise) for depthwise, pointwise in sorted(paired.items())]
 
@@ -179,7 +165,7 @@ def _averages_all(graph: Graph, node: Node, maps: Mapping[int, tuple[int, ...]])
 
 
 def _pools_max(graph: Graph, node: Node, maps: Mapping[int, tuple[int, ...]]) -> bool:
-    if "max_pool" in node.name:
+    if op_of(node).kind is Kind.MAX_POOL:
         return True
     if node.name not in ("amax", "max") or not node.args or not isinstance(node.args[0], Ref):
         return False

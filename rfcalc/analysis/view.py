@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rfcalc.analysis.analyze import Analysis, Row
-from rfcalc.analysis.structure import ACTIVATIONS, DROPOUT, NORMS
-
-_FOLDED = NORMS | ACTIVATIONS | DROPOUT
+from rfcalc.analysis.structure import FOLDED
+from rfcalc.ops.lookup import op_of
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ def lines_of(
     folded: dict[int, list[Row]] = {}
     for row in rows:
         heads = {head[source] for source in row.sources}
-        name = analysis.graph.nodes[row.node].name
-        at = heads.pop() if len(heads) == 1 and name in _FOLDED else None
+        kind = op_of(analysis.graph.nodes[row.node]).kind
+        at = heads.pop() if len(heads) == 1 and kind in FOLDED else None
         alone = all(readers[source] == 1 for source in row.sources)
         if at is not None and alone and row.field == rows[at].field:
             head.append(at)

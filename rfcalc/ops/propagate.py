@@ -7,8 +7,8 @@ from dataclasses import replace
 from rfcalc.errors import RuleError
 from rfcalc.maps.state import State, constant, image
 from rfcalc.ops.call import Call
+from rfcalc.ops.lookup import op_of
 from rfcalc.ops.probe import probed
-from rfcalc.ops.registry import rule_for
 from rfcalc.trace.graph import Graph, Node
 
 __all__ = ["propagate"]
@@ -39,7 +39,7 @@ def _states(graph: Graph, node: Node, states: dict[int, State]) -> list[State]:
         flags = frozenset[str]().union(*(states[value].flags for value in node.reads))
         return [replace(constant(graph.values[v].shape), flags=flags) for v in node.outputs]
     call = Call(node, graph, states)
-    rule = rule_for(node.op)
+    rule = op_of(node).rule
     result = probed(call) if rule is None else rule(call)
     if isinstance(result, State):
         # Further outputs of another shape are bookkeeping (saved statistics, reserved buffers).

@@ -1,200 +1,288 @@
-"""The visible table: aten op -> what each output element reads. `rule` teaches it another op."""
+"""The visible table: aten op -> what it reads, what a report calls it, its family, its multiply-accumulates.
 
-from __future__ import annotations
+One line an op, grouped by family; overloads and in-place forms share the line of their op. An elementwise op
+that PyTorch tags as such needs no line unless it has a label or a kind of its own. `ops.lookup` reads the
+table and adds the ops of users. Output shapes are not here but in `trace.shapes`: the tracer comes before
+the rules.
+"""
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, TypeVar
+from rfcalc.ops import cost, mixing, movement, positions, views, window
+from rfcalc.ops.call import Call
+from rfcalc.ops.op import Kind, Op
 
-import torch
+__all__ = ["OPS"]
 
-from rfcalc.errors import RuleError
-from rfcalc.ops import mixing, movement, positions, views, window
-from rfcalc.ops.call import Call as Call
-from rfcalc.ops.call import Rule as Rule
-from rfcalc.trace.graph import write_view
-
-__all__ = ["RULES", "Call", "Rule", "rule", "rule_for"]
-
-RULES: dict[str, Rule] = {}
-"""Qualified op name ("aten::convolution") -> rule; overloads share one."""
-
-F = TypeVar("F", bound=Rule)
+_ATTENTION = Op(mixing.attention, "attention", Kind.ATTENTION, cost.attention)
 
 
-def rule(op: Any) -> Callable[[F], F]:
-    """Teach rfcalc an op.
-
-    Args:
-        op: The op: a packet (`torch.ops.mylib.blur`), an overload, or its name ("mylib::blur").
-
-    Returns:
-        A decorator for a function of one `Call` that returns the `State` of the output (a list for several
-        outputs), nearly always by one of Call's helpers: pointwise(), window(...), mixing(...), whole().
-
-    Raises:
-        RuleError: `op` is no op.
-    """
-    name = _qualified(op)
-
-    def register(function: F) -> F:
-        RULES[name] = function
-        return function
-
-    return register
+def _aten(**ops: Op) -> dict[str, Op]:
+    return {f"aten::{name}": op for name, op in ops.items()}
 
 
-def _qualified(op: Any) -> str:
-    if isinstance(op, str) and op.count("::") == 1:
-        return op
-    if hasattr(op, "_qualified_op_name"):
-        return str(op._qualified_op_name)
-    if hasattr(op, "_schema"):
-        return str(op._schema.name)
-    raise RuleError(f"rule(op) takes an op of torch.ops or a name such as 'mylib::blur', got {op!r}")
-
-
-def rule_for(op: Any) -> Rule | None:
-    """Return the rule of an op: its own, or the one of pointwise ops where PyTorch tags it as such."""
-    if op is write_view:
-        return positions.put_view
-    name = op._schema.name
-    if name in RULES:
-        return RULES[name]
-    if _is_pointwise(op):
-        return Call.pointwise
-    return RULES.get(name.rstrip("_"))
-
-
-@lru_cache(maxsize=4096)
-def _is_pointwise(op: Any) -> bool:
-    """Return whether PyTorch tags an op, or what an in-place op is the form of, as elementwise."""
-    if torch.Tag.pointwise in op.tags:
-        return True
-    namespace, _, name = op._schema.name.partition("::")
-    packet = getattr(getattr(torch.ops, namespace), name.rstrip("_"), None) if name.endswith("_") else None
-    return packet is not None and any(
-        torch.Tag.pointwise in getattr(packet, o).tags for o in packet.overloads()
-    )
-
-
-def _add(function: Rule, names: str) -> None:
-    for name in names.split():
-        RULES[name if "::" in name else f"aten::{name}"] = function
-
-
-# Windows and resampling
-_add(window.convolution, "convolution")
-_add(
-    window.max_pool,
-    "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices max_pool1d max_pool2d"
-    " max_pool3d",
+OPS: dict[str, Op] = _aten(
+    # Windows and resampling
+    convolution=Op(window.convolution, "conv", Kind.CONVOLUTION, cost.convolution),
+    max_pool1d=Op(window.max_pool, "max pool", Kind.MAX_POOL),
+    max_pool2d=Op(window.max_pool, "max pool", Kind.MAX_POOL),
+    max_pool3d=Op(window.max_pool, "max pool", Kind.MAX_POOL),
+    max_pool1d_with_indices=Op(window.max_pool, "max pool", Kind.MAX_POOL),
+    max_pool2d_with_indices=Op(window.max_pool, "max pool", Kind.MAX_POOL),
+    max_pool3d_with_indices=Op(window.max_pool, "max pool", Kind.MAX_POOL),
+    adaptive_max_pool2d=Op(window.adaptive_pool, "adaptive max pool", Kind.MAX_POOL),
+    adaptive_max_pool3d=Op(window.adaptive_pool, "adaptive max pool", Kind.MAX_POOL),
+    avg_pool1d=Op(window.average_pool, "average pool", Kind.AVERAGE_POOL),
+    avg_pool2d=Op(window.average_pool, "average pool", Kind.AVERAGE_POOL),
+    avg_pool3d=Op(window.average_pool, "average pool", Kind.AVERAGE_POOL),
+    adaptive_avg_pool1d=Op(window.adaptive_pool, "adaptive average pool", Kind.AVERAGE_POOL),
+    adaptive_avg_pool2d=Op(window.adaptive_pool, "adaptive average pool", Kind.AVERAGE_POOL),
+    adaptive_avg_pool3d=Op(window.adaptive_pool, "adaptive average pool", Kind.AVERAGE_POOL),
+    _adaptive_avg_pool2d=Op(window.adaptive_pool, "adaptive average pool", Kind.AVERAGE_POOL),
+    _adaptive_avg_pool3d=Op(window.adaptive_pool, "adaptive average pool", Kind.AVERAGE_POOL),
+    upsample_nearest1d=Op(window.resample, "upsample nearest", Kind.RESAMPLE),
+    upsample_nearest2d=Op(window.resample, "upsample nearest", Kind.RESAMPLE),
+    upsample_nearest3d=Op(window.resample, "upsample nearest", Kind.RESAMPLE),
+    _upsample_nearest_exact1d=Op(window.resample, "upsample nearest exact", Kind.RESAMPLE),
+    _upsample_nearest_exact2d=Op(window.resample, "upsample nearest exact", Kind.RESAMPLE),
+    _upsample_nearest_exact3d=Op(window.resample, "upsample nearest exact", Kind.RESAMPLE),
+    upsample_linear1d=Op(window.resample, "upsample linear", Kind.RESAMPLE),
+    upsample_bilinear2d=Op(window.resample, "upsample bilinear", Kind.RESAMPLE),
+    upsample_trilinear3d=Op(window.resample, "upsample trilinear", Kind.RESAMPLE),
+    upsample_bicubic2d=Op(window.resample, "upsample bicubic", Kind.RESAMPLE),
+    _upsample_bilinear2d_aa=Op(window.resample, "upsample bilinear2d aa", Kind.RESAMPLE),
+    _upsample_bicubic2d_aa=Op(window.resample, "upsample bicubic2d aa", Kind.RESAMPLE),
+    constant_pad_nd=Op(window.pad, "pad", Kind.PAD),
+    reflection_pad1d=Op(window.pad, "reflection pad", Kind.PAD),
+    reflection_pad2d=Op(window.pad, "reflection pad", Kind.PAD),
+    reflection_pad3d=Op(window.pad, "reflection pad", Kind.PAD),
+    replication_pad1d=Op(window.pad, "replication pad", Kind.PAD),
+    replication_pad2d=Op(window.pad, "replication pad", Kind.PAD),
+    replication_pad3d=Op(window.pad, "replication pad", Kind.PAD),
+    pixel_shuffle=Op(views.pixel_shuffle, "", Kind.SHUFFLE),
+    pixel_unshuffle=Op(views.pixel_unshuffle, "", Kind.SHUFFLE),
+    # Whole dimensions: products, attention, recurrence
+    mm=Op(mixing.matmul, "linear", Kind.PRODUCT, cost.product),
+    bmm=Op(mixing.matmul, "matmul", Kind.PRODUCT, cost.product),
+    addmm=Op(mixing.addmm, "linear", Kind.PRODUCT, cost.product),
+    baddbmm=Op(mixing.addmm, "matmul", Kind.PRODUCT, cost.product),
+    mv=Op(mixing.matvec, "", Kind.PRODUCT, cost.product),
+    dot=Op(mixing.matvec, "", Kind.PRODUCT, cost.product),
+    linear=Op(mixing.linear, "", Kind.PRODUCT, cost.product),
+    _scaled_dot_product_flash_attention_for_cpu=_ATTENTION,
+    _scaled_dot_product_flash_attention=_ATTENTION,
+    _scaled_dot_product_efficient_attention=_ATTENTION,
+    _scaled_dot_product_cudnn_attention=_ATTENTION,
+    _scaled_dot_product_attention_math=_ATTENTION,
+    scaled_dot_product_attention=_ATTENTION,
+    _scaled_dot_product_fused_attention_overrideable=_ATTENTION,
+    mkldnn_rnn_layer=Op(mixing.recurrent, "recurrent", Kind.RECURRENT, cost.recurrent),
+    embedding=Op(None, "", Kind.EMBEDDING),
+    # Whole dimensions: norms, statistics, order
+    _softmax=Op(mixing.softmax, "softmax"),
+    _safe_softmax=Op(mixing.softmax, "softmax"),
+    _log_softmax=Op(mixing.softmax, "log softmax"),
+    native_layer_norm=Op(mixing.layer_norm, "layer norm", Kind.NORM),
+    _fused_rms_norm=Op(mixing.layer_norm, "rms norm", Kind.NORM),
+    rms_norm=Op(mixing.layer_norm, "", Kind.NORM),
+    native_group_norm=Op(mixing.group_norm, "group norm", Kind.NORM),
+    native_batch_norm=Op(mixing.batch_norm, "batch norm", Kind.NORM),
+    _native_batch_norm_legit=Op(mixing.batch_norm, "batch norm", Kind.NORM),
+    _native_batch_norm_legit_no_training=Op(mixing.batch_norm, "batch norm", Kind.NORM),
+    cudnn_batch_norm=Op(mixing.batch_norm, "batch norm", Kind.NORM),
+    _batch_norm_with_update=Op(mixing.batch_norm, "batch norm", Kind.NORM),
+    _batch_norm_no_update=Op(mixing.batch_norm, "batch norm", Kind.NORM),
+    batch_norm_with_update=Op(mixing.batch_norm, "batch norm", Kind.NORM),
+    mean=Op(mixing.reduction, "", Kind.REDUCTION),
+    sum=Op(mixing.reduction, "", Kind.REDUCTION),
+    amax=Op(mixing.reduction, "", Kind.EXTREMUM),
+    amin=Op(mixing.reduction, "", Kind.EXTREMUM),
+    max=Op(mixing.reduction, "", Kind.EXTREMUM),
+    min=Op(mixing.reduction, "", Kind.EXTREMUM),
+    median=Op(mixing.reduction, "", Kind.EXTREMUM),
+    aminmax=Op(mixing.reduction, "", Kind.EXTREMUM),
+    argmax=Op(mixing.reduction, "", Kind.REDUCTION),
+    argmin=Op(mixing.reduction, "", Kind.REDUCTION),
+    norm=Op(mixing.reduction, "", Kind.REDUCTION),
+    linalg_vector_norm=Op(mixing.reduction, "", Kind.REDUCTION),
+    var=Op(mixing.reduction, "", Kind.REDUCTION),
+    std=Op(mixing.reduction, "", Kind.REDUCTION),
+    var_mean=Op(mixing.reduction, "", Kind.REDUCTION),
+    std_mean=Op(mixing.reduction, "", Kind.REDUCTION),
+    logsumexp=Op(mixing.reduction, "", Kind.REDUCTION),
+    prod=Op(mixing.reduction, "", Kind.REDUCTION),
+    all=Op(mixing.reduction, "", Kind.REDUCTION),
+    any=Op(mixing.reduction, "", Kind.REDUCTION),
+    nanmean=Op(mixing.reduction, "", Kind.REDUCTION),
+    nansum=Op(mixing.reduction, "", Kind.REDUCTION),
+    count_nonzero=Op(mixing.reduction, "", Kind.REDUCTION),
+    cumsum=Op(mixing.scan),
+    cumprod=Op(mixing.scan),
+    cummax=Op(mixing.scan),
+    cummin=Op(mixing.scan),
+    logcumsumexp=Op(mixing.scan),
+    _cummax_helper=Op(mixing.scan),
+    _cummin_helper=Op(mixing.scan),
+    sort=Op(mixing.ordering),
+    topk=Op(mixing.ordering),
+    argsort=Op(mixing.ordering),
+    kthvalue=Op(mixing.ordering),
+    mode=Op(mixing.ordering),
+    _fft_c2c=Op(mixing.spectrum, "", Kind.SPECTRUM, cost.fourier),
+    _fft_r2c=Op(mixing.spectrum, "", Kind.SPECTRUM, cost.fourier),
+    _fft_c2r=Op(mixing.spectrum, "", Kind.SPECTRUM, cost.fourier),
+    grid_sampler_2d=Op(mixing.grid_sample, "", Kind.SAMPLING, cost.grid),
+    grid_sampler_3d=Op(mixing.grid_sample, "", Kind.SAMPLING, cost.grid),
+    # Copies and views
+    alias=Op(views.same, "", Kind.COPY),
+    detach=Op(views.same, "", Kind.COPY),
+    clone=Op(views.same, "", Kind.COPY),
+    contiguous=Op(views.same, "", Kind.COPY),
+    lift_fresh=Op(views.same, "", Kind.COPY),
+    lift=Op(views.same, "", Kind.COPY),
+    _to_copy=Op(views.same, "", Kind.COPY),
+    resolve_conj=Op(views.same),
+    resolve_neg=Op(views.same),
+    _conj=Op(views.same),
+    positive=Op(views.same),
+    view_as_real=Op(views.same),
+    view_as_complex=Op(views.same),
+    permute=Op(views.permute, "", Kind.LAYOUT),
+    transpose=Op(views.transpose, "", Kind.LAYOUT),
+    t=Op(views.transpose, "", Kind.VIEW),
+    swapaxes=Op(views.transpose),
+    view=Op(views.reshape, "", Kind.VIEW),
+    _unsafe_view=Op(views.reshape, "", Kind.VIEW),
+    reshape=Op(views.reshape, "", Kind.VIEW),
+    _reshape_alias=Op(views.reshape, "", Kind.VIEW),
+    unflatten=Op(views.reshape, "", Kind.VIEW),
+    flatten=Op(views.reshape, "", Kind.VIEW),
+    expand=Op(views.expand, "", Kind.VIEW),
+    broadcast_to=Op(views.expand),
+    unsqueeze=Op(views.unsqueeze, "", Kind.VIEW),
+    squeeze=Op(views.squeeze, "", Kind.VIEW),
+    split=Op(movement.pieces, "", Kind.VIEW),
+    split_with_sizes=Op(movement.pieces, "", Kind.VIEW),
+    unsafe_split=Op(movement.pieces, "", Kind.VIEW),
+    unbind=Op(movement.pieces, "", Kind.VIEW),
+    chunk=Op(movement.pieces, "", Kind.VIEW),
+    copy=Op(positions.copy, "", Kind.VIEW),
+    # Data movement
+    unsafe_split_with_sizes=Op(movement.pieces, "", Kind.MOVEMENT),
+    split_copy=Op(movement.pieces, "", Kind.MOVEMENT),
+    split_with_sizes_copy=Op(movement.pieces, "", Kind.MOVEMENT),
+    unbind_copy=Op(movement.pieces, "", Kind.MOVEMENT),
+    slice=Op(movement.slice_, "", Kind.MOVEMENT),
+    select=Op(movement.select, "", Kind.MOVEMENT),
+    flip=Op(movement.flip, "", Kind.MOVEMENT),
+    roll=Op(movement.roll, "", Kind.MOVEMENT),
+    index_select=Op(movement.index_select, "", Kind.MOVEMENT),
+    index=Op(movement.index, "", Kind.MOVEMENT),
+    _unsafe_index=Op(movement.index, "", Kind.MOVEMENT),
+    cat=Op(movement.cat, "concat", Kind.MOVEMENT),
+    concat=Op(movement.cat, "concat", Kind.MOVEMENT),
+    stack=Op(movement.stack, "", Kind.MOVEMENT),
+    unfold=Op(views.unfold, "", Kind.MOVEMENT),
+    im2col=Op(views.im2col, "unfold", Kind.MOVEMENT),
+    as_strided=Op(positions.on_positions, "", Kind.MOVEMENT),
+    repeat=Op(positions.on_positions, "", Kind.MOVEMENT),
+    tile=Op(positions.on_positions, "", Kind.MOVEMENT),
+    diagonal=Op(positions.on_positions, "", Kind.MOVEMENT),
+    take=Op(positions.on_positions, "", Kind.MOVEMENT),
+    channel_shuffle=Op(positions.on_positions, "", Kind.MOVEMENT),
+    native_channel_shuffle=Op(positions.on_positions, "", Kind.MOVEMENT),
+    rot90=Op(positions.on_positions, "", Kind.MOVEMENT),
+    tril=Op(positions.on_positions, "", Kind.MOVEMENT),
+    triu=Op(positions.on_positions, "", Kind.MOVEMENT),
+    glu=Op(movement.glu),
+    gather=Op(movement.gather),
+    take_along_dim=Op(movement.gather),
+    index_put=Op(movement.scatter),
+    scatter=Op(movement.scatter),
+    scatter_add=Op(movement.scatter),
+    scatter_reduce=Op(movement.scatter),
+    index_add=Op(movement.scatter),
+    index_copy=Op(movement.scatter),
+    index_fill=Op(movement.scatter),
+    masked_scatter=Op(movement.scatter),
+    # Elementwise; the plain ones are activations written by hand, such as x * sigmoid(x)
+    relu=Op(Call.pointwise, "", Kind.ACTIVATION),
+    relu6=Op(Call.pointwise, "", Kind.ACTIVATION),
+    hardtanh=Op(Call.pointwise, "", Kind.ACTIVATION),
+    hardswish=Op(Call.pointwise, "", Kind.ACTIVATION),
+    hardsigmoid=Op(Call.pointwise, "", Kind.ACTIVATION),
+    hardshrink=Op(Call.pointwise, "", Kind.ACTIVATION),
+    silu=Op(Call.pointwise, "", Kind.ACTIVATION),
+    gelu=Op(Call.pointwise, "", Kind.ACTIVATION),
+    elu=Op(Call.pointwise, "", Kind.ACTIVATION),
+    celu=Op(Call.pointwise, "", Kind.ACTIVATION),
+    selu=Op(Call.pointwise, "", Kind.ACTIVATION),
+    leaky_relu=Op(Call.pointwise, "", Kind.ACTIVATION),
+    prelu=Op(Call.pointwise, "", Kind.ACTIVATION),
+    rrelu=Op(Call.pointwise, "", Kind.ACTIVATION),
+    rrelu_with_noise=Op(Call.pointwise, "", Kind.ACTIVATION),
+    mish=Op(Call.pointwise, "", Kind.ACTIVATION),
+    sigmoid=Op(Call.pointwise, "", Kind.ACTIVATION),
+    log_sigmoid_forward=Op(Call.pointwise, "", Kind.ACTIVATION),
+    tanh=Op(Call.pointwise, "", Kind.ACTIVATION),
+    softplus=Op(Call.pointwise, "", Kind.ACTIVATION),
+    softshrink=Op(Call.pointwise, "", Kind.ACTIVATION),
+    threshold=Op(Call.pointwise, "", Kind.ACTIVATION),
+    _prelu_kernel=Op(Call.pointwise, "prelu", Kind.ACTIVATION),
+    clamp=Op(Call.pointwise, "", Kind.ACTIVATION),
+    clamp_min=Op(Call.pointwise, "", Kind.ACTIVATION),
+    clamp_max=Op(Call.pointwise, "", Kind.ACTIVATION),
+    mul=Op(Call.pointwise, "", Kind.ACTIVATION),
+    add=Op(Call.pointwise, "", Kind.ACTIVATION),
+    sub=Op(Call.pointwise, "", Kind.ACTIVATION),
+    div=Op(Call.pointwise, "", Kind.ACTIVATION),
+    exp=Op(Call.pointwise, "", Kind.ACTIVATION),
+    abs=Op(Call.pointwise, "", Kind.ACTIVATION),
+    sqrt=Op(Call.pointwise, "", Kind.ACTIVATION),
+    pow=Op(Call.pointwise, "", Kind.ACTIVATION),
+    erf=Op(Call.pointwise, "", Kind.ACTIVATION),
+    native_dropout=Op(Call.pointwise, "", Kind.DROPOUT),
+    dropout=Op(Call.pointwise, "", Kind.DROPOUT),
+    floor_divide=Op(Call.pointwise),
+    polar=Op(Call.pointwise),
+    complex=Op(Call.pointwise),
+    real=Op(Call.pointwise),
+    imag=Op(Call.pointwise),
+    # Content that the input has no part in
+    zeros=Op(Call.nothing, "", Kind.CONSTANT),
+    ones=Op(Call.nothing, "", Kind.CONSTANT),
+    full=Op(Call.nothing, "", Kind.CONSTANT),
+    empty=Op(Call.nothing, "", Kind.CONSTANT),
+    arange=Op(Call.nothing, "", Kind.CONSTANT),
+    linspace=Op(Call.nothing, "", Kind.CONSTANT),
+    eye=Op(Call.nothing, "", Kind.CONSTANT),
+    rand=Op(Call.nothing, "", Kind.CONSTANT),
+    randn=Op(Call.nothing, "", Kind.CONSTANT),
+    randint=Op(Call.nothing, "", Kind.CONSTANT),
+    randperm=Op(Call.nothing, "", Kind.CONSTANT),
+    scalar_tensor=Op(Call.nothing, "", Kind.CONSTANT),
+    tril_indices=Op(Call.nothing, "", Kind.CONSTANT),
+    triu_indices=Op(Call.nothing, "", Kind.CONSTANT),
+    zeros_like=Op(Call.nothing, "", Kind.CONSTANT),
+    ones_like=Op(Call.nothing, "", Kind.CONSTANT),
+    full_like=Op(Call.nothing, "", Kind.CONSTANT),
+    empty_like=Op(Call.nothing, "", Kind.CONSTANT),
+    rand_like=Op(Call.nothing, "", Kind.CONSTANT),
+    randn_like=Op(Call.nothing, "", Kind.CONSTANT),
+    randint_like=Op(Call.nothing, "", Kind.CONSTANT),
+    new_zeros=Op(Call.nothing, "", Kind.CONSTANT),
+    new_ones=Op(Call.nothing, "", Kind.CONSTANT),
+    new_full=Op(Call.nothing, "", Kind.CONSTANT),
+    new_empty=Op(Call.nothing, "", Kind.CONSTANT),
+    new_empty_strided=Op(Call.nothing, "", Kind.CONSTANT),
+    empty_strided=Op(Call.nothing, "", Kind.CONSTANT),
+    zero=Op(Call.nothing, "", Kind.CONSTANT),
+    fill=Op(Call.nothing, "", Kind.CONSTANT),
+    bernoulli=Op(Call.nothing, "", Kind.CONSTANT),
+    uniform=Op(Call.nothing, "", Kind.CONSTANT),
+    normal=Op(Call.nothing, "", Kind.CONSTANT),
+    random=Op(Call.nothing, "", Kind.CONSTANT),
+    exponential=Op(Call.nothing, "", Kind.CONSTANT),
+    _efficientzerotensor=Op(Call.nothing, "", Kind.CONSTANT),
 )
-_add(window.average_pool, "avg_pool1d avg_pool2d avg_pool3d")
-_add(
-    window.adaptive_pool,
-    "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
-    " adaptive_max_pool2d adaptive_max_pool3d",
-)
-_add(
-    window.resample,
-    "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d"
-    " _upsample_nearest_exact2d _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d"
-    " upsample_trilinear3d upsample_bicubic2d"
-    " _upsample_bilinear2d_aa _upsample_bicubic2d_aa",
-)
-_add(
-    window.pad,
-    "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d"
-    " replication_pad3d",
-)
+"""Qualified op name ("aten::convolution") -> what is known of it."""
 
-# Whole dimensions
-_add(mixing.matmul, "mm bmm")
-_add(mixing.addmm, "addmm baddbmm")
-_add(mixing.matvec, "mv dot")
-_add(mixing.linear, "linear")
-_add(
-    mixing.attention,
-    "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention"
-    " _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention"
-    " _scaled_dot_product_attention_math scaled_dot_product_attention"
-    " _scaled_dot_product_fused_attention_overrideable",
-)
-_add(mixing.softmax, "_softmax _log_softmax _safe_softmax")
-_add(mixing.layer_norm, "native_layer_norm rms_norm _fused_rms_norm")
-_add(mixing.group_norm, "native_group_norm")
-_add(
-    mixing.batch_norm,
-    "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm"
-    " _batch_norm_with_update _batch_norm_no_update batch_norm_with_update",
-)
-_add(
-    mixing.reduction,
-    "mean sum amax amin max min argmax argmin norm linalg_vector_norm var std var_mean std_mean logsumexp"
-    " prod all any median nanmean nansum aminmax count_nonzero",
-)
-_add(mixing.scan, "cumsum cumprod cummax cummin logcumsumexp _cummax_helper _cummin_helper")
-_add(mixing.recurrent, "mkldnn_rnn_layer")
-_add(mixing.ordering, "sort topk argsort kthvalue mode")
-_add(mixing.spectrum, "_fft_c2c _fft_r2c _fft_c2r")
-_add(mixing.grid_sample, "grid_sampler_2d grid_sampler_3d")
-_add(mixing.deformable, "torchvision::deform_conv2d")
-
-# Data movement
-_add(
-    views.same,
-    "alias detach clone contiguous lift_fresh lift _to_copy view_as_real view_as_complex resolve_conj"
-    " resolve_neg _conj positive",
-)
-_add(views.reshape, "view _unsafe_view reshape _reshape_alias unflatten flatten")
-_add(views.expand, "expand broadcast_to")
-_add(views.permute, "permute")
-_add(views.transpose, "transpose t swapaxes")
-_add(views.unsqueeze, "unsqueeze")
-_add(views.squeeze, "squeeze")
-_add(movement.slice_, "slice")
-_add(movement.select, "select")
-_add(
-    movement.pieces,
-    "split split_with_sizes unsafe_split unsafe_split_with_sizes unbind chunk split_copy"
-    " split_with_sizes_copy unbind_copy",
-)
-_add(movement.flip, "flip")
-_add(movement.roll, "roll")
-_add(movement.index_select, "index_select")
-_add(movement.index, "index _unsafe_index")
-_add(movement.cat, "cat concat")
-_add(movement.stack, "stack")
-_add(views.pixel_shuffle, "pixel_shuffle")
-_add(views.pixel_unshuffle, "pixel_unshuffle")
-_add(views.unfold, "unfold")
-_add(views.im2col, "im2col")
-_add(positions.copy, "copy")
-_add(
-    positions.on_positions,
-    "as_strided as_strided_ repeat tile diagonal take channel_shuffle native_channel_shuffle rot90 tril triu",
-)
-_add(movement.glu, "glu")
-_add(movement.gather, "gather take_along_dim")
-_add(
-    movement.scatter,
-    "index_put scatter scatter_add scatter_reduce index_add index_copy index_fill masked_scatter",
-)
-
-# Elementwise ops that PyTorch does not tag as such
-_add(
-    Call.pointwise,
-    "native_dropout hardswish log_sigmoid_forward rrelu_with_noise _prelu_kernel floor_divide polar complex"
-    " real imag",
-)
-
-# Content that the input has no part in
-_add(
-    Call.nothing,
-    "zeros ones full empty arange linspace eye rand randn randint randperm scalar_tensor tril_indices"
-    " triu_indices zeros_like ones_like full_like empty_like rand_like randn_like randint_like"
-    " new_zeros new_ones new_full"
-    " new_empty new_empty_strided empty_strided zero zero_ fill fill_ bernoulli bernoulli_ uniform_ normal_"
-    " random_ exponential_ _efficientzerotensor",
-)
+OPS["torchvision::deform_conv2d"] = Op(mixing.deformable, "", Kind.SAMPLING, cost.deformable)

@@ -22,13 +22,12 @@ from rfcalc.maps.indexmap import Periodic
 from rfcalc.maps.readout import Readout
 from rfcalc.maps.state import State, constant, image
 from rfcalc.ops.call import Call
-from rfcalc.ops.registry import rule_for
+from rfcalc.ops.lookup import op_of
+from rfcalc.ops.op import WINDOWED
 from rfcalc.trace.graph import Graph, Node, Ref, write_view
 
 Sigma = tuple[float | None, ...]
 """Standard deviation of the influence in input pixels for each axis; None where there is no closed form."""
-
-_WINDOWS = ("convolution", "pool", "upsample", "pixel_shuffle", "pixel_unshuffle", "pad")
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def closed_form(analysis: Analysis) -> tuple[Sigma, ...]:
         jumps = [analysis.rows[i].field.jump for i in row.sources] or [(Fraction(1),) * axes]
         if row.field.is_global or "data-dependent" in row.field.flags or "unknown" in row.field.flags:
             spreads.append((None,) * axes)
-        elif any(part in node.name for part in _WINDOWS):
+        elif op_of(node).kind in WINDOWED:
             taps = _taps(analysis.graph, node, axes)
             spreads.append(
                 tuple(
@@ -89,7 +88,7 @@ def _taps(graph: Graph, node: Node, axes: int) -> tuple[_Spread | None, ...]:
     source = node.reads[0]
     states: dict[int, State] = {value: constant(graph.values[value].shape) for value in node.reads}
     states[source] = image(graph.values[source].shape, axes)
-    rule = rule_for(node.op)
+    rule = op_of(node).rule
     if rule is None or len(graph.values[source].shape) != axes + 2:
         return (None,) * axes
     result = rule(Call(node, graph, states))

@@ -14,47 +14,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from rfcalc.ops.lookup import op_of
+from rfcalc.ops.op import Kind
 from rfcalc.trace.graph import Graph, Node, Ref, write_view
 
 __all__ = ["Oracle", "UnreachableError", "is_number"]
 
-_PASS = frozenset(
-    [
-        "_to_copy",
-        "clone",
-        "alias",
-        "detach",
-        "contiguous",
-        "native_dropout",
-        "dropout",
-        "hardtanh",
-        "hardswish",
-        "hardsigmoid",
-        "relu",
-        "_prelu_kernel",
-    ]
-)
-_NOTHING = frozenset(
-    [
-        "new_zeros",
-        "new_ones",
-        "new_full",
-        "new_empty",
-        "new_empty_strided",
-        "zeros_like",
-        "ones_like",
-        "full_like",
-        "empty_like",
-        "rand_like",
-        "randn_like",
-        "zero",
-        "fill",
-        "bernoulli",
-        "uniform",
-        "normal",
-    ]
-)
-_EXTREMA = {"amax", "amin", "max", "min", "median", "aminmax"}
+# The family of an op is read from the registry; what passes back through it is worked out here alone.
+_PASSED_ON = frozenset({Kind.COPY, Kind.DROPOUT, Kind.ACTIVATION})
 
 
 class UnreachableError(Exception):
@@ -173,9 +140,9 @@ class Oracle:
             return [base]
         if name == "copy":
             return [args[1].expand(args[0].shape)]
-        if "max_pool" in name:
+        if op_of(node).kind is Kind.MAX_POOL:
             return [_window_sum(args, self._graph.values[node.outputs[0]].shape, name)] * len(node.outputs)
-        if name in _EXTREMA:
+        if op_of(node).kind is Kind.EXTREMUM:
             return [args[0].sum(*args[1:3], **kwargs) if len(args) > 1 or kwargs else args[0].sum()] * len(
                 node.outputs
             )
@@ -210,7 +177,7 @@ def _live_values(graph: Graph) -> frozenset[int]:
     """Return the float values that the input may have a part in."""
     live = {graph.input}
     for node in graph.nodes:
-        if any(v in live for v in node.reads) and node.name not in _NOTHING:
+        if any(v in live for v in node.reads) and op_of(node).kind is not Kind.CONSTANT:
             live.update(v for v in node.outputs if is_number(graph.values[v].dtype))
     return frozenset(live)
 
@@ -221,9 +188,9 @@ def is_number(dtype: torch.dtype) -> bool:
 
 
 def _is_pointwise(node: Node) -> bool:
-    if node.op is write_view or node.name in _NOTHING:
+    if node.op is write_view or op_of(node).kind is Kind.CONSTANT:
         return False
-    if node.name in _PASS or torch.Tag.pointwise in node.op.tags:
+    if op_of(node).kind in _PASSED_ON or torch.Tag.pointwise in node.op.tags:
         return True
     training = node.args[5] if node.name == "native_batch_norm" else False
     return "batch_norm" in node.name and not training

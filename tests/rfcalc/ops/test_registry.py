@@ -5,7 +5,7 @@ from torch import nn
 
 from rfcalc.analysis.analyze import analyze
 from rfcalc.errors import RuleError
-from rfcalc.ops.registry import RULES, rule
+from rfcalc.ops.lookup import forget, rule
 from rfcalc.questions.oracle import verify
 
 
@@ -21,7 +21,7 @@ def blur():
     library.impl("blur", kernel, "CPU")
     library.impl("blur", torch.empty_like, "Meta")
     yield torch.ops.rfcalc_test.blur
-    RULES.pop("rfcalc_test::blur", None)
+    forget("rfcalc_test::blur")
     library._destroy()
 
 
