@@ -18,6 +18,24 @@ ALLOWED: dict[str, set[str]] = {
     "train": {"rfcalc", "models", "training", "records", "reports"},
 }
 OURS = set(ALLOWED)
+# Inside of rfcalc: what a folder, or a file beside the folders, may know of: those before it.
+WORDS = {"errors", "text", "_version"}
+INSIDE: dict[str, set[str]] = {
+    "_version": set(),
+    "errors": set(),
+    "text": set(),
+    "trace": WORDS,
+    "maps": WORDS,
+    "ops": WORDS | {"trace", "maps"},
+    "analysis": WORDS | {"trace", "maps", "ops"},
+    "questions": WORDS | {"trace", "maps", "ops", "analysis"},
+    "render": WORDS | {"maps", "analysis", "questions"},
+    "command": WORDS | {"trace", "maps", "analysis", "questions", "render"},
+    "testing": WORDS | {"analysis", "render"},
+    # The doors of the package name everything.
+    "__init__": WORDS | {"trace", "maps", "ops", "analysis", "questions", "render", "command", "testing"},
+    "__main__": {"command"},
+}
 # The command line of the search alone may call the reports: it ends by writing one.
 EXCEPTIONS = {("search/__main__.py", "reports")}
 
@@ -54,6 +72,58 @@ def test_imports_point_one_way(part: str) -> None:
         wrong = imported(path.read_text(encoding="utf-8")) & OURS - {part} - ALLOWED[part]
         wrong -= {target for source, target in EXCEPTIONS if source == name}
         assert not wrong, f"{name} imports {', '.join(sorted(wrong))}, which may not know of {part}'s side"
+
+
+def imported_modules(source: str) -> set[str]:
+    """Dotted names of the modules of rfcalc that `source` imports, inside functions and TYPE_CHECKING too."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import hides where it points"
+            module = node.module or ""
+            # `from rfcalc import testing` names a module, `from rfcalc.text import shape` a part of one.
+            found |= {f"rfcalc.{alias.name}" for alias in node.names} if module == "rfcalc" else {module}
+    return {name for name in found if name.partition(".")[0] == "rfcalc"}
+
+
+def backward_arrows(source: str, part: str) -> set[str]:
+    """Names of the parts of rfcalc that `source`, a file of `part`, imports though it may not."""
+    parts = {name.split(".")[1] if "." in name else "__init__" for name in imported_modules(source)}
+    return parts - {part} - INSIDE[part]
+
+
+@pytest.mark.parametrize("part", INSIDE)
+def test_imports_inside_of_rfcalc_point_one_way(part: str) -> None:
+    folder = ROOT / "rfcalc" / part
+    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+    for path in files:
+        wrong = backward_arrows(path.read_text(encoding="utf-8"), part)
+        assert not wrong, (
+            f"{path.relative_to(ROOT)} imports {', '.join(sorted(wrong))}: the arrow points back"
+        )
+
+
+def test_every_part_of_rfcalc_is_in_the_table() -> None:
+    parts = {path.stem for path in (ROOT / "rfcalc").iterdir() if path.suffix == ".py"}
+    parts |= {path.name for path in (ROOT / "rfcalc").iterdir() if (path / "__init__.py").is_file()}
+    assert parts == set(INSIDE)
+
+
+def test_no_two_parts_of_rfcalc_know_of_each_other() -> None:
+    known = {part: set(parts) for part, parts in INSIDE.items()}
+    while known:
+        free = [part for part, parts in known.items() if not parts & known.keys()]
+        assert free, f"a circle: {', '.join(known)}"
+        for part in free:
+            del known[part]
+
+
+def test_an_arrow_that_points_back_is_seen() -> None:
+    source = "from rfcalc import text\ndef f():\n    from rfcalc.render.columns import extent\n"
+    assert backward_arrows(source, "questions") == {"render"}
+    assert backward_arrows("import rfcalc\n", "analysis") == {"__init__"}
 
 
 def test_the_training_library_knows_nothing_of_its_command() -> None:

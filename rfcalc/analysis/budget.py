@@ -7,7 +7,6 @@ Names are the same everywhere, but for the hyphen: `max_params` in Python and JS
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,9 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rfcalc.errors import BudgetError
+from rfcalc.text import listed, nearest
 
 if TYPE_CHECKING:
     from rfcalc.analysis.analyze import Analysis, Row
+
+
+NAMED = 4
+"""Layers that the note of a limit names."""
 
 
 def _limit(default: int | bool | None, meaning: str, lowest: int = 0) -> Any:
@@ -165,7 +169,7 @@ def _largest(unit: str, total: Callable[[Analysis], int], of: Callable[[Row], in
 def _counted(names: Callable[[Analysis], Iterable[str]]) -> Any:
     def measure(analysis: Analysis) -> tuple[int | None, str]:
         found = list(names(analysis))
-        return len(found), _listed(found)
+        return len(found), listed(found, NAMED)
 
     return measure
 
@@ -179,19 +183,19 @@ def _holes(analysis: Analysis) -> tuple[int | None, str]:
 
 def _gap(analysis: Analysis) -> tuple[int | None, str]:
     names = analysis.structure.global_average_pools
-    return bool(names), _listed(list(names))
+    return bool(names), listed(names, NAMED)
 
 
 def _max_pool(analysis: Analysis) -> tuple[int | None, str]:
     names = analysis.structure.max_pools
-    return bool(names), _listed(list(names))
+    return bool(names), listed(names, NAMED)
 
 
 def _stages(analysis: Analysis) -> tuple[int | None, str]:
     names = analysis.structure.stages
     if not names:
         return None, "no children named letters + number from 1 (c1, c2, ...)"
-    return len(names), _listed(list(names))
+    return len(names), listed(names, NAMED)
 
 
 _MEASURES: dict[str, Callable[[Analysis], tuple[int | None, str]]] = {
@@ -212,11 +216,6 @@ _MEASURES: dict[str, Callable[[Analysis], tuple[int | None, str]]] = {
     "forbid_holes": _holes,
     "stages": _stages,
 }
-
-
-def _listed(names: list[str], at_most: int = 4) -> str:
-    more = len(names) - at_most
-    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
 
 
 def read_budget(path: Path) -> Budget:
@@ -266,13 +265,6 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def key_of(name: str) -> str:
     """`max_params` as TOML and the command line write it: `max-params`."""
     return name.replace("_", "-")
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The rest of an error about an unknown word: the nearest known one, or all of them."""
-    choices = sorted(known)
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(choices)}"
 
 
 def _check(name: str, value: object, field: dataclasses.Field[Any]) -> None:

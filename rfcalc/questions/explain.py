@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from rfcalc.analysis.analyze import Analysis, Row, analyze
-from rfcalc.analysis.budget import nearest
 from rfcalc.errors import RfcalcError, UsageError
+from rfcalc.text import nearest, per_axis
 
 MOST_LAYERS = 64
 """What-ifs are worked out for this many layers, those that add most: each costs an analysis."""
@@ -206,4 +206,4 @@ def _like(value: int | tuple[int, ...], number: int) -> int | tuple[int, ...]:
 
 def _text(value: int | tuple[int, ...]) -> str:
     sizes = (value,) if isinstance(value, int) else value
-    return "x".join(map(str, sizes)) if len(set(sizes)) > 1 else str(sizes[0])
+    return per_axis(sizes)

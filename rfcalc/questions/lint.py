@@ -17,7 +17,7 @@ from rfcalc.maps.alignment import Shift
 from rfcalc.ops.window import Window, window_of
 from rfcalc.questions.explain import path_to
 from rfcalc.questions.schedule import close_holes
-from rfcalc.render.columns import decimal, per_axis
+from rfcalc.text import decimal, listed, per_axis, shape
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def idle(analysis: Analysis) -> Iterator[Finding]:
     Judged by the paths that avoid global operations, as the extent is: behind a squeeze-and-excite gate every
     layer would be one otherwise. Layers with no such path are left out.
     """
-    size = "x".join(map(str, analysis.input_size[1:]))
+    size = shape(analysis.input_size[1:])
     everywhere = []
     for row, window in _windows(analysis):
         if max(window.kernel) == 1 or window.transposed or len(row.sources) != 1:
@@ -211,8 +211,7 @@ def idle(analysis: Analysis) -> Iterator[Finding]:
 
 def _some(rows: Iterable[Row]) -> str:
     """The first names, and how many more there are."""
-    names = [row.name for row in rows]
-    return _joined(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return listed([row.name for row in rows], _NAMED)
 
 
 def _cost(rows: Sequence[Row]) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from math import floor
 from typing import TYPE_CHECKING
 
-from rfcalc.analysis.budget import nearest
 from rfcalc.errors import UsageError
+from rfcalc.text import decimal, nearest, per_axis, percent, shape
 
 if TYPE_CHECKING:
     from rfcalc.analysis.view import Line
@@ -41,12 +39,6 @@ class Column:
         return (self.data or self.cell)(line)
 
 
-def per_axis(values: Sequence[object]) -> str:
-    """One number where all axes agree, h x w where they do not; "-" where there is none."""
-    texts = ["-" if value is None else str(value) for value in values]
-    return texts[0] if len(set(texts)) == 1 else "x".join(texts)
-
-
 def sizes(field: Field) -> str:
     """The local extent of a field: "13", "3x5", "3..5" over phases."""
     return per_axis(
@@ -60,28 +52,6 @@ def sizes(field: Field) -> str:
 def extent(field: Field) -> str:
     """The receptive field as one cell: its local extent, "image (13)" behind a global operation."""
     return f"image ({sizes(field)})" if field.is_global else sizes(field)
-
-
-def percent(share: float) -> str:
-    """A share of 0 to 1 in per cent; rounded down from 10 on, so that 100 % means all."""
-    if share == 0:
-        return "none"
-    return f"{100 * share:.2g} %" if share < 0.095 else f"{floor(100 * share)} %"
-
-
-def decimal(value: Fraction | int | None) -> str:
-    """An exact number as people read it: halves as decimals, other fractions as they are."""
-    if value is None:
-        return "-"
-    exact = Fraction(value)
-    if exact.denominator == 1:
-        return str(exact.numerator)
-    return str(float(exact)) if exact.denominator in (2, 4) else str(exact)
-
-
-def shape(sizes: Sequence[int]) -> str:
-    """A shape without its batch: "16x32x32"."""
-    return "x".join(map(str, sizes))
 
 
 def _holes(line: Line) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from rfcalc.analysis.budget import Limit, Verdict, key_of
 from rfcalc.analysis.coverage import seen_counts
-from rfcalc.render.columns import extent, per_axis, percent, sizes
+from rfcalc.render.columns import extent, sizes
+from rfcalc.text import listed, per_axis, percent, plural
 
 if TYPE_CHECKING:
     from rfcalc.analysis.analyze import Analysis
@@ -117,20 +118,20 @@ def verdict_sentence(report: Report) -> str:
     if not judged:
         return f"Nothing to judge in the budget ({report.budget_source})."
     if broken:
-        return f"Over budget: {broken} of {_plural(judged, 'limit')} broken ({report.budget_source})."
-    return f"Within budget: {_plural(judged, 'limit')} held ({report.budget_source})."
+        return f"Over budget: {broken} of {plural(judged, 'limit')} broken ({report.budget_source})."
+    return f"Within budget: {plural(judged, 'limit')} held ({report.budget_source})."
 
 
 def verified_sentence(verification: Verification, at_most: int = 5) -> str:
     """How many units agree with the gradient oracle, and which do not."""
-    units = _plural(verification.checked, "unit")
+    units = plural(verification.checked, "unit")
     text = f"{verification.agreed:,} of {units} agree with the float64 gradient oracle"
     for wrong in verification.mismatches[:at_most]:
         text += f"; {wrong.row} at {wrong.index}: {wrong.missing} pixels missing, {wrong.extra} too many"
     if len(verification.mismatches) > at_most:
         text += f"; and {len(verification.mismatches) - at_most} more"
     if verification.left_out:
-        text += f" (a sample: no time for {_plural(verification.left_out, 'further row')})"
+        text += f" (a sample: no time for {plural(verification.left_out, 'further row')})"
     if verification.skipped:
         text += f"; not reached by gradients: {_named([name for name, _ in verification.skipped], 'row')}"
     return text
@@ -161,7 +162,7 @@ def _seen(field: Field) -> str:
     centre = int(counts[tuple(n // 2 for n in counts.shape)])
     all_seen = int((counts == pixels).sum())
     worst = percent(int(counts.min()) / pixels)
-    units = f"{all_seen:,} of {_plural(counts.numel(), 'unit')}"
+    units = f"{all_seen:,} of {plural(counts.numel(), 'unit')}"
     return f"{worst} by the worst unit, {percent(centre / pixels)} by the centre unit; {units} see all of it"
 
 
@@ -172,9 +173,4 @@ def _uncounted(analysis: Analysis) -> str:
 def _named(names: Sequence[str], what: str, at_most: int = 6) -> str:
     if not names:
         return "none"
-    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
-    return f"{_plural(len(names), what)}: {', '.join(names[:at_most])}{more}"
-
-
-def _plural(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+    return f"{plural(len(names), what)}: {listed(names, at_most)}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from rfcalc.questions.explain import Explanation
 from rfcalc.questions.lint import Finding
-from rfcalc.render.columns import extent, per_axis
+from rfcalc.render.columns import extent
 from rfcalc.render.report import Report, verified_sentence
+from rfcalc.text import per_axis
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from rfcalc.analysis.view import Line
 from rfcalc.render.columns import Column, default_columns
 from rfcalc.render.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
 from rfcalc.render.sections import Section, sections
+from rfcalc.text import shape
 
 _GAP = 2  # characters between two columns: one of padding, one where a box would have its line
 _NAME_AT_LEAST = 16
@@ -102,7 +103,7 @@ def _natural(column: Column, cells: Sequence[str]) -> int:
 def _parts(
     report: Report, shown: Sequence[Filled], left_out: Sequence[str], width: int
 ) -> list[RenderableType]:
-    size = "x".join(map(str, report.analysis.input_size))
+    size = shape(report.analysis.input_size)
     mode = "training" if report.train else "eval"
     parts: list[RenderableType] = [
         Text.assemble((report.model, "bold"), f"  input {size}  {mode} mode"),
