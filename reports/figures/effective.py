@@ -44,9 +44,9 @@ def spread(analysis: "Analysis", rows: Sequence["Row"], images: int | None = Non
         images: Noise images to average over; 0 measures nothing, None takes as many as are soon done.
     """
     from rfcalc.errors import RfcalcError
-    from rfcalc.questions.erf import closed_form, measured_rows
+    from rfcalc.questions.erf import effective_field, measured_rows
 
-    sigmas = closed_form(analysis)
+    sigmas = effective_field(analysis)
     if images is None:
         images = affordable(analysis, rows)
         why = "measuring them would take too long; --erf-images 1 does it all the same"

@@ -73,10 +73,10 @@ def save_growth(path: Path, analysis: "Analysis", title: str) -> None:
         title: Printed as it is.
     """
     from rfcalc.analysis.view import lines_of
-    from rfcalc.questions.erf import closed_form
+    from rfcalc.questions.erf import effective_field
 
     lines = [line for line in lines_of(analysis) if line.row.field.size and not line.row.field.is_global]
-    sigmas = closed_form(analysis)
+    sigmas = effective_field(analysis)
     with figure(path, (7.2, 3.8)) as drawn:
         axes = drawn.subplots()
         if not lines:

@@ -8,7 +8,7 @@ from rfcalc.command.arguments import Options
 from rfcalc.command.load import build, parse_arguments
 from rfcalc.command.target import Target, importable
 from rfcalc.errors import UsageError
-from rfcalc.questions.erf import closed_form, measured
+from rfcalc.questions.erf import effective_field, measured
 from rfcalc.questions.explain import explain
 from rfcalc.questions.lint import lint
 from rfcalc.questions.oracle import verify
@@ -39,7 +39,7 @@ def inspect(
             if options.explain is not None
             else None
         )
-        sigmas = closed_form(analysis) if _wants_erf(options) else None
+        sigmas = effective_field(analysis) if _wants_erf(options) else None
         influence = measured(analysis, _features(analysis)) if options.erf_map else None
     report = Report(
         target=target.text,

@@ -38,7 +38,7 @@ class _Spread:
     variance: float
 
 
-def closed_form(analysis: Analysis) -> tuple[Sigma, ...]:
+def effective_field(analysis: Analysis) -> tuple[Sigma, ...]:
     """The effective receptive field of every row.
 
     Returns:

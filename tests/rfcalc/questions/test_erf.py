@@ -9,13 +9,13 @@ from torch import nn
 
 import rfcalc
 from rfcalc.errors import UsageError
-from rfcalc.questions.erf import closed_form, measured
+from rfcalc.questions.erf import effective_field, measured
 from rfcalc.render.erf_plot import draw, spread_of
 
 
 def sigma(model: nn.Module, size: tuple[int, ...]) -> tuple[float | None, ...]:
     analysis = rfcalc.analyze(model, input_size=size)
-    return closed_form(analysis)[-1]
+    return effective_field(analysis)[-1]
 
 
 def profile_sigma(model: nn.Module, size: tuple[int, ...]) -> tuple[float, ...]:
