@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from rfcalc.analysis.counts import count
 from rfcalc.analysis.rows import is_row, names_of, op_name
+from rfcalc.analysis.weights import ownership
 from rfcalc.maps.field import Field
 from rfcalc.maps.readout import field_of
-from rfcalc.maps.state import State
+from rfcalc.maps.state import State, constant
+from rfcalc.ops.op import unused
 from rfcalc.ops.propagate import propagate
-from rfcalc.trace.graph import Graph
+from rfcalc.trace.graph import Graph, Node, Value
 from rfcalc.trace.trace import trace
 
 if TYPE_CHECKING:
@@ -70,9 +73,12 @@ class Analysis:
         outputs: Field of every tensor that forward() returns, by name ("" for a lone tensor).
         params: Elements of all unique parameters, frozen ones included, buffers not.
         trainable_params: Those that require a gradient.
-        macs: Multiply-accumulates of convolutions and linear layers, one image.
+        macs: Multiply-accumulates of convolutions, linear and recurrent layers, one image; with `count_all`
+            everything that is known of.
         peak_activation_bytes: Largest sum of tensors alive at once, float32, one image, input included.
-        uncounted: Names of ops that do arithmetic which `macs` leaves out, e.g. attention products.
+        uncounted_macs: What `macs` leaves out, by op: products of two activations ("bmm"), layers on
+            constants ("convolution on constants"); with `macs` it is what `count_all` counts.
+        count_all: Whether `macs` counts beyond the convention.
         structure: What kind of network it is.
         graph: The traced run.
     """
@@ -86,9 +92,15 @@ class Analysis:
     trainable_params: int
     macs: int
     peak_activation_bytes: int
-    uncounted: tuple[str, ...]
+    uncounted_macs: dict[str, int]
+    count_all: bool
     structure: Structure
     graph: Graph = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Names of ops that do arithmetic which `macs` leaves out, e.g. attention products."""
+        return tuple(self.uncounted_macs)
 
     @property
     def output(self) -> Field:
@@ -96,13 +108,21 @@ class Analysis:
         return list(self.outputs.values())[-1]
 
 
-def analyze(model: nn.Module, input_size: tuple[int, ...] = (3, 32, 32), *, train: bool = False) -> Analysis:
+def analyze(
+    model: nn.Module,
+    input_size: tuple[int, ...] = (3, 32, 32),
+    *,
+    train: bool = False,
+    count_all: bool = False,
+) -> Analysis:
     """Analyse a network at one input size; it is left exactly as it was found.
 
     Args:
         model: Any module whose forward takes one tensor (N, C, *spatial).
         input_size: (C, *spatial) of one image: one spatial axis for 1-D networks, three for 3-D.
         train: Analyse training mode, where batch norm mixes all positions of the batch.
+        count_all: Count the multiply-accumulates that the convention leaves out, too: attention products,
+            layers on constants, sampling at computed places, Fourier transforms.
 
     Raises:
         InputError: The input size is no such tuple of positive integers.
@@ -113,9 +133,9 @@ def analyze(model: nn.Module, input_size: tuple[int, ...] = (3, 32, 32), *, trai
     model = getattr(model, "_orig_mod", model)
     graph = trace(model, tuple(input_size), train=train)
     unique = dict(model.named_parameters())
-    params = sum(p.numel() for p in unique.values())
     trainable = sum(p.numel() for p in unique.values() if p.requires_grad)
-    return analyze_graph(graph, frozenset(unique), params, trainable)
+    sizes = {name: parameter.numel() for name, parameter in unique.items()}
+    return analyze_graph(graph, sizes, trainable, count_all=count_all)
 
 
 @contextmanager
@@ -131,31 +151,37 @@ def _no_garbage() -> Iterator[None]:
 
 
 @_no_garbage()
-def analyze_graph(graph: Graph, parameters: frozenset[str], params: int, trainable_params: int) -> Analysis:
+def analyze_graph(
+    graph: Graph, parameters: Mapping[str, int], trainable_params: int, *, count_all: bool = False
+) -> Analysis:
     """Analyse a traced run, e.g. one whose nodes were changed to ask what would happen.
 
     Args:
         graph: The run.
-        parameters: Qualified names of the model's parameters, each tensor once.
-        params: Their elements.
+        parameters: Elements of the model's parameters by qualified name, each tensor once.
         trainable_params: Elements of those that require a gradient.
+        count_all: As in `analyze`.
     """
     from rfcalc.analysis.structure import structure_of
 
     states = propagate(graph)
-    counts = count(graph, states, parameters)
-    nodes = [node for node in graph.nodes if is_row(graph, node, states)]
+    counts = count(graph, states, count_all=count_all)
+    owned = ownership(graph, states, parameters)
+    nodes = [n for n in graph.nodes if n.index in owned.constant_layers or is_row(n, states)]
     names = names_of(graph, nodes)
+    structure = structure_of(graph, names)
     fields: dict[int, Field] = {}
     origin: dict[int, frozenset[int]] = {}
     rows: list[Row] = []
     row_of = {node.index: i for i, node in enumerate(nodes)}
-    pending = 0
+    # What an op without a row uses and computes is shown in the next row, so that the rows add up.
+    params = macs = 0
     for node in graph.nodes:
+        params += owned.params.get(node.index, 0)
+        macs += counts.macs.get(node.index, 0)
         sources = frozenset[int]().union(*(origin.get(v, frozenset()) for v in node.reads))
         if node.index not in row_of:
             origin.update(dict.fromkeys(node.outputs, sources))
-            pending += counts.params.get(node.index, 0)
             continue
         index = row_of[node.index]
         origin.update(dict.fromkeys(node.outputs, frozenset({index})))
@@ -167,31 +193,64 @@ def analyze_graph(graph: Graph, parameters: frozenset[str], params: int, trainab
                 op=op_name(graph, node),
                 module=node.module,
                 output_shape=_without_batch(whole, graph.batch),
-                params=counts.params.get(node.index, 0) + pending,
-                macs=counts.macs.get(node.index, 0),
+                params=params,
+                macs=macs,
                 activation_bytes=4 * prod(whole) // graph.batch,
                 field=_field(states[node.outputs[0]], graph, fields),
                 node=node.index,
                 sources=tuple(sorted(sources)),
             )
         )
-        pending = 0
+        params = macs = 0
+    if rows and (params or macs):
+        rows[-1] = replace(rows[-1], params=rows[-1].params + params, macs=rows[-1].macs + macs)
     outputs = {name: _field(states[v], graph, fields) for name, v in graph.outputs.items()}
     chosen = _judged(rows, [origin.get(v, frozenset()) for v in graph.outputs.values()])
+    graph, unused_rows = _with_unused(graph, owned.unused, len(rows), {row.name for row in rows})
     return Analysis(
         input_size=graph.input_size,
-        rows=tuple(rows),
+        rows=(*rows, *unused_rows),
         field=rows[chosen].field if chosen is not None else list(outputs.values())[-1],
         field_row=chosen,
         outputs=outputs,
-        params=params,
+        params=sum(parameters.values()),
         trainable_params=trainable_params,
         macs=sum(counts.macs.values()),
         peak_activation_bytes=counts.peak_activation_bytes,
-        uncounted=counts.uncounted,
-        structure=structure_of(graph, names),
+        uncounted_macs=dict(counts.uncounted),
+        count_all=count_all,
+        structure=structure,
         graph=graph,
     )
+
+
+def _with_unused(
+    graph: Graph, unused_params: Mapping[str, int], first: int, taken: set[str]
+) -> tuple[Graph, list[Row]]:
+    """Return the run with a node, and a row, for each group of parameters that nothing uses."""
+    nodes, values = list(graph.nodes), list(graph.values)
+    rows: list[Row] = []
+    nothing = field_of(constant(()), graph.input_size[1:])
+    for name, params in unused_params.items():
+        node, value = len(nodes), len(values)
+        values.append(Value(value, (), torch.float32, node, None, None, value))
+        nodes.append(Node(node, unused, (), {}, (value,), (), name, "", 1))
+        rows.append(
+            Row(
+                index=first + len(rows),
+                name=f"{name} (unused)" if name in taken else name,
+                op="unused",
+                module="",
+                output_shape=(),
+                params=params,
+                macs=0,
+                activation_bytes=0,
+                field=nothing,
+                node=node,
+                sources=(),
+            )
+        )
+    return replace(graph, nodes=tuple(nodes), values=tuple(values)) if rows else graph, rows
 
 
 def _without_batch(shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
@@ -227,6 +286,6 @@ def _judged(rows: list[Row], ends: list[frozenset[int]]) -> int | None:
         if any(jump is not None for jump in field.jump) and len(field.positions) == len(field.size):
             return index
     for index in sorted(reached, reverse=True):
-        if not rows[index].field.is_global:
+        if not rows[index].field.is_global and any(rows[index].field.size):
             return index
     return None

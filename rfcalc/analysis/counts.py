@@ -1,13 +1,15 @@
-"""Parameters, multiply-accumulates and activation memory, read from a Graph.
+"""Multiply-accumulates and activation memory, read from a Graph.
 
 Conventions (docs/conventions.md): MACs are those of convolutions (by output positions), transposed
-convolutions (by input positions) and linear layers (products with a matrix that does not depend on the
-input), for one image, biases left out: half of what `torch.utils.flop_counter` reports for them. Memory is
-float32, one image.
+convolutions (by input positions), linear layers (products with a matrix that does not depend on the input)
+and recurrent layers, for one image, biases left out: for the first three half of what
+`torch.utils.flop_counter` reports. What the convention leaves out is kept beside them. Memory is float32, one
+image.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -22,7 +24,7 @@ from rfcalc.trace.graph import Graph, write_view
 __all__ = ["Counts", "count"]
 
 BYTES = 4
-_LEFT_OUT = frozenset({Kind.ATTENTION, Kind.RECURRENT, Kind.SAMPLING, Kind.SPECTRUM})
+_LEFT_OUT = frozenset({Kind.ATTENTION, Kind.SAMPLING, Kind.SPECTRUM})
 
 
 @dataclass(frozen=True)
@@ -30,69 +32,45 @@ class Counts:
     """What a run costs.
 
     Attributes:
-        params: For each node, the elements of the parameters that it is the first to use.
         macs: For each node, multiply-accumulates for one image.
+        uncounted: Those that `macs` leaves out, by what does them.
         peak_activation_bytes: Largest sum of tensors alive at once.
-        uncounted: Names of ops with multiplications that `macs` leaves out.
     """
 
-    params: Mapping[int, int]
     macs: Mapping[int, int]
+    uncounted: Mapping[str, int]
     peak_activation_bytes: int
-    uncounted: tuple[str, ...]
 
 
-def count(graph: Graph, states: Mapping[int, State], parameters: frozenset[str]) -> Counts:
+def count(graph: Graph, states: Mapping[int, State], *, count_all: bool = False) -> Counts:
     """Count one run.
 
     Args:
         graph: The run.
         states: State of every value; tells weights from activations.
-        parameters: Qualified names of the parameters (buffers are not counted).
+        count_all: Whether to count what the convention leaves out, too.
     """
-    macs = {}
-    uncounted: dict[str, None] = {}
+    macs: dict[int, int] = {}
+    uncounted: Counter[str] = Counter()
     for node in graph.nodes:
         op = op_of(node)
-        if op.macs is None or not any(states[v].paths for v in node.reads):
+        if op.macs is None or not node.outputs:
             continue
         call = Call(node, graph, states)
-        if is_counted(op, call):
-            macs[node.index] = op.macs(call) // graph.batch
-        else:
-            uncounted[node.name] = None
-    return Counts(_first_uses(graph, states, parameters), macs, _peak_bytes(graph, states), tuple(uncounted))
+        number = op.macs(call) // graph.batch
+        on_input = any(states[v].paths for v in node.reads)
+        if count_all or (on_input and _is_counted(op, call)):
+            macs[node.index] = number
+        elif number:
+            uncounted[node.name if on_input else f"{node.name} on constants"] += number
+    return Counts(macs, dict(uncounted), _peak_bytes(graph, states))
 
 
-def is_counted(op: Op, call: Call) -> bool:
-    """Return whether the convention counts a call: a layer of weights, and ops of users that have MACs."""
+def _is_counted(op: Op, call: Call) -> bool:
+    """Return whether the convention counts a call on the input: layers of weights, and what users teach."""
     if op.kind is Kind.PRODUCT:
         return not all(call.states[ref.value].paths for ref in factors(call))
     return op.kind not in _LEFT_OUT
-
-
-def _first_uses(graph: Graph, states: Mapping[int, State], parameters: frozenset[str]) -> dict[int, int]:
-    """Return params for each node that meets the input; weights may pass through ops of their own first."""
-    carried: dict[int, frozenset[str]] = {}
-    sizes: dict[str, int] = {}
-    for value in graph.values:
-        if value.parameter in parameters and value.parameter is not None:
-            carried[value.index] = frozenset({value.parameter})
-            sizes[value.parameter] = prod(value.shape)
-    seen: set[str] = set()
-    out: dict[int, int] = {}
-    for node in graph.nodes:
-        names = frozenset[str]().union(*(carried.get(v, frozenset()) for v in node.reads))
-        if not names:
-            continue
-        if any(states[v].paths for v in node.outputs):
-            fresh = names - seen
-            seen |= fresh
-            if fresh:
-                out[node.index] = sum(sizes[name] for name in fresh)
-        else:
-            carried.update(dict.fromkeys(node.outputs, names))
-    return out
 
 
 def _peak_bytes(graph: Graph, states: Mapping[int, State]) -> int:

@@ -26,6 +26,8 @@ def seen_counts(field: Field) -> torch.Tensor:
     """
     reach = field.reach
     assert isinstance(reach, Readout)
+    if not reach.paths:
+        return torch.zeros(reach.positions, dtype=torch.int64)
     if any(_sees_all(path, reach.input_size) for path in reach.paths):
         return torch.full(reach.positions, prod(reach.input_size), dtype=torch.int64)
     along = _axes_of(reach)

@@ -14,8 +14,8 @@ from rfcalc.trace.graph import Graph, Node
 __all__ = ["is_row", "names_of", "op_name"]
 
 
-def is_row(graph: Graph, node: Node, states: Mapping[int, State]) -> bool:
-    """Return whether an op moves, mixes or counts: bookkeeping and ops on weights alone do not."""
+def is_row(node: Node, states: Mapping[int, State]) -> bool:
+    """Return whether an op on the input moves, mixes or counts: bookkeeping and ops on weights do not."""
     if not node.outputs or op_of(node).kind in SILENT:
         return False
     return any(states[v].paths for v in node.reads) and bool(states[node.outputs[0]].paths)

@@ -45,6 +45,7 @@ class Options:
     input_size: tuple[int, ...]
     arguments: list[str]
     train: bool
+    count_all: bool
     format: str
     output: Path | None
     columns: tuple[str, ...] | None
@@ -145,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
         help="keyword argument of the model's class or function; may be repeated",
     )
     model.add_argument("--train", action="store_true", help="analyse in training mode (default: eval)")
+
+    model.add_argument(
+        "--count-all",
+        action="store_true",
+        help="count attention products, layers on constants, sampling and Fourier transforms, too",
+    )
 
     report = parser.add_argument_group("report")
     report.add_argument(

@@ -32,7 +32,9 @@ def inspect(
     """
     with importable(target):
         model = build(target, parse_arguments(options.arguments))
-        analysis = analyze(model, input_size=options.input_size, train=options.train)
+        analysis = analyze(
+            model, input_size=options.input_size, train=options.train, count_all=options.count_all
+        )
         findings = lint(model, analysis, train=options.train) if options.lint else None
         explanation = (
             explain(model, analysis, options.explain, train=options.train)

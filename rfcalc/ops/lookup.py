@@ -11,7 +11,7 @@ from rfcalc.errors import RuleError
 from rfcalc.ops import positions
 from rfcalc.ops.call import Call, Rule
 from rfcalc.ops.op import Kind as Kind
-from rfcalc.ops.op import Macs
+from rfcalc.ops.op import Macs, unused
 from rfcalc.ops.op import Op as Op
 from rfcalc.ops.registry import OPS
 from rfcalc.trace.graph import Node, write_view
@@ -90,6 +90,8 @@ def op_of(node: Node) -> Op:
 def _looked_up(op: Any) -> Op:
     if op is write_view:
         return _WRITE_VIEW
+    if op is unused:
+        return _UNUSED
     name = op._schema.name
     found = OPS.get(name) or OPS.get(name.rstrip("_"))
     if found is not None:
@@ -111,4 +113,5 @@ def _is_pointwise(op: Any) -> bool:
 _known: dict[Any, Op] = {}
 _ELEMENTWISE = Op(Call.pointwise)
 _UNKNOWN = Op()
+_UNUSED = Op(Call.nothing, "unused", Kind.CONSTANT)
 _WRITE_VIEW = Op(positions.put_view, kind=Kind.VIEW)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+import torch
+
 from rfcalc.ops.call import Call, Rule
 
-__all__ = ["SILENT", "WEIGHTED", "WINDOWED", "Kind", "Macs", "Op"]
+__all__ = ["SILENT", "WEIGHTED", "WINDOWED", "Kind", "Macs", "Op", "unused"]
 
 Macs = Callable[[Call], int]
 """The multiply-accumulates that one call executes, for the whole batch."""
@@ -52,6 +54,11 @@ WINDOWED = frozenset(
 
 WEIGHTED = frozenset({Kind.CONVOLUTION, Kind.PRODUCT, Kind.RECURRENT, Kind.EMBEDDING, Kind.NORM})
 """Layers that own weights: they have a row even where they run on a constant."""
+
+
+def unused() -> torch.Tensor:
+    """Stand for the op of a row that holds parameters which no op uses."""
+    return torch.zeros(())
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,12 @@ def effective_field(analysis: Analysis) -> tuple[Sigma, ...]:
     spreads: list[tuple[_Spread | None, ...]] = []
     for row in analysis.rows:
         node = analysis.graph.nodes[row.node]
-        sources = [spreads[i] for i in row.sources] or [(_Spread(0.0, 0.0),) * axes]
-        jumps = [analysis.rows[i].field.jump for i in row.sources] or [(Fraction(1),) * axes]
-        if row.field.is_global or "data-dependent" in row.field.flags or "unknown" in row.field.flags:
+        # A layer on a constant has no influence to pass on.
+        read = [i for i in row.sources if any(analysis.rows[i].field.size)]
+        sources = [spreads[i] for i in read] or [(_Spread(0.0, 0.0),) * axes]
+        jumps = [analysis.rows[i].field.jump for i in read] or [(Fraction(1),) * axes]
+        unbounded = row.field.is_global or row.field.flags & {"data-dependent", "unknown"}
+        if unbounded or not any(row.field.size):
             spreads.append((None,) * axes)
         elif op_of(node).kind in WINDOWED:
             taps = _taps(analysis.graph, node, axes)

@@ -97,7 +97,8 @@ def verify(
     mismatches: list[Mismatch] = []
     skipped: list[tuple[str, str]] = []
     checked = 0
-    waiting = [row for row in analysis.rows if rows is None or row.name in rows]
+    # A layer on a constant, or parameters that nothing uses: there is no gradient to compare with.
+    waiting = [row for row in analysis.rows if (rows is None or row.name in rows) and _depends_on_input(row)]
     if until is not None and len(waiting) > 1:
         order = torch.randperm(len(waiting) - 1, generator=generator).tolist()
         waiting = [waiting[i] for i in (-1, *order)]
@@ -115,6 +116,11 @@ def verify(
         except UnreachableError as reason:
             skipped.append((row.name, str(reason)))
     return Verification(checked, checked - len(mismatches), tuple(mismatches), tuple(skipped), left_out)
+
+
+def _depends_on_input(row: Row) -> bool:
+    assert isinstance(row.field.reach, Readout)
+    return bool(row.field.reach.state.paths)
 
 
 def _compare(oracle: Oracle, analysis: Analysis, row: Row, index: tuple[int, ...]) -> Mismatch | None:

@@ -44,6 +44,8 @@ def report_object(report: Report) -> dict[str, Any]:
         "trainable_params": analysis.trainable_params,
         "macs": analysis.macs,
         "uncounted": list(analysis.uncounted),
+        "uncounted_macs": analysis.uncounted_macs,
+        "count_all": analysis.count_all,
         "peak_activation_bytes": analysis.peak_activation_bytes,
         "field": field_object(analysis.field),
         "field_row": analysis.field_row,

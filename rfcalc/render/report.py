@@ -76,7 +76,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
     found = [
         ("receptive field", _field(analysis)),
         ("parameters", f"{analysis.params:,}" + (f", {frozen:,} of them frozen" if frozen else "")),
-        ("MACs", f"{analysis.macs:,} for one image" + _uncounted(analysis)),
+        ("MACs", _macs(analysis)),
         ("peak activations", f"{analysis.peak_activation_bytes:,} bytes for one image, float32"),
         ("separable", _named(pairs, "depthwise-separable pair")),
         ("dilated", _named(structure.dilated, "dilated layer")),
@@ -166,8 +166,14 @@ def _seen(field: Field) -> str:
     return f"{worst} by the worst unit, {percent(centre / pixels)} by the centre unit; {units} see all of it"
 
 
-def _uncounted(analysis: Analysis) -> str:
-    return f"; not counted: {', '.join(analysis.uncounted)}" if analysis.uncounted else ""
+def _macs(analysis: Analysis) -> str:
+    text = f"{analysis.macs:,} for one image"
+    if analysis.count_all:
+        text += ", with attention products, layers on constants, sampling and Fourier transforms"
+    if analysis.uncounted_macs:
+        parts = [f"{name} {number:,}" for name, number in analysis.uncounted_macs.items()]
+        text += f"; not counted: {', '.join(parts)} (--count-all counts them)"
+    return text
 
 
 def _named(names: Sequence[str], what: str, at_most: int = 6) -> str:

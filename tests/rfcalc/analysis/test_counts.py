@@ -6,6 +6,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from rfcalc.analysis.analyze import analyze
+from rfcalc.analysis.view import lines_of
+from rfcalc.questions.erf import effective_field
+from rfcalc.questions.oracle import verify
+from rfcalc.render.report import Report, facts
 
 
 class Tokens(nn.Module):
@@ -97,7 +101,213 @@ def test_parameters_that_forward_does_not_use_still_count():
     net.spare = nn.Parameter(torch.ones(7))
     analysis = analyze(net, (3, 8, 8))
     assert analysis.params == 112 + 7
+    assert [(row.name, row.op, row.params) for row in analysis.rows[1:]] == [("spare", "unused", 7)]
     assert analysis.rows[0].params == 112
+
+
+def test_unused_parameters_are_a_row_of_the_outermost_module_without_a_used_one():
+    net = Spare()
+    analysis = analyze(net, (3, 8, 8))
+    unused = {row.name: row.params for row in analysis.rows if row.op == "unused"}
+    assert unused == {"head": 100 * 10 + 10 + 10 * 2 + 2, "part.second": 9 * 9 + 9}
+    assert sum(row.params for row in analysis.rows) == analysis.params == numel(net)
+    assert analysis.field == analyze(nn.Conv2d(3, 9, 3), (3, 8, 8)).field
+    assert sum(line.params for line in lines_of(analysis)) == analysis.params
+
+
+class Spare(nn.Module):
+    """A head that is never called, and a block of which half is."""
+
+    def __init__(self):
+        super().__init__()
+        self.part = nn.ModuleDict({"first": nn.Conv2d(3, 9, 3), "second": nn.Linear(9, 9)})
+        self.head = nn.Sequential(nn.Linear(100, 10), nn.Linear(10, 2))
+
+    def forward(self, x):
+        return self.part["first"](x)
+
+
+def numel(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+def numel_of(table):
+    return table.numel() if isinstance(table, nn.Parameter) else 0
+
+
+class OnTable(nn.Module):
+    """A map plus what a layer makes of a table of positions."""
+
+    def __init__(self, layer, table, channels=8):
+        super().__init__()
+        self.c = nn.Conv2d(3, channels, 3, padding=1)
+        self.pos = layer
+        self.register_parameter("t", table) if isinstance(table, nn.Parameter) else self.register_buffer(
+            "t", table
+        )
+
+    def forward(self, x):
+        return self.c(x) + self.pos(self.t)
+
+
+TABLES = {
+    "a convolution of a buffer": (nn.Conv2d(32, 8, 1), torch.randn(1, 32, 16, 16), 16 * 16 * 32 * 8),
+    "a convolution of a parameter": (
+        nn.Conv2d(32, 8, 1),
+        nn.Parameter(torch.randn(1, 32, 16, 16)),
+        16 * 16 * 32 * 8,
+    ),
+    "a transposed convolution": (nn.ConvTranspose2d(4, 8, 2, 2), torch.randn(1, 4, 8, 8), 8 * 8 * 4 * 8 * 4),
+    "a linear layer": (nn.Linear(5, 16), torch.randn(8, 16, 5), 8 * 16 * 5 * 16),
+    "a perceptron": (
+        nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 16)),
+        torch.randn(8, 16, 5),
+        8 * 16 * (5 * 7 + 7 * 16),
+    ),
+    "an embedding": (nn.Embedding(40, 16), torch.arange(16), 0),
+    "a norm": (nn.LayerNorm(16), torch.randn(8, 16, 16), 0),
+}
+
+
+@pytest.mark.parametrize(("layer", "table", "macs"), TABLES.values(), ids=TABLES)
+def test_a_layer_on_a_constant_has_a_row_with_its_parameters(layer, table, macs):
+    net = OnTable(layer, table)
+    conv = 16 * 16 * 27 * 8
+    analysis, everything = analyze(net, (3, 16, 16)), analyze(net, (3, 16, 16), count_all=True)
+    own = [row for row in analysis.rows if row.name.startswith("pos")]
+    assert sum(row.params for row in own) == numel(layer) + numel_of(table)
+    assert all(row.field.size == (0, 0) for row in own)
+    assert analysis.macs == conv == sum(row.macs for row in analysis.rows)
+    assert sum(analysis.uncounted_macs.values()) == macs
+    assert all("on constants" in name for name in analysis.uncounted)
+    assert everything.macs == conv + macs == sum(row.macs for row in everything.rows)
+    assert not everything.uncounted
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(1, 3, 16, 16))
+    assert everything.macs * 2 == counter.get_total_flops()
+    # What reads the sum sees the map alone, and the oracle agrees.
+    assert everything.field.size == (3, 3)
+    assert verify(net, everything).mismatches == ()
+    assert effective_field(everything)[everything.field_row] == effective_field(everything)[0]
+
+
+def test_the_making_of_a_weight_is_no_layer():
+    class LowRank(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Parameter(torch.randn(6, 2)), nn.Parameter(torch.randn(2, 3))
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x.flatten(2).transpose(1, 2), self.a @ self.b)
+
+    net = nn.Sequential(LowRank())
+    analysis = analyze(net, (3, 4, 4))
+    assert [row.op for row in analysis.rows] == ["linear"]
+    assert analysis.rows[0].params == analysis.params == 18
+    assert analysis.macs == 16 * 3 * 6
+    assert analysis.uncounted_macs == {"mm on constants": 6 * 2 * 3}
+    assert analyze(net, (3, 4, 4), count_all=True).rows[0].macs == 16 * 3 * 6 + 6 * 2 * 3
+
+
+class Steps(nn.Module):
+    """A recurrent layer on (N, features, time)."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x.transpose(1, 2))[0].transpose(1, 2)
+
+
+class Cell(nn.Module):
+    """A recurrent cell, called step by step."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x):
+        state = None
+        for t in range(x.shape[2]):
+            state = self.cell(x[:, :, t], state)
+        return state[0] if isinstance(state, tuple) else state
+
+
+RECURRENT = {
+    "LSTM": (Steps(nn.LSTM(8, 16, batch_first=True)), 50 * 4 * 16 * (8 + 16)),
+    "two layers, both ways": (
+        Steps(nn.LSTM(8, 16, 2, batch_first=True, bidirectional=True)),
+        50 * 2 * 4 * 16 * (8 + 16) + 50 * 2 * 4 * 16 * (32 + 16),
+    ),
+    "LSTM without bias": (Steps(nn.LSTM(8, 16, bias=False, batch_first=True)), 50 * 4 * 16 * (8 + 16)),
+    "GRU": (Steps(nn.GRU(8, 16, batch_first=True)), 50 * 3 * 16 * (8 + 16)),
+    "RNN": (Steps(nn.RNN(8, 16, batch_first=True)), 50 * 16 * (8 + 16)),
+    "LSTMCell": (Cell(nn.LSTMCell(8, 16)), 50 * 4 * 16 * (8 + 16)),
+    "GRUCell": (Cell(nn.GRUCell(8, 16)), 50 * 3 * 16 * (8 + 16)),
+    "RNNCell": (Cell(nn.RNNCell(8, 16)), 50 * 16 * (8 + 16)),
+}
+
+
+@pytest.mark.parametrize(("net", "macs"), RECURRENT.values(), ids=RECURRENT)
+def test_recurrent_layers_multiply_all_weights_at_every_step(net, macs):
+    analysis, everything = analyze(net, (8, 50)), analyze(net, (8, 50), count_all=True)
+    assert everything.macs == macs == sum(row.macs for row in everything.rows)
+    # By the convention all but the first step's product with a state of zeros, which is a constant.
+    assert analysis.macs + sum(analysis.uncounted_macs.values()) == macs
+    assert analysis.macs >= macs * 0.95
+    assert sum(row.params for row in analysis.rows) == numel(net)
+
+
+class Attention(nn.Module):
+    """Attention over the positions of a map: fused, by hand, or as a module."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.qkv = way, nn.Conv2d(4, 12, 1)
+        self.module = nn.MultiheadAttention(4, 2, batch_first=True) if "module" in way else None
+
+    def forward(self, x):
+        q, k, v = (t.flatten(2).transpose(1, 2) for t in self.qkv(x).chunk(3, 1))
+        if self.module is not None:
+            return self.module(q, k, v, need_weights=self.way == "module with weights")[0]
+        if self.way == "fused":
+            return torch.nn.functional.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])
+        if self.way == "einsum":
+            return torch.einsum("nls,nsd->nld", torch.einsum("nld,nsd->nls", q, k).softmax(-1), v)
+        return (q @ k.transpose(1, 2)).softmax(-1) @ v
+
+
+@pytest.mark.parametrize("way", ["by hand", "einsum", "fused", "module", "module with weights"])
+def test_attention_products_have_a_size_however_they_are_written(way):
+    net = Attention(way)
+    analysis, everything = analyze(net, (4, 3, 5)), analyze(net, (4, 3, 5), count_all=True)
+    assert sum(analysis.uncounted_macs.values()) == 2 * 15 * 15 * 4
+    assert everything.macs - analysis.macs == 2 * 15 * 15 * 4
+    assert sum(row.macs for row in everything.rows) == everything.macs
+
+
+def test_sampling_and_transforms_have_a_size():
+    class Sampled(nn.Module):
+        def forward(self, x):
+            theta = x.mean((2, 3))[:, :1, None] * torch.eye(2, 3)
+            grid = torch.nn.functional.affine_grid(theta, list(x.shape), align_corners=False)
+            y = torch.nn.functional.grid_sample(x, grid, align_corners=False)
+            return torch.fft.fft2(y).abs()
+
+    sizes = analyze(Sampled(), (3, 8, 8)).uncounted_macs
+    assert sizes["grid_sampler_2d"] == 3 * 64 * 4
+    assert sizes["_fft_c2c"] == 2 * 3 * 64 * 6
+
+
+def test_the_report_names_what_it_leaves_out_with_its_size():
+    net = OnTable(nn.Conv2d(32, 8, 1), torch.randn(1, 32, 16, 16))
+    facts_of = [
+        dict(facts(Report("t", "Net", False, analyze(net, (3, 16, 16), count_all=c)))) for c in (False, True)
+    ]
+    left_out = "not counted: convolution on constants 65,536 (--count-all counts them)"
+    assert facts_of[0]["MACs"] == f"55,296 for one image; {left_out}"
+    assert facts_of[1]["MACs"].startswith("120,832 for one image, with attention products")
 
 
 def test_peak_memory_is_the_largest_sum_of_tensors_alive():
