@@ -1,4 +1,4 @@
-"""A trained network with what its weights' metadata and run.json say of it."""
+"""A trained network with what its weights' metadata and run.json hold about it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 
 import rfcalc
+from records.layout import RUN, WEIGHTS, network_folder
 from records.run import RunRecord
 from training.fit.checkpoint import CheckpointError
-from training.fit.runfolder import RUN, WEIGHTS
 from training.fit.weights import load_network
 
 
@@ -40,7 +40,7 @@ def open_trained(path: Path, target: str | None) -> Trained:
     """Load the network of a run, or of its weights.
 
     Args:
-        path: A run's folder, or a safetensors file.
+        path: The folder of a run or of a search, or a safetensors file.
         target: Builds the network where the weights have no spec; code runs only when it is named here.
 
     Raises:
@@ -48,6 +48,7 @@ def open_trained(path: Path, target: str | None) -> Trained:
         RfcalcError: The target cannot be loaded.
         RecordError: run.json cannot be read.
     """
+    path = network_folder(path)
     file = path / WEIGHTS if path.is_dir() else path
     network, metadata = load_network(path, rfcalc.load_model(target) if target else None)
     record = RunRecord.read(file.parent / RUN) if (file.parent / RUN).is_file() else None

@@ -74,7 +74,7 @@ def test_other_images_are_no_repetition_unless_they_are_named(
     other = shutil.copytree(data[1], tmp_path / "other")
     (other / "train" / "red" / "0.png").unlink()
     value = json.loads((folder / "run.json").read_text())
-    value["command"] = value["command"].replace(data[1], str(other))
+    value["settings"]["data"] = str(other)
     (folder / "run.json").write_text(json.dumps(value))
     assert "name the images with --data" in refused("--from", str(folder), "--name", "again")
     assert not (tmp_path / "runs").exists()
@@ -99,13 +99,18 @@ def test_a_repetition_can_be_repeated(finished, data, place, again, tmp_path):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"command": "python train.py --data 'x"}, "field 'command' of its run.json is no command line"),
-        ({"seed": -1}, "has the seed -1, which is none"),
-        ({"seed": 2**70}, "has the seed 1180591620717411303424, which is none"),
+        ({"settings": None}, "does not know its settings"),
+        (
+            {"settings": None, "schema": 1, "command": "python train.py --data 'x"},
+            "field 'command' of its run.json is no command line",
+        ),
+        ({"settings": {"subset": 0}}, "field 'settings.subset' must be a whole number from 1 to 2147483647"),
+        ({"seed": -1}, "field 'seed' must be a whole number from 0 to 9223372036854775807, got -1"),
+        ({"seed": 2**70}, "got 1180591620717411303424"),
         ({"seconds": 10**400}, "field 'seconds' must be a number below 1e308"),
-        ({"spec": None, "source": None, "target": "a\0b.py"}, "a\0b.py"),
+        ({"spec": None, "source": None, "target": "a\0b.py"}, r"a\x00b.py"),
     ],
-    ids=["command", "negative", "large", "seconds", "nul"],
+    ids=["settings", "command", "subset", "negative", "large", "seconds", "nul"],
 )
 def test_a_record_from_elsewhere_is_one_line(finished, data, refused, tmp_path, change, text):
     folder = shutil.copytree(finished("held"), tmp_path / "held")
