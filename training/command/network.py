@@ -124,23 +124,23 @@ def loaded_again(record: RunRecord) -> Network:
     return Network(model, record.network, target=target, source=record.source, notice=notice)
 
 
-def refuse_another_file(target: str, record: RunRecord, named: bool) -> None:
+def refuse_another_file(target: str, record: RunRecord, way_out: str) -> None:
     """Compare the file that a resumed run is about to load with the text in its record; nothing is run.
 
     Args:
         target: What is about to be loaded.
         record: Of the run.
-        named: Whether the user has named the target on this command line.
+        way_out: The flags by which the user takes the file as it is.
 
     Raises:
-        TrainingError: They differ, or there is no text to compare with and the user has not named the file.
+        TrainingError: They differ, or the record keeps no text.
     """
-    if record.source is None and not named:
+    if record.source is None:
         raise TrainingError(
-            f"{target}: run.json of {record.name!r} keeps no text of it, so what would be run cannot be "
-            f"compared; name it yourself with --model {target}, or choose another --name"
+            f"{target}: run.json of {record.name!r} keeps no text of it to compare it with before it is run; "
+            f"name it yourself with {way_out}, or choose another --name"
         )
-    if record.source is not None and source_of(target) != record.source:
+    if source_of(target) != record.source:
         raise TrainingError(
             f"{target}: is not what {record.name!r} was started with (run.json has its text); "
             "bring that back, or choose another --name"

@@ -151,7 +151,7 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         verdict=rfcalc.judge(analysis, found[0]) if found else None,
         budget=str(found[1]) if found else "",
         options=options,
-        repeats=repeats,
+        repeats=None if wanted.resumes is not None else repeats,
         teacher=teacher,
         notice=network.notice,
     )
@@ -166,15 +166,16 @@ def _spec_or_network(wanted: Wanted, device_type: str) -> NetSpec | Network:
     if repeats is not None:
         if repeats.spec is not None:
             return NetSpec.from_json(repeats.spec)
-        if resumes is not None:
-            refuse_another_file(repeats.target or repeats.network, resumes, named=False)
+        if resumes is not None and "repeat" not in wanted.given:
+            again = f"--from {wanted.options.repeat}"
+            refuse_another_file(repeats.target or repeats.network, resumes, again)
         return loaded_again(repeats)
     choice = chosen(wanted.options, device_type)
     if choice.spec is not None:
         return choice.spec
     target = choice.target or choice.name
-    if resumes is not None:
-        refuse_another_file(target, resumes, named="model" in wanted.given)
+    if resumes is not None and (resumes.source is not None or "model" not in wanted.given):
+        refuse_another_file(target, resumes, f"--model {target}")
     return loaded(target, choice.name)
 
 

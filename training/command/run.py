@@ -57,7 +57,7 @@ def train(options: Options, parsed: Parsed, console: Console) -> None:
         tensorboard.require()
     plan = make_plan(wanted, console)
     words: Sequence[str] = parsed.words
-    if wanted.repeats is not None:
+    if plan.repeats is not None:
         words = as_words(plan.options, parsed.given, words)
     command = shlex.join(["python", "train.py", *words])
     plan = replace(
@@ -87,8 +87,8 @@ def train(options: Options, parsed: Parsed, console: Console) -> None:
             raise TrainingError(_unwritten(folder, error)) from error
         raise
     conclude(record, folder, console)
-    if wanted.repeats is not None:
-        console.print(f"the run that was repeated: {_accuracies(wanted.repeats)}", markup=False)
+    if plan.repeats is not None:
+        console.print(f"the run that was repeated: {_accuracies(plan.repeats)}", markup=False)
 
 
 def _unwritten(folder: Path, error: OSError) -> str:
@@ -136,7 +136,8 @@ def _wanted(options: Options, given: frozenset[str], before: RunRecord | None) -
                 "leave the flag out, or choose another --name"
             )
     anew = {name: getattr(options, name) for name in given & _MAY_DIFFER}
-    repeated = read_run(Path(before.settings.repeat)) if before.settings.repeat else None
+    # The record of a repetition holds all that it took from the other run, which may be gone by now.
+    repeated = before if before.settings.repeat else None
     # Its images may be others than those of the run that it repeats, if the user named them then; the
     # checkpoint knows which they were.
     return Wanted(replace(options, **kept | anew), given | {"data"}, repeated, before)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from records.layout import network_folder
 from records.run import TeacherFacts
+from training.command.trained import finished_network
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit.checkpoint import CheckpointError
@@ -29,7 +29,7 @@ def open_teacher(path: Path, samples: Samples) -> tuple[nn.Module, TeacherFacts]
         TrainingError: It cannot be loaded, or knows other classes or images of another size.
     """
     try:
-        network, metadata = load_network(network_folder(path))
+        network, metadata = load_network(finished_network(path))
         teacher = as_teacher(network, metadata, classes=samples.classes, mean=samples.mean, std=samples.std)
         size = tuple(metadata.get("input_size", ())[1:])
     except NoSpecError as error:

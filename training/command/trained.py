@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 import rfcalc
 from records.layout import RUN, WEIGHTS, network_folder
 from records.run import RunRecord
+from training.errors import TrainingError
 from training.fit.checkpoint import CheckpointError
 from training.fit.weights import load_network
 
@@ -36,6 +38,23 @@ class Trained:
     """Of the run, where run.json lies beside the weights."""
 
 
+def finished_network(path: Path) -> Path:
+    """Return the folder or file of a trained network; of a search's folder, its winner's.
+
+    Raises:
+        TrainingError: The search has no winner yet.
+    """
+    folder = network_folder(path)
+    if folder != path and not (folder / WEIGHTS).is_file():
+        way_out = shlex.join(
+            ["python", "-m", "search", "--resume", "--name", path.name, "--out", str(path.parent)]
+        )
+        raise TrainingError(
+            f"{path}: this search has no winner yet; wait for its end, or continue it with {way_out}"
+        )
+    return folder
+
+
 def open_trained(path: Path, target: str | None) -> Trained:
     """Load the network of a run, or of its weights.
 
@@ -44,11 +63,12 @@ def open_trained(path: Path, target: str | None) -> Trained:
         target: Builds the network where the weights have no spec; code runs only when it is named here.
 
     Raises:
+        TrainingError: A search has no winner yet.
         CheckpointError: There are no such weights, they are damaged, of another network, or from elsewhere.
         RfcalcError: The target cannot be loaded.
         RecordError: run.json cannot be read.
     """
-    path = network_folder(path)
+    path = finished_network(path)
     file = path / WEIGHTS if path.is_dir() else path
     network, metadata = load_network(path, rfcalc.load_model(target) if target else None)
     record = RunRecord.read(file.parent / RUN) if (file.parent / RUN).is_file() else None

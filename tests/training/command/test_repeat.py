@@ -1,5 +1,7 @@
 import json
 import shutil
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 import train
 from records.run import RunRecord
+from training.command.display import Display
 from training.command.repeat import differences
 from training.fit.checkpoint import load_weights
 
@@ -65,6 +68,46 @@ def test_a_network_whose_file_has_changed_comes_from_the_record(finished, again,
     assert _same(weights, folder)
     assert (record.target, record.source) == ("changing.py", NET)
     assert "the network comes from the text in run.json" in capsys.readouterr().out
+
+
+@pytest.fixture
+def broken_again(finished, place, tmp_path, monkeypatch) -> Callable[..., None]:
+    """`broken_again(folder, ...)` repeats a run of two epochs as "again" and stops it after the first."""
+    monkeypatch.chdir(tmp_path)
+
+    def stop(self: Display, record) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def run(folder, *words: str) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Display, "epoch", stop)
+            assert train.main(["--from", str(folder), "--name", "again", *words]) == 130
+
+    return run
+
+
+def test_a_stopped_repetition_goes_on_without_the_run_that_it_repeats(
+    finished, broken_again, tmp_path, capsys
+):
+    folder = finished("two", "--epochs", "2", "--deterministic")
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    broken_again(moved)
+    shutil.rmtree(moved)
+    assert train.main(["--resume"]) == 0
+    again = tmp_path / "runs" / "train" / "again"
+    assert _same(load_weights(again / "best.safetensors")[0], folder)
+    assert RunRecord.read(again / "run.json").settings.deterministic
+
+
+def test_a_stopped_repetition_runs_the_text_of_a_file_only_where_the_run_is_named(
+    finished, broken_again, place, monkeypatch, refused
+):
+    (place / "moving.py").write_text(NET)
+    folder = finished("moving", "--model", "moving.py", "--epochs", "2", "--deterministic")
+    (place / "moving.py").unlink()
+    broken_again(folder)
+    assert "moving.py: is not what 'again' was started with" in refused("--resume")
+    assert train.main(["--resume", "--name", "again", "--from", str(folder)]) == 0
 
 
 def test_other_images_are_no_repetition_unless_they_are_named(
