@@ -15,8 +15,8 @@ from records.settings import RunSettings, settings_of, values_of
 SCHEMA1 = Path(__file__).parent / "schema1"
 
 
-def _value(name: str = "finished") -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((SCHEMA1 / f"{name}.json").read_text())
+def _value() -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((SCHEMA1 / "finished.json").read_text())
     return value
 
 
@@ -33,7 +33,7 @@ def test_the_settings_of_schema_1_come_from_its_command() -> None:
         augment="cpu",
     )
     assert (record.val_accuracy, record.params, record.finished) == (0.113, 97_942, True)
-    stopped = RunRecord.read(SCHEMA1 / "stopped.json")
+    stopped = RunRecord.read(SCHEMA1.parents[1] / "train" / "stopped_by_7dd195b" / "run.json")
     assert stopped.settings == RunSettings(
         model="net.py", data="shapes", cache="my cache", subset=500, epochs=2, device="cpu"
     )
