@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 
-from records.terminal import run
+from records.program import run
 from training.command.options import parse
 from training.fit.process import prepare
 

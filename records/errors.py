@@ -33,7 +33,7 @@ def one_line(text: object) -> str:
     )
 
 
-def write_error(who: str, error: object) -> int:
+def tell(who: str, error: object) -> int:
     """Write an error to stderr as one line.
 
     Args:

@@ -22,7 +22,7 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from records.errors import write_error
+from records.errors import tell
 from records.readers import LARGEST_SEED as LARGEST_SEED
 from records.readers import natural as natural
 from records.readers import plain_name as plain_name
@@ -143,7 +143,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Write the message to stderr and leave."""
-        self.exit(write_error(self._who, f"{message}{self._way_out}"))
+        self.exit(tell(self._who, f"{message}{self._way_out}"))
 
 
 class Program:

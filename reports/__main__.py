@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from records.flags import Command, Parsed, Program, argument, flag, natural, switch
-from records.terminal import run
+from records.program import run
 
 _NAMES = "a run folder that is called compare or rf is ./compare or ./rf"
 _INPUT = "CxHxW"

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from records.codec import RecordError
-from records.errors import UserError, one_line, write_error
+from records.errors import UserError, one_line, tell
 from reports.errors import ReportError
 from search.errors import SearchError
 from training.errors import DataError, TrainingError
@@ -37,6 +37,6 @@ def test_an_error_is_one_line_without_passwords(text: str, line: str) -> None:
 def test_a_terminal_that_knows_ascii_alone_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, encoding="ascii", errors="strict"))
-    assert write_error("train.py", "größer") == 2
+    assert tell("train.py", "größer") == 2
     sys.stderr.flush()
     assert raw.getvalue() == b"train.py: error: gr\\xf6\\xdfer\n"

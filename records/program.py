@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from records.errors import UserError, write_error
+from records.errors import UserError, tell
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells use it."""
@@ -40,7 +40,7 @@ def run(
         if debug:
             raise
         _give_up_stdout()
-        return write_error(who, _text(error))
+        return tell(who, _text(error))
     return code
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from records.errors import UserError
-from records.terminal import run
+from records.program import run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,9 +63,7 @@ def test_stdout_that_knows_ascii_alone_gets_question_marks(monkeypatch: pytest.M
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("count", [1, 100_000], ids=["buffered", "written"])
 def test_a_full_stdout_is_one_line(count: int) -> None:
-    code = (
-        f"import sys\nfrom records.terminal import run\nsys.exit(run('tool', lambda: print('x' * {count})))"
-    )
+    code = f"import sys\nfrom records.program import run\nsys.exit(run('tool', lambda: print('x' * {count})))"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code],
