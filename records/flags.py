@@ -25,10 +25,10 @@ from typing import Any, NoReturn
 from records.errors import tell
 from records.readers import LARGEST_SEED as LARGEST_SEED
 from records.readers import natural as natural
+from records.readers import path, whole_number
 from records.readers import plain_name as plain_name
 from records.readers import positive as positive
 from records.readers import seed as seed
-from records.readers import whole_number
 from records.text import nearest
 
 _KEY = "flag"
@@ -291,7 +291,7 @@ def _hint(near: str | None) -> str:
     return f"; did you mean {near}?" if near else ""
 
 
-_READERS: dict[Any, Callable[[str], Any]] = {int: whole_number, Path: Path}
+_READERS: dict[Any, Callable[[str], Any]] = {int: whole_number, Path: path}
 
 
 def add_place(parser: argparse.ArgumentParser, out: str, resume: str) -> None:

@@ -30,6 +30,7 @@ BEST = "best"
 LOCK = ".lock"
 REPORT = "report.html"
 CURVES, CONFUSION, MISTAKES = "curves.png", "confusion.png", "mistakes.png"
+_ATTEMPTS, _MOMENT = 5, 0.05  # seconds between attempts to take a lock
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -83,7 +84,9 @@ def make(folder: Path) -> bool:
         probe.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"--out {folder.parent}: cannot be written ({reason}); choose another") from error
+        raise UserError(
+            f"--out {folder.parent}: cannot be written ({reason}); choose another folder"
+        ) from error
     return fresh
 
 
@@ -105,12 +108,12 @@ def locked(path: Path, taken: UserError) -> Iterator[None]:
     Raises:
         UserError: `taken`; or the file cannot be opened, being a link for instance.
     """
-    from filelock import lock_descriptor, unlock_descriptor
+    from filelock import unlock_descriptor
 
     descriptor = _open_lock(path, os.O_CREAT)
     try:
         try:
-            held = lock_descriptor(descriptor, blocking=False)
+            held = _take(descriptor)
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise UserError(f"{path}: cannot be locked ({error.strerror or error})") from error
@@ -128,14 +131,14 @@ def locked(path: Path, taken: UserError) -> Iterator[None]:
 
 def is_locked(path: Path) -> bool:
     """Return whether a process holds the lock file."""
-    from filelock import lock_descriptor, unlock_descriptor
+    from filelock import unlock_descriptor
 
     try:
         descriptor = _open_lock(path, 0)
     except UserError:  # no such file, or not one that `locked` would take
         return False
     try:
-        if not lock_descriptor(descriptor, blocking=False):
+        if not _take(descriptor):
             return True
         unlock_descriptor(descriptor)
         return False
@@ -143,6 +146,17 @@ def is_locked(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    """Take a lock; several attempts, because `is_locked` of another process holds it for a moment, too."""
+    from filelock import lock_descriptor
+
+    for _ in range(_ATTEMPTS - 1):
+        if lock_descriptor(descriptor, blocking=False):
+            return True
+        time.sleep(_MOMENT)
+    return lock_descriptor(descriptor, blocking=False)
 
 
 def _open_lock(path: Path, create: int) -> int:

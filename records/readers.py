@@ -4,6 +4,8 @@ Each raises argparse.ArgumentTypeError where the text is not such a value; argpa
 """
 
 import argparse
+import re
+from pathlib import Path
 
 LARGEST_SEED = 2**63 - 1
 """The largest seed that torch takes."""
@@ -40,6 +42,18 @@ def plain_name(text: str) -> str:
     """Read the name of a folder, which may not lead elsewhere."""
     if not text or text.startswith(".") or any(character in text for character in '/\\:*?"<>|\0\n\r'):
         raise argparse.ArgumentTypeError(f"a plain folder name is needed, got {text!r}")
+    return text
+
+
+def path(text: str) -> Path:
+    """Read a path; a URL, which might name a folder after a password, is none."""
+    return Path(path_text(text))
+
+
+def path_text(text: str) -> str:
+    """Read a path that stays text."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
+        raise argparse.ArgumentTypeError(f"a path is needed, got the URL {text!r}")
     return text
 
 

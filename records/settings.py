@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from records.codec import Between
-from records.flags import LARGEST_SEED, flag, natural, positive, seed, switch
+from records.flags import flag, switch
+from records.readers import LARGEST_SEED, natural, path_text, positive, seed
 
 CACHE = "data/cache"
 """Where decoded images are kept unless `--cache` names another folder."""
@@ -29,7 +30,9 @@ class RunSettings:
         group=_NETWORK,
         exclusive="network",
     )
-    spec: str | None = flag("a spec.json", metavar="FILE", group=_NETWORK, exclusive="network")
+    spec: str | None = flag(
+        "a spec.json", read=path_text, metavar="FILE", group=_NETWORK, exclusive="network"
+    )
     model: str | None = flag(
         "model.py, model.py:Name or package.module:name",
         metavar="TARGET",
@@ -39,6 +42,7 @@ class RunSettings:
     repeat: str | None = flag(
         "repeat a run by its run.json: network, recipe, data, seed",
         word="--from",
+        read=path_text,
         metavar="RUN",
         group=_NETWORK,
         exclusive="network",
@@ -49,7 +53,9 @@ class RunSettings:
         metavar="D",
         group=_DATA,
     )
-    cache: str = flag("where decoded images are kept", default=CACHE, metavar="DIR", group=_DATA)
+    cache: str = flag(
+        "where decoded images are kept", default=CACHE, read=path_text, metavar="DIR", group=_DATA
+    )
     resize: Positive | None = flag(
         "bring every image to N x N pixels", read=positive, metavar="N", group=_DATA
     )
@@ -67,7 +73,10 @@ class RunSettings:
         "of weights, shuffling and augmentation", default=0, read=seed, metavar="N", group=_TRAINING
     )
     teacher: str | None = flag(
-        "learn from a trained network too: a run or its weights", metavar="RUN", group=_TRAINING
+        "learn from a trained network too: a run or its weights",
+        read=path_text,
+        metavar="RUN",
+        group=_TRAINING,
     )
     device: str = flag(
         "where to compute", default="auto", choices=("auto", "cpu", "cuda", "mps"), group=_TRAINING

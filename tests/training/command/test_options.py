@@ -78,9 +78,12 @@ def test_a_misspelt_flag_is_met_with_the_right_one(capsys):
     assert capsys.readouterr().err == line
 
 
-def test_a_password_is_not_echoed(capsys):
+@pytest.mark.parametrize(
+    "name", ["--epochs", "--out", "--cache", "--spec", "--teacher", "--device", "--name"]
+)
+def test_a_password_is_not_echoed(capsys, name):
     with pytest.raises(SystemExit):
-        parse(["--epochs", "postgresql://anna:secret@host/db"])
+        parse([name, "postgresql://anna:secret@host/db"])
     error = capsys.readouterr().err
     assert "secret" not in error
     assert "'postgresql://anna:***@host/db'" in error
