@@ -97,7 +97,7 @@ def study(folder: Path, count: int) -> None:
         importances={name: 1 / len(best.values) for name in best.values},
         finalists=(Finalist(best.number, 0.9, best.score or 0, best.params, best.macs, 69, 30, 99.0),),
         winner=best.number,
-        verdict=(LimitRecord("max_params", "99,999", f"{best.params:,}", best.params - 99_999.0, True),),
+        verdict=(LimitRecord("max_params", 99_999, best.params, best.params - 99_999.0, True),),
     )
     write_json(folder / "search.json", search.to_json())
     winner(folder / "best", dataset, place, best)

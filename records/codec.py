@@ -1,12 +1,15 @@
-"""Dataclass to JSON and back, with errors that name the field."""
+"""Dataclass to JSON and back: types, ranges and finiteness are checked, and errors name the field."""
 
 import dataclasses
 import functools
 import json
+import math
+import re
 import types
 import typing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from records.errors import UserError
 
@@ -15,11 +18,29 @@ class RecordError(UserError, ValueError):
     """A record that cannot be read: which file, which field, what is wrong."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
+class Between:
+    """The range of a number, both ends included, for `Annotated[int, Between(0, 9)]`."""
+
+    least: float
+    most: float
+
+
+Count = Annotated[int, Between(0, 2**63 - 1)]
+"""A number of things: any that a 64-bit machine can hold."""
+Share = Annotated[float, Between(0, 1)]
+Seconds = Annotated[float, Between(0, 1e12)]
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+@dataclass(frozen=True)
 class Record:
-    """Base of the records that stand in a file of their own; `schema` is the version of the format."""
+    """Base of the records that are a file of their own; `schema` is the version of its format."""
 
     SCHEMA: ClassVar[int] = 1
+    OLDER: ClassVar[tuple[int, ...]] = ()
+    """Versions that `upgraded` knows."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dicts, lists, strings, numbers, booleans and None."""
@@ -39,10 +60,24 @@ class Record:
         if not isinstance(value, dict):
             raise RecordError(f"{where}: expected a JSON object, got {type(value).__name__}")
         schema = value.get("schema")
-        if schema != cls.SCHEMA:
-            raise RecordError(f"{where}: field 'schema' is {schema!r}; this version reads {cls.SCHEMA}")
+        readable = (*cls.OLDER, cls.SCHEMA)
+        if not isinstance(schema, int) or isinstance(schema, bool) or schema not in readable:
+            known = ", ".join(map(str, readable))
+            raise RecordError(f"{where}: field 'schema' is {_shown(schema)}; this version reads {known}")
         rest = {key: item for key, item in value.items() if key != "schema"}
+        if schema != cls.SCHEMA:
+            rest = cls.upgraded(schema, rest)
         return typing.cast(Self, _decode(cls, rest, where, ""))
+
+    @classmethod
+    def upgraded(cls, schema: int, value: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields of an older file as this version has them.
+
+        Args:
+            schema: One of `OLDER`.
+            value: The fields, not checked yet.
+        """
+        return value
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -52,12 +87,16 @@ class Record:
             RecordError: The file is missing, truncated, or not such a record.
         """
         try:
-            value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+            text = path.read_text(encoding="utf-8")
+            value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         except OSError as error:
             raise RecordError(f"{path}: cannot be read ({error.strerror})") from error
         except (ValueError, RecursionError) as error:  # truncated JSON, not UTF-8, or thousands of brackets
             raise RecordError(f"{path}: is not complete JSON ({error})") from error
-        return cls.from_json(value, str(path))
+        record = cls.from_json(value, str(path))
+        if _SURROGATE.search(text) and not _is_text(json.dumps(value, ensure_ascii=False)):
+            raise RecordError(f"{path}: holds half of a character (a lone surrogate), which no text can")
+        return record
 
 
 def _decode(kind: Any, value: Any, where: str, field: str) -> Any:
@@ -65,6 +104,16 @@ def _decode(kind: Any, value: Any, where: str, field: str) -> Any:
     origin = typing.get_origin(kind)
     if kind is Any:
         return value
+    if origin is Annotated:
+        inner, *limits = typing.get_args(kind)
+        found = _decode(inner, value, where, field)
+        for limit in limits:
+            if not limit.least <= found <= limit.most:
+                rule = (
+                    f"{'a whole number' if inner is int else 'a number'} from {limit.least} to {limit.most}"
+                )
+                raise _wrong(where, field, rule, value)
+        return found
     if origin in (typing.Union, types.UnionType):
         return _decode_union(kind, value, where, field)
     if dataclasses.is_dataclass(kind):
@@ -94,6 +143,10 @@ def _decode(kind: Any, value: Any, where: str, field: str) -> Any:
             raise _wrong(where, field, "a number below 1e308", value) from error
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise _wrong(where, field, kind.__name__, value)
+    if kind is float and not math.isfinite(value):
+        raise _wrong(where, field, "a finite number", value)
+    if kind is str and not _is_text(value):
+        raise _wrong(where, field, "a text (it holds a lone surrogate)", value)
     return value
 
 
@@ -104,8 +157,8 @@ def _decode_union(kind: Any, value: Any, where: str, field: str) -> Any:
     if len(options) == 1:
         return _decode(options[0], value, where, field)
     if type(value) in options:
-        return value
-    raise _wrong(where, field, str(kind), value)
+        return _decode(type(value), value, where, field)
+    raise _wrong(where, field, " or ".join(option.__name__ for option in options), value)
 
 
 def _decode_dataclass(kind: Any, value: Any, where: str, field: str) -> Any:
@@ -124,17 +177,38 @@ def _decode_dataclass(kind: Any, value: Any, where: str, field: str) -> Any:
 
 
 def _refuse(constant: str) -> None:
-    """Python reads NaN and Infinity, which JSON does not have and no record means."""
+    """Refuse NaN and Infinity, which Python's reader takes though JSON does not have them."""
     raise ValueError(f"{constant} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    """Read a JSON number; Python's reader makes infinity of 1e999."""
+    if math.isinf(number := float(text)):
+        raise ValueError(f"{text[:40]} is beyond the numbers of a computer")
+    return number
+
+
+def _is_text(value: str) -> bool:
+    """Return whether a string can be written: half of a surrogate pair is not a character of UTF-8."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @functools.cache
 def _layout(kind: Any) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
     """Types and fields by name; kept, since resolving annotations takes longer than reading a whole trial."""
-    return typing.get_type_hints(kind), {item.name: item for item in dataclasses.fields(kind)}
+    return typing.get_type_hints(kind, include_extras=True), {
+        item.name: item for item in dataclasses.fields(kind)
+    }
 
 
 def _wrong(where: str, field: str, expected: str, value: Any) -> RecordError:
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return RecordError(f"{where}: field '{field}' must be {expected}, got {shown}")
+    return RecordError(f"{where}: field '{field}' must be {expected}, got {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value) if isinstance(value, str) and not _is_text(value) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

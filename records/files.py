@@ -1,34 +1,46 @@
-"""Files that appear whole or not at all.
+"""The one writer of every file that the application puts out: files appear whole or not at all.
 
 A reader never meets half a file: the bytes go to a temporary file in the same folder, reach the disk, and
-take the name in one step. An error (a full disk, say) is raised and leaves the file that was there before.
+take the name in one step. An error (of a full disk, for example) is raised and leaves the file that was there
+before.
+What is no plain file (a pipe, a device such as /dev/stdout) is not replaced but written into.
 """
 
 import json
 import os
+import re
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+# Names of temporary files, of `whole` and of whoever adds a process number to a hidden name.
+_TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]{8}(\.\w+)?|\.last\.previous\.pt-\d+|\.probe-\d+")
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on a clean exit it becomes `path`, otherwise it is removed.
+    """Yield a temporary path; on a clean exit its content becomes that of `path`, otherwise it is removed.
 
     Use it with writers that want a file name (torch.save, matplotlib, safetensors).
 
     Raises:
-        OSError: The folder cannot be written, or the disk is full; `path` is as it was.
+        OSError: `path` is a folder, cannot be written, or the disk is full; `path` is as it was.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with _into(path) as temporary:
+            yield temporary
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays: matplotlib and others choose the format by it.
     temporary = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     temporary.touch(exist_ok=False)
     try:
         yield temporary
-        with temporary.open("rb+") as file:  # Windows flushes what may be written alone
+        with temporary.open("rb+") as file:  # Windows flushes only what may be written
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
@@ -38,10 +50,26 @@ def whole(path: Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+@contextmanager
+def _into(path: Path) -> Iterator[Path]:
+    """Yield a temporary path elsewhere, whose content is then written into a pipe or device."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / f"content{path.suffix}"
+        temporary.touch()
+        yield temporary
+        with temporary.open("rb") as content, path.open("wb") as place:
+            shutil.copyfileobj(content, place)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content`, whole."""
     with whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -54,9 +82,20 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_with(path: Path, writer: Callable[[Path], object]) -> None:
-    """Call `writer` with a temporary path that then becomes `path`."""
+    """Call `writer` with a temporary path, whose content then becomes that of `path`."""
     with whole(path) as temporary:
         writer(temporary)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed.
+
+    Only who holds the lock of the folder may call this: the files of a writer at work look the same.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            with suppress(OSError):
+                path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -23,10 +23,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from records.errors import tell
+from records.readers import LARGEST_SEED as LARGEST_SEED
+from records.readers import natural as natural
+from records.readers import path, whole_number
+from records.readers import plain_name as plain_name
+from records.readers import positive as positive
+from records.readers import seed as seed
 from records.text import nearest
 
-LARGEST_SEED = 2**63 - 1
-"""The largest seed that torch takes."""
 _KEY = "flag"
 
 
@@ -42,7 +46,7 @@ class Flag:
     metavar: str | None
     choices: tuple[str, ...]
     group: str
-    """Heading in the help; flags of the same group stand together."""
+    """Heading in the help; flags of the same group are listed together."""
     exclusive: str
     """Of the flags with the same key here, one may be given."""
     repeated: bool
@@ -68,7 +72,7 @@ def flag(
         default: The field's value where the flag is not given.
         word: The flag; by default the field's name with dashes.
         read: Makes the value from its text; by default the field's type does.
-        metavar: What stands for the value in the help.
+        metavar: Placeholder of the value in the help.
         choices: The texts that are allowed.
         group: Heading in the help.
         exclusive: Key of a set of flags of which only one may be given.
@@ -287,48 +291,7 @@ def _hint(near: str | None) -> str:
     return f"; did you mean {near}?" if near else ""
 
 
-def whole_number(text: str) -> int:
-    """Read a whole number."""
-    try:
-        return int(text)
-    except ValueError:  # also of more digits than Python reads
-        shown = repr(text if len(text) <= 40 else text[:37] + "...")
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {shown}") from None
-
-
-def positive(text: str) -> int:
-    """Read a whole number of at least 1."""
-    return _at_least(1, text)
-
-
-def natural(text: str) -> int:
-    """Read a whole number of at least 0."""
-    return _at_least(0, text)
-
-
-def seed(text: str) -> int:
-    """Read a seed: a whole number from 0 to `LARGEST_SEED`."""
-    value = natural(text)
-    if value > LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"must be at most {LARGEST_SEED}, got {value}")
-    return value
-
-
-def plain_name(text: str) -> str:
-    """Read the name of a folder, which may not lead elsewhere."""
-    if not text or text.startswith(".") or any(character in text for character in '/\\:*?"<>|\0\n\r'):
-        raise argparse.ArgumentTypeError(f"a plain folder name is needed, got {text!r}")
-    return text
-
-
-def _at_least(least: int, text: str) -> int:
-    value = whole_number(text)
-    if value < least:
-        raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
-    return value
-
-
-_READERS: dict[Any, Callable[[str], Any]] = {int: whole_number, Path: Path}
+_READERS: dict[Any, Callable[[str], Any]] = {int: whole_number, Path: path}
 
 
 def add_place(parser: argparse.ArgumentParser, out: str, resume: str) -> None:

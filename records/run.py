@@ -1,9 +1,11 @@
-"""RunRecord: everything that `run.json` says of one training run."""
+"""RunRecord: everything that `run.json` holds about one training run."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
 
-from records.codec import Record
+from records.codec import Count, Record, Seconds, Share
+from records.command_line import settings_of_command
+from records.settings import Positive, RunSettings, Seed
 
 
 @dataclass(frozen=True)
@@ -19,19 +21,19 @@ class DatasetFacts:
     fingerprint: str
     """Content key of the decoded images."""
     classes: tuple[str, ...]
-    image_size: tuple[int, int]
+    image_size: tuple[Positive, Positive]
     """Height and width in pixels."""
-    train_images: int
+    train_images: Count
     """Images that training drew from (after the validation split and any subset)."""
-    validation_images: int
+    validation_images: Count
     """Images that choices were made on; 0 when train and validation were joined."""
-    test_images: int
+    test_images: Count
     """Images in the whole test set."""
     mean: tuple[float, float, float]
     """Per channel of the train images, 0-255."""
     std: tuple[float, float, float]
     notice: str | None = None
-    """A loud remark, for example that CIFAR-10 could not be had and `shapes` stands in for it."""
+    """A remark for every page, for example that CIFAR-10 could not be had and `shapes` takes its place."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Environment:
     """"cpu", "cuda" or "mps"."""
     hardware: str
     """Processor or GPU by its own name, with the number of cores."""
-    threads: int
+    threads: Count
     """Threads of torch's own kernels."""
     versions: dict[str, str]
     """Package name to version."""
@@ -67,37 +69,40 @@ class TeacherFacts:
 class EpochRecord:
     """One pass over the training images."""
 
-    epoch: int
+    epoch: Count
     """Counted from 1."""
     train_loss: float
-    train_accuracy: float
+    train_accuracy: Share
     """On augmented images, while the weights moved; 0-1."""
     val_loss: float | None
-    val_accuracy: float | None
+    val_accuracy: Share | None
     """EMA weights on the validation images, no test-time augmentation; 0-1; None without validation."""
     learning_rate: float
     """At the epoch's last step."""
-    seconds: float
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
 class RunRecord(Record):
     """One training run, as `run.json` holds it."""
 
+    SCHEMA: ClassVar[int] = 2
+    OLDER: ClassVar[tuple[int, ...]] = (1,)
+
     name: str
     network: str
     """Name of the spec, or the target that was loaded."""
     recipe: dict[str, Any]
-    seed: int
+    seed: Seed
     dataset: DatasetFacts
     environment: Environment
-    params: int
+    params: Count
     """Every unique parameter, as `rfcalc` counts them."""
-    macs: int
+    macs: Count
     """Multiply-accumulates of convolution and linear layers, per image."""
-    receptive_field: tuple[int, int]
+    receptive_field: tuple[Count, Count]
     """Height and width in input pixels, before global pooling."""
-    seconds: float
+    seconds: Seconds
     """Wall time of training and evaluation, without decoding the data set."""
     started: str
     """ISO 8601, UTC."""
@@ -109,17 +114,28 @@ class RunRecord(Record):
     """The text of that file."""
     teacher: TeacherFacts | None = None
     command: str | None = None
-    val_accuracy: float | None = None
+    """What a person would type to train it again."""
+    settings: RunSettings | None = None
+    """What the run was asked for, with what a repetition took over; None where it is not known."""
+    val_accuracy: Share | None = None
     """Of the final weights; 0-1."""
-    test_accuracy: float | None = None
+    test_accuracy: Share | None = None
     """0-1; None unless the run was asked to meet the test set."""
     test_loss: float | None = None
-    test_accuracy_flip: float | None = None
+    test_accuracy_flip: Share | None = None
     """With flip test-time augmentation, always apart."""
-    per_class: dict[str, float] | None = None
+    per_class: dict[str, Share] | None = None
     """Accuracy of each class on the images that the last accuracy above was measured on."""
-    confusion: tuple[tuple[int, ...], ...] | None = None
+    confusion: tuple[tuple[Count, ...], ...] | None = None
     """Counts, rows are true classes."""
     epochs: tuple[EpochRecord, ...] = field(default=())
     finished: bool = True
-    """False while the run goes on or when it broke off."""
+    """False while the run is going on, and after it broke off."""
+
+    @classmethod
+    def upgraded(cls, schema: int, value: dict[str, Any]) -> dict[str, Any]:
+        """Read the settings out of the command line, which is all that schema 1 keeps of them."""
+        command = value.get("command")
+        found = settings_of_command(command) if isinstance(command, str) else None
+        settings = None if found is None else asdict(RunSettings()) | found
+        return {**value, "settings": settings}

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from records.codec import Record
+from records.codec import Count, Record, Seconds, Share
 from records.files import write_with
 from records.run import DatasetFacts, Environment, EpochRecord
 
@@ -16,9 +16,9 @@ STATES = ("complete", "pruned", "failed")
 class TrialRecord(Record):
     """One attempt at training one candidate; `trials/<number>-<attempt>.json`."""
 
-    number: int
+    number: Count
     """Optuna's trial number."""
-    attempt: int
+    attempt: Count
     """Counted from 1; the pair (number, attempt) names a result once and for all."""
     state: str
     """"complete", "pruned" or "failed"."""
@@ -27,15 +27,15 @@ class TrialRecord(Record):
     seed: int
     values: dict[str, int | float | str]
     """What the sampler proposed."""
-    params: int
-    macs: int
-    receptive_field: int
+    params: Count
+    macs: Count
+    receptive_field: Count
     """The smaller of height and width, in input pixels."""
     margins: dict[str, float]
     """Signed margin of each limit of the budget, <= 0 holds."""
-    score: float | None
+    score: Share | None
     """Validation accuracy after the last epoch that was trained, 0-1; None where none was measured."""
-    seconds: float
+    seconds: Seconds
     epochs: tuple[EpochRecord, ...] = field(default=())
     reason: str | None = None
     """Why it was pruned or failed."""
@@ -45,17 +45,17 @@ class TrialRecord(Record):
 class Finalist:
     """A trial that was trained again, longer."""
 
-    number: int
+    number: Count
     """The trial it came from."""
-    score: float
+    score: Share
     """Validation accuracy of the longer run, 0-1."""
-    trial_score: float
-    params: int
-    macs: int
-    receptive_field: int
-    epochs: int
-    seconds: float
-    scores: tuple[float, ...] = field(default=())
+    trial_score: Share
+    params: Count
+    macs: Count
+    receptive_field: Count
+    epochs: Count
+    seconds: Seconds
+    scores: tuple[Share, ...] = field(default=())
     """Of each run, where there were several seeds; `score` is their mean."""
 
 
@@ -64,29 +64,29 @@ class PresetRun:
     """A preset that was trained as the finalists were: a measure of the search, not a candidate."""
 
     name: str
-    score: float
+    score: Share
     """Validation accuracy, 0-1; the mean where there were several seeds."""
-    params: int
-    macs: int
-    receptive_field: int
-    epochs: int
-    seconds: float
-    scores: tuple[float, ...] = field(default=())
+    params: Count
+    macs: Count
+    receptive_field: Count
+    epochs: Count
+    seconds: Seconds
+    scores: tuple[Share, ...] = field(default=())
     """Of each run, where there were several seeds."""
 
 
 @dataclass(frozen=True)
 class ScreeningRecord:
-    """What random networks of the space came to, by arithmetic alone, before the first trial."""
+    """Figures of random networks of the space, by arithmetic alone, before the first trial."""
 
-    drawn: int
-    fit: int
+    drawn: Count
+    fit: Count
     """How many hold every limit that the closed forms know."""
-    networks: int
-    """How many different ones those are: several proposals may stand for the same network."""
-    broken: dict[str, int]
+    networks: Count
+    """How many different ones those are: several proposals may describe the same network."""
+    broken: dict[str, Count]
     """How many of the others there are, by the limit that they break first."""
-    macs: tuple[int, int, int]
+    macs: tuple[Count, Count, Count]
     """Least, median and most of those that fit."""
 
 
@@ -94,19 +94,22 @@ class ScreeningRecord:
 class FrontPoint:
     """A trial that no other beats in every objective."""
 
-    number: int
-    score: float
-    params: int
-    macs: int
+    number: Count
+    score: Share
+    params: Count
+    macs: Count
 
 
 @dataclass(frozen=True)
 class LimitRecord:
-    """One limit of the budget and how the winner stands to it."""
+    """One limit of the budget and what the winner has, in numbers; pages make the sentence."""
 
     name: str
-    limit: str
-    value: str
+    limit: int | bool | None
+    """The number that must be reached or not be passed, True or False for a yes-or-no limit; None only where
+    an old record has words."""
+    value: int | bool | None
+    """What the winner has; None: not judged."""
     margin: float
     """Signed, <= 0 holds."""
     holds: bool | None
@@ -117,6 +120,9 @@ class LimitRecord:
 class SearchRecord(Record):
     """A whole search; `search.json`."""
 
+    SCHEMA: ClassVar[int] = 2
+    OLDER: ClassVar[tuple[int, ...]] = (1,)
+
     name: str
     state: str
     """"running", "finished", "exhausted" (no new candidate was left) or "stopped"."""
@@ -124,23 +130,23 @@ class SearchRecord(Record):
     """Where it is or where it stopped: "trials", "finalists", "winner", "done"."""
     started: str
     """ISO 8601, UTC."""
-    seconds: float
+    seconds: Seconds
     """Wall time over all sessions of this search."""
     command: str
     seed: int
     sampler: str
     base: str
     """Name of the spec whose widths are searched."""
-    wanted: int
+    wanted: Count
     """Trials asked for."""
     settings: dict[str, Any]
     """What `--resume` continues with: epochs, subsets, data, everything that defines the search."""
     budget: dict[str, Any]
     dataset: DatasetFacts
     environment: Environment
-    trials: dict[str, int]
+    trials: dict[str, Count]
     """Counts of "complete", "pruned", "failed" and "rejected"."""
-    rejections: dict[str, int]
+    rejections: dict[str, Count]
     """Proposals that broke the budget before any training, by the limit they broke first, and "duplicate"."""
     importances: dict[str, float] = field(default_factory=dict)
     finalists: tuple[Finalist, ...] = field(default=())
@@ -155,9 +161,32 @@ class SearchRecord(Record):
     front: tuple[FrontPoint, ...] = field(default=())
     """The Pareto front of the trials, the most accurate first, where there were several objectives."""
 
+    @classmethod
+    def upgraded(cls, schema: int, value: dict[str, Any]) -> dict[str, Any]:
+        """Read the numbers out of the words that schema 1 has in its verdict."""
+        verdict = value.get("verdict")
+        if not isinstance(verdict, list | tuple):
+            return value
+        return {**value, "verdict": [_in_numbers(limit) for limit in verdict]}
+
+
+def _in_numbers(limit: Any) -> Any:
+    """Return a limit of schema 1 with numbers: "99,999" is 99999, "yes" is True, other words are None."""
+    if not isinstance(limit, dict):
+        return limit
+    texts = {key: limit[key] for key in ("limit", "value") if isinstance(limit.get(key), str)}
+    return limit | {key: _number(text) for key, text in texts.items()}
+
+
+def _number(text: str) -> int | bool | None:
+    if text in ("yes", "no"):
+        return text == "yes"
+    digits = text.removeprefix(">= ").removeprefix("<= ").replace(",", "")
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else None
+
 
 def against_presets(record: SearchRecord) -> str | None:
-    """Return in one sentence how the winner stands to the best preset; None: there is no such pair.
+    """Return one sentence that compares the winner with the best preset; None where there is no such pair.
 
     Both were trained with the finalists' recipe on the same images and judged on validation. The winner is
     the best of several there, which flatters it a little.
@@ -169,15 +198,15 @@ def against_presets(record: SearchRecord) -> str | None:
     ours, theirs = (round(100 * each.score, 1) for each in (winner, best))
     points = round(ours - theirs, 1)  # what a reader gets who subtracts the two
     if points > 0:
-        stands = f"beats the best preset, {best.name}, by {points} points"
+        outcome = f"beats the best preset, {best.name}, by {points} points"
     elif points < 0:
-        stands = f"does not beat the best preset, {best.name}: it is {-points} points behind"
+        outcome = f"does not beat the best preset, {best.name}: it is {-points} points behind"
     else:
-        stands = f"is level with the best preset, {best.name}"
+        outcome = f"is level with the best preset, {best.name}"
     runs = max(1, len(best.scores))
     error = 100 * (2 * best.score * (1 - best.score) / (record.dataset.validation_images * runs)) ** 0.5
     return (
-        f"At equal training the winner {stands} ({ours:.1f} against {theirs:.1f} % "
+        f"At equal training the winner {outcome} ({ours:.1f} against {theirs:.1f} % "
         f"of validation; {best.epochs} epochs, {runs} run{'s' if runs > 1 else ''} each; standard error of a "
         f"difference {error:.1f})."
     )

@@ -31,7 +31,10 @@ def plural(count: int, noun: str) -> str:
 
 
 def nearest(word: str, known: Collection[str]) -> str | None:
-    """Return the member of `known` that `word` probably stands for, None where none is near."""
+    """Return the member of `known` that `word` shortens or misspells, None where none is near."""
+    longer = sorted((each for each in known if word and each.startswith(word)), key=len)
+    if longer:
+        return longer[0]
     return next(iter(get_close_matches(word, list(known), 1)), None)
 
 

@@ -1,110 +1,124 @@
 """`python -m reports`: pages, figures and comparisons, made from run folders and networks."""
 
-import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from reports.errors import ReportError
+from records.flags import Command, Parsed, Program, argument, flag, natural, switch
+from records.program import run
 
-_MORE = """\
-also:
-  python -m reports compare A B ...   run folders and networks side by side
-  python -m reports rf TARGET         the receptive-field explorer of a network, as one page
+_NAMES = "a run folder that is called compare or rf is ./compare or ./rf"
+_INPUT = "CxHxW"
 
-each has its own --help. A run folder that is called compare or rf is ./compare or ./rf.
-"""
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What `python -m reports FOLDER` is asked for."""
+
+    folder: Path = argument("runs/search/NAME or runs/train/NAME")
+    output: Path | None = flag("where the page goes (default FOLDER/report.html)", metavar="FILE")
+    figures: Path | None = flag("draw figures into this folder, as PNG and SVG", metavar="DIR")
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What `python -m reports compare` is asked for."""
+
+    sides: tuple[str, ...] = argument(
+        "run folder, model.py, module:name, or a published network such as resnet20; @CxHxW after it: its "
+        "input",
+        metavar="SIDE",
+    )
+    input: str | None = flag("input of networks that name none (default 3x32x32)", metavar=_INPUT)
+    format: str = flag("of what is written", default="table", choices=("table", "md", "csv", "html"))
+    layers: bool = switch("the layers alone (exactly two sides)")
+    output: Path | None = flag("not to the terminal (html: default compare.html)", metavar="FILE")
+
+
+@dataclass(frozen=True)
+class ExplorerOptions:
+    """What `python -m reports rf` is asked for."""
+
+    target: str = argument(
+        "model.py, model.py:Name, package.module:name, a run folder, or a published network"
+    )
+    input: str | None = flag("input size (default: the target's own, else 3x32x32)", metavar=_INPUT)
+    image: Path | None = flag("a photo to look at, cropped to the input's shape", metavar="FILE")
+    output: Path = flag("where the page goes", default=Path("rf.html"), metavar="FILE")
+    erf_images: int | None = flag(
+        "noise images to measure effective fields with; 0: closed form (default: as many as are soon done)",
+        read=natural,
+        metavar="N",
+    )
+    figures: Path | None = flag("also draw PNG and SVG there", metavar="DIR")
+
+
+PROGRAM = Program(
+    "reports",
+    {
+        "": Command(PageOptions, "Write report.html of a run folder and show its summary.", _NAMES),
+        "compare": Command(
+            CompareOptions,
+            "Show run folders and networks side by side; two of them layer by layer, too.",
+            check=lambda parsed: _unequal(parsed.options),
+        ),
+        "rf": Command(
+            ExplorerOptions, "Write the receptive-field explorer: which pixels each unit of each layer sees."
+        ),
+    },
+    prog="python -m reports",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong usage or an input that cannot be read."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    command, options = _parse(given)
+    parsed = PROGRAM.parse(sys.argv[1:] if arguments is None else arguments)
     # torch takes seconds to import: only now, when the arguments are known to be sound.
     from rfcalc.errors import RfcalcError
 
-    try:
-        command(options)
-    except (ReportError, RfcalcError) as error:
-        sys.stderr.write(f"reports: error: {' '.join(str(error).split())}\n")
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run("reports", lambda: _perform(parsed), known=(RfcalcError,))
 
 
-def _parse(given: list[str]) -> tuple[Callable[[argparse.Namespace], None], argparse.Namespace]:
-    if given[:1] == ["compare"]:
-        parser = argparse.ArgumentParser(
-            prog="python -m reports compare",
-            description="Show run folders and networks side by side; two of them layer by layer, too.",
-        )
-        sides = "run folder, model.py, module:name, or a published network such as resnet20"
-        parser.add_argument("sides", nargs="+", metavar="SIDE", help=f"{sides}; @CxHxW after it: its input")
-        parser.add_argument("--input", metavar="CxHxW", help="input of networks that do not say (3x32x32)")
-        parser.add_argument("--format", choices=("table", "md", "csv", "html"), default="table")
-        parser.add_argument("--layers", action="store_true", help="the layers alone (exactly two sides)")
-        parser.add_argument(
-            "--output", type=Path, metavar="FILE", help="not to the terminal (html: default compare.html)"
-        )
-        return _compare, parser.parse_args(given[1:])
-    if given[:1] == ["rf"]:
-        parser = argparse.ArgumentParser(
-            prog="python -m reports rf",
-            description="Write the receptive-field explorer: which pixels each unit of each layer sees.",
-        )
-        target = "model.py, model.py:Name, package.module:name, a run folder, or a published network"
-        parser.add_argument("target", help=target)
-        parser.add_argument("--input", metavar="CxHxW", help="input size (the target's own, else 3x32x32)")
-        parser.add_argument(
-            "--image", type=Path, metavar="FILE", help="a photo to look at, cropped to the input's shape"
-        )
-        parser.add_argument(
-            "--output", type=Path, default=Path("rf.html"), metavar="FILE", help="default: rf.html"
-        )
-        measure = "noise images to measure effective fields with; 0: closed form (as many as are soon done)"
-        parser.add_argument("--erf-images", type=_images, metavar="N", help=measure)
-        parser.add_argument("--figures", type=Path, metavar="DIR", help="also draw PNG and SVG there")
-        return _explore, parser.parse_args(given[1:])
-    parser = argparse.ArgumentParser(
-        prog="python -m reports",
-        description="Write report.html of a run folder and show its summary.",
-        epilog=_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, help="runs/search/NAME or runs/train/NAME")
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="where the page goes (FOLDER/report.html)"
-    )
-    figures = "draw figures into this folder, as PNG and SVG"
-    parser.add_argument("--figures", type=Path, metavar="DIR", help=figures)
-    return _report, parser.parse_args(given)
+def _perform(parsed: Parsed) -> None:
+    match parsed.options:
+        case CompareOptions() as options:
+            _compare(options)
+        case ExplorerOptions() as options:
+            _explore(options)
+        case PageOptions() as options:
+            _report(options)
 
 
-def _report(options: argparse.Namespace) -> None:
+def _unequal(options: CompareOptions) -> str | None:
+    """Return what is wrong with `--layers`, if anything."""
+    if options.layers and len(options.sides) != 2:
+        return f"--layers compares two sides, got {len(options.sides)}"
+    return None
+
+
+def _report(options: PageOptions) -> None:
     from rich.console import Console
 
     from reports.pages.page import write_report
     from reports.runs import open_run
     from reports.tables.summary import show
 
-    run = open_run(options.folder)
+    opened = open_run(options.folder)
     if options.figures is not None:
         from reports.figures.paper import save_figures
 
-        save_figures(run, options.figures)
-    path = write_report(run, options.output)
+        save_figures(opened, options.figures)
+    path = write_report(opened, options.output)
     console = Console(highlight=False)
-    show(run, console)
+    show(opened, console)
     console.print(f"{path} ({path.stat().st_size / 1000:,.0f} kB)", markup=False, soft_wrap=True)
 
 
-def _compare(options: argparse.Namespace) -> None:
+def _compare(options: CompareOptions) -> None:
     from reports.pages.page import write_page
     from reports.tables import compare
 
-    if options.layers and len(options.sides) != 2:
-        raise ReportError(f"--layers compares two sides, got {len(options.sides)}")
     size = _size(options.input)
     sides = [compare.look(given, size) for given in options.sides]
     if options.format == "html":
@@ -131,7 +145,7 @@ def _compare(options: argparse.Namespace) -> None:
         write_page(options.output, text)
 
 
-def _explore(options: argparse.Namespace) -> None:
+def _explore(options: ExplorerOptions) -> None:
     from reports.pages.explorer_page import explorer_page
     from reports.pages.page import write_page
 
@@ -148,12 +162,6 @@ def _size(text: str | None) -> tuple[int, ...] | None:
     from rfcalc.command.arguments import parse_size
 
     return None if text is None else parse_size(text)
-
-
-def _images(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number of at least 0 is needed, got {text!r}")
-    return int(text)
 
 
 def _drawn(parts: Sequence[object], wide: bool) -> str:

@@ -153,8 +153,8 @@ def _draw(plan: "Plan", winner: "RunRecord") -> None:
     """Draw the winner's curves, confusion and mistakes."""
     import numpy as np
 
+    from records.layout import PREDICTIONS
     from reports.figures.training import save_confusion, save_curves, save_mistakes
-    from training.fit.runfolder import PREDICTIONS
 
     best, dataset = plan.folder.best, plan.dataset
     save_curves(best / "curves.png", winner.epochs)

@@ -24,7 +24,7 @@ def verdict(record: SearchRecord) -> Table:
         (
             limit.name,
             _bound(limit),
-            limit.value,
+            _value(limit.value),
             None if limit.holds is None else limit.margin,
             words[limit.holds],
         )
@@ -249,9 +249,16 @@ def epochs(run: Sequence[EpochRecord]) -> Table:
 
 
 def _bound(limit: LimitRecord) -> str:
-    """Say which side of a number holds, where the record has the number alone."""
-    sign = {"min": ">= ", "max": "<= "}.get(limit.name[:3], "")
-    return sign + limit.limit if limit.limit[:1].isdigit() else limit.limit
+    """Return the limit with the side on which it holds: ">= 53", "<= 99,999", "yes"."""
+    yes_or_no = isinstance(limit.limit, bool)
+    sign = "" if yes_or_no else {"min": ">= ", "max": "<= "}.get(limit.name[:3], "")
+    return sign + _value(limit.limit)
+
+
+def _value(value: int | bool | None) -> str:
+    if value is None:
+        return "not judged"
+    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:,}"
 
 
 def _four(value: float) -> str:

@@ -1,12 +1,12 @@
 """The run folder of a search: its name, its lock, its trial records."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from records.files import write_json
+from records import layout
+from records.files import sweep, write_json
 from records.search import SearchRecord, TrialRecord, write_trials_csv
 from search.errors import SearchError
 from search.keep.storage import locked_file
@@ -61,26 +61,18 @@ class RunFolder:
 
 def newest(out: Path) -> RunFolder | None:
     """Return the search folder below `out` that was written last."""
-    found = sorted((path.stat().st_mtime, path.parent) for path in out.glob("*/search.json"))
-    return RunFolder(found[-1][1]) if found else None
+    found = layout.newest(out, layout.SEARCH)
+    return RunFolder(found) if found is not None else None
 
 
 def make(path: Path) -> RunFolder:
     """Create the folder, and find out now rather than after the first trial that it cannot be written.
 
     Raises:
-        SearchError: It cannot be written.
+        UserError: It cannot be written.
     """
-    try:
-        (path / "trials").mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SearchError(
-            f"--out {path.parent}: cannot be written ({reason}); choose another folder"
-        ) from error
+    layout.make(path)
+    (path / layout.TRIALS).mkdir(exist_ok=True)
     return RunFolder(path)
 
 
@@ -95,4 +87,6 @@ def locked(folder: RunFolder) -> Iterator[None]:
         f"{folder.path}: another process is driving this search; wait, or choose another --name"
     )
     with locked_file(folder.lock, taken):
+        for each in (folder.path, folder.path / layout.TRIALS, folder.best):
+            sweep(each)
         yield

@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
+from records.layout import is_locked, locked
 from search.errors import SearchError
 
 if TYPE_CHECKING:
@@ -130,16 +131,7 @@ def locked_file(path: Path, taken: SearchError) -> Iterator[None]:
     Raises:
         SearchError: `taken`, where another process holds it.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows: no advisory locks of this kind; SQLite's own still guard the study
-        yield
-        return
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise taken from error
+    with locked(path, taken):
         yield
 
 
@@ -232,13 +224,4 @@ def _reason(error: BaseException) -> str:
 
 def is_held(path: Path) -> bool:
     """Tell whether some process holds the lock of `locked_file`, that is, a driver is at work."""
-    try:
-        import fcntl
-
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (ImportError, FileNotFoundError):
-        return False
-    except OSError:
-        return True
-    return False
+    return is_locked(path)

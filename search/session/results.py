@@ -12,6 +12,7 @@ from models.source import standalone_source
 from models.spec import NetSpec
 from records.environment import describe
 from records.files import write_json, write_text
+from records.layout import RUN
 from records.run import DatasetFacts
 from records.search import (
     STATES,
@@ -27,7 +28,7 @@ from search.propose.gate import Gate
 from search.session.prepare import Plan
 from search.settings import Settings
 from training.data.registry import holdout
-from training.fit.runfolder import RUN, dataset_facts
+from training.fit.runfolder import dataset_facts
 
 
 @dataclass
@@ -141,14 +142,10 @@ def judge(
     return tuple(
         LimitRecord(
             name=limit.name,
-            limit=_shown(limit.bound),
-            value="not judged" if limit.value is None else _shown(limit.value),
+            limit=limit.bound,
+            value=limit.value,
             margin=float(limit.margin or 0),
             holds=limit.held,
         )
         for limit in verdict.limits
     )
-
-
-def _shown(value: int | bool) -> str:
-    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:,}"

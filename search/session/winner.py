@@ -8,7 +8,9 @@ import rfcalc
 from models.net import build
 from models.spec import NetSpec
 from records.environment import describe
+from records.layout import CHECKPOINT
 from records.run import EpochRecord, RunRecord
+from records.settings import RunSettings
 from search.session.prepare import Plan
 from search.session.stop import Brake, Stopped
 from search.show.display import Display
@@ -34,7 +36,7 @@ def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str, brak
     torch.manual_seed(settings.seed)
     model = build(spec)
     analysis = rfcalc.analyze(model, input_size=spec.input_size)
-    checkpoint = folder / runfolder.CHECKPOINT
+    checkpoint = folder / CHECKPOINT
     display.stage("winner", recipe.epochs)
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
@@ -73,6 +75,7 @@ def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str, brak
         started=started,
         spec=spec.to_json(),
         command=command,
+        settings=RunSettings(data=settings.data, cache=settings.cache, resize=settings.resize),
         epochs=history.epochs,
     )
     runfolder.write_run(folder, runfolder.judged(record, test=test), model, test, "test")

@@ -1,10 +1,11 @@
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from records.codec import Record, RecordError
+from records.codec import Count, Record, RecordError, Share
 from records.run import EpochRecord
 from records.search import TrialRecord, write_trials_csv
 
@@ -22,6 +23,10 @@ class Outer(Record):
     many: tuple[Inner, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     note: str | None = None
+    number: Count = 0
+    shares: dict[str, Share] = field(default_factory=dict)
+    grid: tuple[tuple[Count, ...], ...] = ()
+    values: dict[str, int | float | str] = field(default_factory=dict)
 
 
 GOOD = {"schema": 1, "name": "a", "share": 1, "inner": {"size": [3, 4]}}
@@ -63,6 +68,21 @@ def test_missing_optional_fields_take_their_defaults() -> None:
         ({"many": [{"size": [1, 2]}, 7]}, r"field 'many\[1\]' must be an object, got 7"),
         ({"counts": {"a": None}}, r"field 'counts.a' must be int, got None"),
         ({"note": 3}, r"field 'note' must be str, got 3"),
+        ({"schema": "1"}, r"field 'schema' is '1'; this version reads 1"),
+        ({"schema": True}, r"field 'schema' is True; this version reads 1"),
+        ({"schema": [1]}, r"field 'schema' is \[1\]; this version reads 1"),
+        ({"name": "a\ud800"}, r"field 'name' must be a text \(it holds a lone surrogate\), got 'a.ud800'"),
+        ({"share": float("nan")}, r"field 'share' must be a finite number, got nan"),
+        ({"share": float("inf")}, r"field 'share' must be a finite number, got inf"),
+        ({"number": -1}, r"field 'number' must be a whole number from 0 to 9223372036854775807, got -1"),
+        ({"number": 2**63}, r"field 'number' must be a whole number from 0 to"),
+        ({"number": 1.0}, r"field 'number' must be int, got 1.0"),
+        ({"shares": {"cat": 1.5}}, r"field 'shares.cat' must be a number from 0 to 1, got 1.5"),
+        ({"shares": {"cat": -1}}, r"field 'shares.cat' must be a number from 0 to 1, got -1"),
+        ({"grid": [[1, 2], [3, -4]]}, r"field 'grid\[1\]\[1\]' must be a whole number from 0"),
+        ({"values": {"width": float("inf")}}, r"field 'values.width' must be a finite number, got inf"),
+        ({"values": {"width": [1]}}, r"field 'values.width' must be int or float or str, got \[1\]"),
+        ({"values": {"width": True}}, r"field 'values.width' must be int or float or str, got True"),
     ],
 )
 def test_an_error_names_the_field(change: dict[str, object], message: str) -> None:
@@ -75,6 +95,10 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     path.write_text(json.dumps(GOOD)[:-4])
     with pytest.raises(RecordError, match=r"run.json: is not complete JSON"):
         Outer.read(path)
+    for number in ("NaN", "-Infinity", "1e999", "9" * 5000):
+        path.write_text(json.dumps(GOOD).replace('"share": 1', f'"share": {number}'))
+        with pytest.raises(RecordError, match=r"run.json: is not complete JSON"):
+            Outer.read(path)
     path.write_text("[" * 200_000)
     with pytest.raises(RecordError, match=r"run.json: is not complete JSON"):
         Outer.read(path)
@@ -97,3 +121,32 @@ def test_the_csv_has_a_row_a_trial_with_its_newest_attempt(tmp_path: Path) -> No
 def test_the_csv_of_no_trials_has_its_header(tmp_path: Path) -> None:
     write_trials_csv(tmp_path / "trials.csv", [])
     assert (tmp_path / "trials.csv").read_text() == "number,state,score,params,macs,receptive_field\n"
+
+
+@dataclass(frozen=True)
+class Loose(Record):
+    SCHEMA: ClassVar[int] = 3
+    OLDER: ClassVar[tuple[int, ...]] = (1, 2)
+
+    anything: Any
+
+    @classmethod
+    def upgraded(cls, schema: int, value: dict[str, Any]) -> dict[str, Any]:
+        return {"anything": [schema, value.get("old")]}
+
+
+def test_an_older_file_is_read_as_this_version(tmp_path: Path) -> None:
+    assert Loose.from_json({"schema": 2, "old": 5}) == Loose([2, 5])
+    assert Loose.from_json({"schema": 3, "anything": 5}) == Loose(5)
+    with pytest.raises(RecordError, match=r"field 'schema' is 4; this version reads 1, 2, 3"):
+        Loose.from_json({"schema": 4, "anything": 5})
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', '{"a": ["\\uDFFF"]}', '{"\\udc00": 1}'])
+def test_half_a_character_anywhere_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(f'{{"schema": 3, "anything": {value}}}')
+    with pytest.raises(RecordError, match=r"a.json: holds half of a character"):
+        Loose.read(path)
+    path.write_text('{"schema": 3, "anything": "\\ud83d\\ude00 \\\\ud800"}')  # a pair is a character
+    assert Loose.read(path).anything == "\U0001f600 \\ud800"

@@ -1,12 +1,14 @@
 import json
+import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from records.files import write_json, write_text, write_with
+from records.files import sweep, whole, write_bytes, write_json, write_text, write_with
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,3 +66,92 @@ def test_json_refuses_what_json_does_not_have(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     write_json(tmp_path / "a.json", {"loss": 1.5})
     assert json.loads((tmp_path / "a.json").read_text()) == {"loss": 1.5}
+
+
+def test_file_and_folder_reach_the_disk_in_this_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes before the name, so that a power loss never leaves a name without content."""
+    done: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def seen_fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            done.append("folder" if os.path.sameopenfile(descriptor, opened) else "another folder")
+        else:
+            done.append(f"{status.st_size} bytes")
+        sync(descriptor)
+
+    def seen_replace(source: Path, target: Path) -> Path:
+        done.append("name")
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(Path, "replace", seen_replace)
+    opened = os.open(tmp_path, os.O_RDONLY)
+    try:
+        write_text(tmp_path / "a.txt", "seven b")
+    finally:
+        os.close(opened)
+    assert done == ["7 bytes", "name", "folder"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_written_into_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.txt"
+    os.mkfifo(pipe)
+    content: list[bytes] = []
+    reader = threading.Thread(target=lambda: content.append(pipe.read_bytes()))
+    reader.start()
+    write_with(pipe, lambda temporary: temporary.write_text(temporary.suffix * 50_000))
+    reader.join(timeout=30)
+    assert content == [b".txt" * 50_000]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_device_is_written_into_and_stays_a_device(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("/dev/null")
+    write_text(link, "gone")
+    assert link.is_symlink()
+    with pytest.raises(OSError, match="No space left"):
+        write_text(Path("/dev/full"), "x")
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_bytes(tmp_path / "folder", b"x")
+    assert [each.name for each in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from records.files import whole\n"
+        "with whole(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for name in ("last.pt", "run.json", "noend"):
+        subprocess.run([sys.executable, "-B", "-c", code, tmp_path / name], cwd=ROOT, check=False)
+    (tmp_path / ".last.previous.pt-77").touch()
+    (tmp_path / ".probe-77").touch()
+    kept = [tmp_path / name for name in (".lock", "last.pt", ".hidden-notes.txt", ".a-1-zzzzzzzz.pt")]
+    for path in kept:
+        path.touch()
+    (tmp_path / ".b-1-0123abcd").mkdir()
+    assert len(list(tmp_path.iterdir())) == 10
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / ".b-1-0123abcd"])
+    sweep(tmp_path / "none")
+
+
+def test_a_stopped_writer_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), whole(tmp_path / "a"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []

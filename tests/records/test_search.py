@@ -1,8 +1,15 @@
+import copy
+import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from records.run import DatasetFacts, Environment
+from records.codec import Record, RecordError
+from records.run import DatasetFacts, Environment, RunRecord
 from records.search import Finalist, PresetRun, SearchRecord, against_presets
 
 
@@ -48,3 +55,87 @@ def test_a_winner_that_is_worse_says_so(record: SearchRecord) -> None:
 def test_without_a_pair_nothing_is_said(record: SearchRecord) -> None:
     assert against_presets(replace(record, presets=())) is None
     assert against_presets(replace(record, winner=None)) is None
+
+
+def test_the_verdict_of_schema_1_is_read_as_numbers(record: SearchRecord) -> None:
+    """Commit 7dd195b wrote "99,999", "yes" and "not judged"; its pages also had ">= 53" in tests."""
+    words = [
+        ("max_params", "99,999", "97,942", 99_999, 97_942),
+        ("require_gap", "yes", "no", True, False),
+        ("stages", "4", "not judged", 4, None),
+        ("min_receptive_field", ">= 53", "69", 53, 69),
+        ("odd", "no max pooling", "9" * 30, None, None),
+    ]
+    value = json.loads(json.dumps(record.to_json())) | {"schema": 1}
+    value["verdict"] = [
+        {"name": name, "limit": limit, "value": found, "margin": -1.0, "holds": True}
+        for name, limit, found, _, _ in words
+    ]
+    read = SearchRecord.from_json(value)
+    assert [(limit.limit, limit.value) for limit in read.verdict] == [each[3:] for each in words]
+    again = json.loads(json.dumps(read.to_json()))
+    assert again["schema"] == 2
+    assert SearchRecord.from_json(again) == read
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"verdict": 3}, "field 'verdict' must be a list, got 3"),
+        ({"verdict": [3]}, r"field 'verdict\[0\]' must be an object, got 3"),
+        ({"verdict": [{"limit": 3}]}, r"field 'verdict\[0\].name' is missing"),
+        ({"schema": 1, "verdict": 3}, "field 'verdict' must be a list, got 3"),
+        ({"schema": 1, "verdict": [3]}, r"field 'verdict\[0\]' must be an object, got 3"),
+        ({"trials": {"complete": -1}}, "field 'trials.complete' must be a whole number from 0"),
+        (
+            {"importances": {"width": float("nan")}},
+            "field 'importances.width' must be a finite number, got nan",
+        ),
+        ({"seconds": -1}, "field 'seconds' must be a number from 0"),
+        ({"name": "a\udc00"}, "field 'name' must be a text"),
+        ({"wanted": 10**30}, "field 'wanted' must be a whole number from 0"),
+    ],
+)
+def test_a_search_that_cannot_be_true_is_refused(
+    record: SearchRecord, change: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(RecordError, match=text):
+        SearchRecord.from_json(json.loads(json.dumps(record.to_json())) | change)
+
+
+@pytest.mark.parametrize("kind", [RunRecord, SearchRecord], ids=lambda kind: kind.__name__)
+def test_odd_values_anywhere_are_one_error_or_a_record(record: SearchRecord, kind: type[Record]) -> None:
+    """Every field in turn, at every depth, takes values that JSON can hold and a record should not."""
+    odd = [None, True, -1, 0, 2**70, 10**400, -0.5, float("inf"), float("nan"), "", "\ud800", [], [[]], {}]
+    if kind is SearchRecord:
+        value = record.to_json()
+    else:
+        value = RunRecord.read(Path(__file__).parent / "schema1" / "finished.json").to_json()
+    value = json.loads(json.dumps(value))
+    places = list(_places(value))
+    assert len(places) > 60
+    for path in places:
+        for new in odd:
+            changed = copy.deepcopy(value)
+            inner = changed
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = new
+            with suppress(RecordError):
+                found = kind.from_json(changed)
+                # What was read can be written and shown.
+                text = json.dumps(found.to_json(), allow_nan=path[0] in FREE, ensure_ascii=path[0] in FREE)
+                text.encode()
+
+
+FREE = ("recipe", "spec", "settings", "budget")
+"""Fields of any content: their own readers check them."""
+
+
+def _places(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = (
+        value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    )
+    for key, item in items:
+        yield (*before, key)
+        yield from _places(item, (*before, key))

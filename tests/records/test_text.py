@@ -38,5 +38,7 @@ def test_shares_shapes_and_counts() -> None:
 def test_a_misspelt_word_is_met_with_the_nearest_known_one() -> None:
     assert nearest("resdual", ("tiny", "residual")) == "residual"
     assert nearest("xyz", ("tiny", "residual")) is None
+    assert nearest("--deter", ("--device", "--deterministic")) == "--deterministic"
+    assert nearest("", ("tiny", "residual")) is None
     assert unknown("tinny", ("tiny", "wide")) == "unknown; did you mean tiny? choose one of tiny, wide"
     assert unknown("xyz", ("tiny", "wide")) == "unknown; choose one of tiny, wide"

@@ -171,13 +171,13 @@ def search_record(trials: list[TrialRecord], **changes: Any) -> SearchRecord:
         finalists=finalists,
         winner=scored[0].number if scored else None,
         verdict=(
-            LimitRecord("min_receptive_field", ">= 53", "61", -8.0, True),
-            LimitRecord("max_params", "<= 99,999", "33,418", -66581.0, True),
-            LimitRecord("min_depthwise_separable", ">= 2", "6", -4.0, True),
-            LimitRecord("min_dilated", ">= 1", "2", -1.0, True),
-            LimitRecord("require_gap", "yes", "yes", 0.0, True),
-            LimitRecord("forbid_max_pool", "no max pooling", "none", 0.0, True),
-            LimitRecord("stages", "4", "4", 0.0, True),
+            LimitRecord("min_receptive_field", 53, 61, -8.0, True),
+            LimitRecord("max_params", 99_999, 33_418, -66581.0, True),
+            LimitRecord("min_depthwise_separable", 2, 6, -4.0, True),
+            LimitRecord("min_dilated", 1, 2, -1.0, True),
+            LimitRecord("require_gap", True, True, 0.0, True),
+            LimitRecord("forbid_max_pool", True, True, 0.0, True),
+            LimitRecord("stages", 4, 4, 0.0, True),
         ),
     )
     return dataclasses.replace(record, **changes)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,7 +52,6 @@ def test_a_search_that_goes_on_is_reported_with_what_there_is(
         (["nowhere"], "nowhere does not exist"),
         (["compare", "nowhere.py"], "nowhere.py"),
         (["compare", EXAMPLE, "--input", "3x0x32"], "--input 3x0x32"),
-        (["compare", EXAMPLE, "--layers"], "--layers compares two sides, got 1"),
         (["rf", "nowhere.py"], "nowhere.py"),
         (["rf", EXAMPLE, "--image", "nowhere.jpg"], "--image nowhere.jpg: cannot be read"),
         (["rf", EXAMPLE, "--output", str(ROOT)], "is a folder"),
@@ -68,14 +68,58 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", EXAMPLE, "--layers"], "--layers compares two sides, got 1"),
+        (["compare", EXAMPLE, "--layer"], "unrecognized arguments: --layer; did you mean --layers?"),
+        (["comapre", EXAMPLE], f"unrecognized arguments: {EXAMPLE}; did you mean compare?"),
+        (["rf", EXAMPLE, "--erf-images", "-1"], "argument --erf-images: must be at least 0, got -1"),
+        (["rf"], "the following arguments are required: target"),
+        ([], "the following arguments are required: folder"),
+    ],
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as leave:
+        main(arguments)
+    assert leave.value.code == 2
+    assert capsys.readouterr().err == f"reports: error: {message}; see python -m reports --help\n"
+
+
+def test_stdout_that_knows_ascii_alone_is_no_traceback(make_search: Callable[..., Path]) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    for words in ([str(make_search(trials=3))], ["compare", EXAMPLE, EXAMPLE]):
+        done = subprocess.run(
+            [sys.executable, "-m", "reports", *words],
+            cwd=ROOT,
+            capture_output=True,
+            env=environment,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.isascii()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_device_is_one_line_and_stays_a_device(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", EXAMPLE, "--output", "/dev/full"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("reports: error: /dev/full cannot be written (No space left on device)")
+    assert error.count("\n") == 1
+    assert Path("/dev/full").is_char_device()
+
+
 def test_a_broken_record_leaves_nothing_half_written(
     make_search: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_search(trials=3)
-    (folder / "search.json").write_text('{"schema": 2}')
+    (folder / "search.json").write_text('{"schema": 9}')
     before = sorted(folder.rglob("*"))
     assert main([str(folder)]) == 2
-    assert "search.json: field 'schema' is 2" in capsys.readouterr().err
+    assert "search.json: field 'schema' is 9" in capsys.readouterr().err
     assert sorted(folder.rglob("*")) == before
 
 

@@ -4,12 +4,15 @@ import json
 import shlex
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import train
+from records.errors import UserError
+from records.layout import locked
 from records.run import RunRecord
 from training.command.display import Display
 from training.fit.checkpoint import load_weights
@@ -100,13 +103,75 @@ def test_a_model_file_that_changed_is_not_resumed(given, monkeypatch, capsys):
         assert train.main([*given, "--recipe", "recipe.json", "--model", "net.py", "--name", "a"]) == 130
     kept = Path("runs/train/a/run.json").read_bytes()
     Path("net.py").write_text(
-        text + "model.register_forward_pre_hook(lambda module, inputs: (-inputs[0],))\n"
+        text + "import pathlib\npathlib.Path('sprung').touch()\n"
+        "model.register_forward_pre_hook(lambda module, inputs: (-inputs[0],))\n"
     )
     assert train.main(["--resume", "--name", "a"]) == 2
     assert "train.py: error: net.py: is not what 'a' was started with" in capsys.readouterr().err
+    assert not Path("sprung").exists()  # it was compared before it was run
     assert Path("runs/train/a/run.json").read_bytes() == kept
     Path("net.py").write_text(text)
     assert train.main(["--resume", "--name", "a"]) == 0
+
+
+@pytest.fixture
+def stopped_target(given, monkeypatch) -> Path:
+    """The folder of a run of `package.inner:model` that was stopped after its first epoch."""
+    layers = "nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)"
+    Path("package").mkdir()
+    Path("package/__init__.py").write_text("")
+    Path("package/inner.py").write_text(f"from torch import nn\nmodel = nn.Sequential({layers})\n")
+    monkeypatch.syspath_prepend(Path.cwd())
+
+    def stop(self: Display, record) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    words = [*given, "--recipe", "recipe.json", "--device", "cpu", "--model", "package.inner", "--name", "a"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Display, "epoch", stop)
+        assert train.main(words) == 130
+    for name in ("package", "package.inner"):
+        sys.modules.pop(name, None)
+    return Path("runs/train/a")
+
+
+def test_a_module_that_changed_is_not_imported_and_neither_is_its_package(stopped_target, capsys):
+    kept = Path("package/inner.py").read_text()
+    Path("package/inner.py").write_text(kept + "pass\n")
+    Path("package/__init__.py").write_text("import pathlib\npathlib.Path('sprung').touch()\n")
+    assert train.main(["--resume", "--name", "a"]) == 2
+    assert "package.inner: is not what 'a' was started with" in capsys.readouterr().err
+    assert not Path("sprung").exists()
+    Path("package/inner.py").write_text(kept)
+    assert train.main(["--resume", "--name", "a"]) == 0
+
+
+def test_a_file_that_the_record_slips_in_is_not_run(stopped_target, capsys):
+    """The text belongs to one file, the settings name another one."""
+    Path("other.py").write_text("import pathlib\npathlib.Path('sprung').touch()\n")
+    value = json.loads((stopped_target / "run.json").read_text())
+    value["settings"]["model"] = "other.py"
+    (stopped_target / "run.json").write_text(json.dumps(value))
+    assert train.main(["--resume", "--name", "a"]) == 2
+    assert "other.py: is not what 'a' was started with" in capsys.readouterr().err
+    assert not Path("sprung").exists()
+
+
+def test_a_file_whose_text_was_not_kept_must_be_named(stopped_target, capsys):
+    value = json.loads((stopped_target / "run.json").read_text())
+    (stopped_target / "run.json").write_text(json.dumps(value | {"source": None}))
+    assert train.main(["--resume", "--name", "a"]) == 2
+    assert "name it yourself with --model package.inner" in capsys.readouterr().err
+    assert train.main(["--resume", "--name", "a", "--model", "package.inner"]) == 0
+
+
+def test_two_processes_cannot_train_the_same_run(stopped_target, capsys):
+    with locked(stopped_target / ".lock", UserError("taken")):
+        assert train.main(["--resume", "--name", "a"]) == 2
+    assert "runs/train/a: another process is training this run" in capsys.readouterr().err
+    (stopped_target / ".last-7-0123abcd.pt").touch()  # of a writer that was killed
+    assert train.main(["--resume", "--name", "a"]) == 0
+    assert not (stopped_target / ".last-7-0123abcd.pt").exists()
 
 
 def test_a_resume_that_is_refused_leaves_the_record_as_it_is(command, data, monkeypatch, capsys, tmp_path):

@@ -17,6 +17,7 @@ from training.fit.checkpoint import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
+    ".lock",
     "run.json",
     "last.pt",
     "last.previous.pt",

@@ -1,4 +1,4 @@
-"""What a person sees while a network trains: a bar and a growing table, or plain lines."""
+"""Progress of a training on the terminal: a bar and a growing table, or plain lines."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Display:
         self._bar.stop()
 
     def step(self, progress: Progress) -> None:
-        """Move the bar, which stands for the whole run; called several times a second."""
+        """Move the bar, which spans the whole run; called several times a second."""
         if not self._bar.disable:
             self._bar.update(
                 self._task,
@@ -76,7 +76,7 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
 
 
 def conclude(record: RunRecord, folder: Path, console: Console) -> None:
-    """Say what came of a run."""
+    """Show the result of a run."""
     data = record.dataset
     if record.test_accuracy is not None:
         text = f"test accuracy {record.test_accuracy:.2%} on {data.test_images:,} images of {data.title}"
@@ -101,15 +101,15 @@ def conclude(record: RunRecord, folder: Path, console: Console) -> None:
 
 
 def resume_command(folder: Path) -> str:
-    """Return the command that goes on with the run in `folder`."""
+    """Return the command that continues the run in `folder`."""
     words = ["python", "train.py", "--resume", "--name", folder.name]
     if folder.parent != Path("runs/train"):
         words += ["--out", str(folder.parent)]
     return shlex.join(words)
 
 
-def say_stopped(folder: Path, console: Console) -> None:
-    """Say what is kept of a run that was stopped, and how to continue it."""
+def show_stopped(folder: Path, console: Console) -> None:
+    """Show what is kept of a run that was stopped, and how to continue it."""
     if not folder.is_dir():
         console.print("stopped before anything was trained; nothing was kept")
         return

@@ -8,9 +8,6 @@ from typing import Any
 
 from training.errors import TrainingError
 
-CACHE = Path("data/cache")
-"""Where decoded images are kept unless --cache says otherwise."""
-
 
 def read_json(path: Path, flag: str) -> Any:
     """Return the parsed JSON of `path`.

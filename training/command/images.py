@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import numpy as np
 from rich.console import Console
 
 from records.run import RunRecord
-from training.command.files import CACHE
+from records.settings import CACHE, RunSettings
+from training.command.options import Options
 from training.command.trained import Trained
 from training.data import registry as datasets
 from training.data.registry import Dataset
@@ -21,49 +21,30 @@ from training.errors import TrainingError
 
 @dataclass(frozen=True)
 class Origin:
-    """How the images of a run were named on its command line."""
+    """Where the images of a run came from."""
 
     data: str | None
+    """What `--data` was, or the kind of data that was found; None where it is not known."""
     resize: int | None
-    cache: Path | None
-
-
-def words_of(record: RunRecord) -> list[str]:
-    """Return the flags that a run was started with.
-
-    Raises:
-        TrainingError: What run.json says is no command line.
-    """
-    try:
-        return shlex.split(record.command or "")[2:]
-    except ValueError as error:
-        raise TrainingError(
-            f"run {record.name!r}: field 'command' of its run.json is no command line ({error})"
-        ) from error
+    cache: str
 
 
 def origin(record: RunRecord) -> Origin:
-    """Return how the command of a run named its images; what was found counts, not what was asked for."""
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    parser.add_argument("--data")
-    parser.add_argument("--resize", type=int)
-    parser.add_argument("--cache", type=Path)
-    try:
-        found = parser.parse_known_args(words_of(record))[0]
-    except (argparse.ArgumentError, TrainingError):  # a command line from elsewhere
-        found = argparse.Namespace(data=None, resize=None, cache=None)
-    known = record.dataset.kind if record.dataset.kind in ("cifar10", "shapes") else found.data
-    return Origin(known, found.resize, found.cache)
+    """Return where the images of a run came from; what was found counts, not what was asked for."""
+    settings = record.settings or RunSettings()
+    known = record.dataset.kind if record.dataset.kind in ("cifar10", "shapes") else settings.data
+    return Origin(known, settings.resize, settings.cache)
 
 
 def images_of(
-    trained: Trained, options: argparse.Namespace, console: Console
+    trained: Trained, options: Options, given: Collection[str], console: Console
 ) -> tuple[Samples, str, Dataset]:
     """Load the images to judge a network on, normalised as it is used to.
 
     Args:
         trained: The network.
-        options: `data`, `resize`, `cache` and `split`; what is not given is as the run had it.
+        options: `data`, `resize`, `cache` and `split`.
+        given: Names of the options that were given; the others are as the run had them.
         console: Where progress is shown.
 
     Returns:
@@ -72,7 +53,7 @@ def images_of(
     Raises:
         TrainingError: It is not known which images, they do not fit the network, or it learned from them.
     """
-    before = origin(trained.record) if trained.record else Origin(None, None, None)
+    before = origin(trained.record) if trained.record else Origin(None, None, CACHE)
     data = options.data or before.data
     if data is None:
         raise TrainingError(
@@ -80,7 +61,7 @@ def images_of(
         )
     dataset = datasets.load(
         data,
-        cache=options.cache or before.cache or CACHE,
+        cache=Path(options.cache if "cache" in given else before.cache),
         resize=options.resize if options.data else options.resize or before.resize,
         console=console,
     )
@@ -107,7 +88,7 @@ def _refuse_what_it_learned(trained: Trained) -> None:
     if trained.record and not trained.record.dataset.validation_images:
         raise TrainingError(
             f"--split validation: {trained.file} was trained on the validation images too (--full), so an "
-            "accuracy there says nothing; take --split test"
+            "accuracy there means nothing; take --split test"
         )
 
 

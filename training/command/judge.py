@@ -1,8 +1,8 @@
-"""`--evaluate`: how good a trained network is, on which images, class by class."""
+"""`--evaluate`: the accuracy of a trained network, on which images, class by class."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Collection
 
 import numpy as np
 from rich import box
@@ -11,21 +11,28 @@ from rich.table import Table
 from rich.text import Text
 
 from training.command.images import images_of
+from training.command.options import Options
 from training.command.trained import Trained, open_trained
 from training.data.registry import Dataset
 from training.fit import device
 from training.fit.evaluate import Evaluation, evaluate
 
 
-def judge(options: argparse.Namespace, console: Console) -> None:
-    """Evaluate the network that `--evaluate` names and say what came of it.
+def judge(options: Options, given: Collection[str], console: Console) -> None:
+    """Evaluate the network that `--evaluate` names and show the result.
+
+    Args:
+        options: Of train.py, with `evaluate`.
+        given: Names of the options that were given; the others are as in the run's own settings.
+        console: Where the result is shown.
 
     Raises:
         TrainingError: Weights, images and device do not fit together.
     """
-    place = device.resolve(options.device or "auto")
+    place = device.resolve(options.device)
+    assert options.evaluate is not None
     trained = open_trained(options.evaluate, options.model)
-    samples, split, dataset = images_of(trained, options, console)
+    samples, split, dataset = images_of(trained, options, given, console)
     params = sum(each.numel() for each in trained.network.parameters())
     lines = [
         f"network   {trained.name}: {params:,} parameters, trained on {trained.dataset}",
@@ -77,7 +84,7 @@ def per_class_table(result: Evaluation, classes: tuple[str, ...]) -> Table:
 
 
 def _provenance(trained: Trained, dataset: Dataset, split: str) -> str:
-    """Say what the network has to do with these images."""
+    """Return how these images relate to the training of the network."""
     record = trained.record
     if record is None:
         return ""
@@ -87,13 +94,13 @@ def _provenance(trained: Trained, dataset: Dataset, split: str) -> str:
 
 
 def _recorded(trained: Trained, dataset: Dataset, split: str, result: Evaluation) -> str:
-    """Compare with what the run says of the same images."""
+    """Compare with the accuracy that run.json holds for the same images."""
     record = trained.record
     if record is None or record.dataset.fingerprint != dataset.fingerprint:
         return ""
-    said = record.test_accuracy if split == "test" else record.val_accuracy
-    if said is None:
+    recorded = record.test_accuracy if split == "test" else record.val_accuracy
+    if recorded is None:
         return ""
     # An image whose two best classes are as good as equal may fall either way on another device.
-    same = abs(said - result.accuracy) * len(result.labels) < 0.5
-    return "as run.json says\n" if same else f"run.json says {said:.2%}\n"
+    same = abs(recorded - result.accuracy) * len(result.labels) < 0.5
+    return "as run.json says\n" if same else f"run.json says {recorded:.2%}\n"

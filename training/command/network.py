@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import pkgutil
+import sys
 import tempfile
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from models.presets import PRESETS
 from models.spec import NetSpec
 from records.run import RunRecord
 from rfcalc.command.target import Target
+from training.command.options import Options
 from training.errors import TrainingError
 
 PUBLISHED = tuple(sorted(module.name for module in pkgutil.iter_modules(models.reference.__path__)))
@@ -43,7 +44,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the flags name, before anything of it is built."""
+    """The network that the flags name, before anything of it is built."""
 
     name: str
     spec: NetSpec | None = None
@@ -51,12 +52,12 @@ class Choice:
     """What is to be loaded where there is no spec."""
 
 
-def chosen(options: argparse.Namespace, device: str) -> Choice:
+def chosen(options: Options, device: str) -> Choice:
     """Return what the flags name; so much can be refused before images are loaded, or downloaded.
 
     Args:
         options: Of train.py.
-        device: Its type decides what stands in where nothing is named.
+        device: Its type; it decides which preset is the default.
 
     Raises:
         TrainingError: There is no such preset, or a file cannot be read or holds no spec.
@@ -65,7 +66,7 @@ def chosen(options: argparse.Namespace, device: str) -> Choice:
         return Choice(options.model, target=options.model)
     if options.spec is not None:
         try:
-            spec = NetSpec.read(options.spec)
+            spec = NetSpec.read(Path(options.spec))
         except SpecError as error:
             raise TrainingError(f"--spec {error}") from error
         return Choice(spec.name, spec)
@@ -81,35 +82,39 @@ def chosen(options: argparse.Namespace, device: str) -> Choice:
     return Choice(preset, PRESETS[preset])
 
 
-def fresh(choice: Choice, input_size: tuple[int, int, int], classes: int) -> Network:
+def built(spec: NetSpec, input_size: tuple[int, int, int], classes: int) -> Network:
     """Build a network with fresh weights for these images and classes.
 
     Args:
-        choice: Of the flags.
+        spec: Of the network; its own input size and classes give way.
         input_size: (3, height, width) of the images.
         classes: How many.
 
     Raises:
         SpecError: The network cannot take such images.
-        RfcalcError: The target cannot be loaded.
     """
-    if choice.spec is not None:
-        return _built(choice.spec, input_size, classes)
-    return _loaded(choice.target or choice.name, choice.name)
+    spec = replace(spec, input_size=input_size, classes=classes)
+    return Network(build(spec), spec.name, spec=spec.to_json())
 
 
-def of_run(record: RunRecord, input_size: tuple[int, int, int], classes: int) -> Network:
-    """Build the network of a run anew, by its spec or by the text of its file.
+def loaded(target: str, name: str) -> Network:
+    """Load a network with fresh weights, which runs the file that the target names.
 
     Raises:
-        SpecError: The spec cannot take such images.
+        RfcalcError: The target cannot be loaded.
+    """
+    return Network(rfcalc.load_model(target), name, target=target, source=source_of(target))
+
+
+def loaded_again(record: RunRecord) -> Network:
+    """Load the network of a run that has no spec from its target, or from the text that the record keeps.
+
+    Raises:
         RfcalcError: The target is gone and its text was not kept, or it cannot be loaded.
     """
-    if record.spec is not None:
-        return _built(NetSpec.from_json(record.spec), input_size, classes)
     target = record.target or record.network
-    if record.source is None or _source(target) == record.source:
-        return _loaded(target, record.network)
+    if record.source is None or source_of(target) == record.source:
+        return loaded(target, record.network)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.py"
         path.write_text(record.source, encoding="utf-8")
@@ -119,21 +124,49 @@ def of_run(record: RunRecord, input_size: tuple[int, int, int], classes: int) ->
     return Network(model, record.network, target=target, source=record.source, notice=notice)
 
 
-def _built(spec: NetSpec, input_size: tuple[int, int, int], classes: int) -> Network:
-    spec = replace(spec, input_size=input_size, classes=classes)
-    return Network(build(spec), spec.name, spec=spec.to_json())
+def refuse_another_file(target: str, record: RunRecord, way_out: str) -> None:
+    """Compare the file that a resumed run is about to load with the text in its record; nothing is run.
+
+    Args:
+        target: What is about to be loaded.
+        record: Of the run.
+        way_out: The flags by which the user takes the file as it is.
+
+    Raises:
+        TrainingError: They differ, or the record keeps no text.
+    """
+    if record.source is None:
+        raise TrainingError(
+            f"{target}: run.json of {record.name!r} keeps no text of it to compare it with before it is run; "
+            f"name it yourself with {way_out}, or choose another --name"
+        )
+    if source_of(target) != record.source:
+        raise TrainingError(
+            f"{target}: is not what {record.name!r} was started with (run.json has its text); "
+            "bring that back, or choose another --name"
+        )
 
 
-def _loaded(target: str, name: str) -> Network:
-    return Network(rfcalc.load_model(target), name, target=target, source=_source(target))
-
-
-def _source(target: str) -> str | None:
-    """Return the text of the file that a target stands for, where there is one."""
+def source_of(target: str) -> str | None:
+    """Return the text of the file that a target names, None where there is none; no code is run."""
     try:
         parsed = Target.parse(target)
-        found = find_spec(parsed.module) if parsed.path is None else None
-        path = Path(found.origin) if found is not None and found.origin else parsed.path
+        path = parsed.path if parsed.path is not None else _module_file(parsed.module)
         return path.read_text(encoding="utf-8") if path is not None else None
     except (rfcalc.RfcalcError, ImportError, ValueError, OSError):
         return None
+
+
+def _module_file(module: str) -> Path | None:
+    """Return the file of a module without importing its packages, as importlib.util.find_spec would."""
+    places: list[str] | None = None
+    spec: ModuleSpec | None = None
+    name = ""
+    for part in module.split("."):
+        name = f"{name}.{part}".lstrip(".")
+        finders = (finder.find_spec(name, places) for finder in sys.meta_path)
+        spec = next((found for found in finders if found is not None), None)
+        if spec is None:
+            return None
+        places = list(spec.submodule_search_locations or ())
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None

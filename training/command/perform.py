@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-
 from rich.console import Console
 
+from records.flags import Parsed
+from training.command.options import Options
 
-def perform(options: argparse.Namespace, words: Sequence[str], console: Console) -> None:
+
+def perform(parsed: Parsed) -> None:
     """Do what the flags ask for.
-
-    Args:
-        options: The parsed flags.
-        words: As they were typed.
-        console: Where to talk.
 
     Raises:
         KeyboardInterrupt: SIGINT or SIGTERM.
-        TrainingError: It cannot be done; SpecError, RecordError, RfcalcError and OSError likewise.
+        UserError: It cannot be done; SpecError, RfcalcError and OSError likewise.
     """
+    options: Options = parsed.options
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     if options.evaluate:
         from training.command.judge import judge
 
-        judge(options, console)
+        judge(options, parsed.given, console)
     elif options.predict:
         from training.command.predict import predict
 
@@ -35,4 +32,4 @@ def perform(options: argparse.Namespace, words: Sequence[str], console: Console)
     else:
         from training.command.run import train
 
-        train(options, words, console)
+        train(options, parsed, console)

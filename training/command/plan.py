@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,22 @@ from rich.console import Console
 from torch import nn
 
 import rfcalc
+from models.spec import NetSpec
 from records.environment import describe
 from records.run import RunRecord
+from records.settings import settings_of
 from rfcalc.analysis.budget import Verdict, find_budget
-from training.command.files import CACHE, read_json
-from training.command.network import chosen, fresh, of_run
-from training.command.repeat import as_before, check_images, differences, recipe_again
+from training.command.files import read_json
+from training.command.network import (
+    Network,
+    built,
+    chosen,
+    loaded,
+    loaded_again,
+    refuse_another_file,
+)
+from training.command.options import Options
+from training.command.repeat import check_images, differences, recipe_again
 from training.command.teacher import WEIGHT, open_teacher
 from training.data import registry as datasets
 from training.data.samples import Samples
@@ -47,9 +56,9 @@ class Plan:
     """All but what training brings."""
     verdict: Verdict | None
     budget: str
-    """Where the budget stands."""
-    options: argparse.Namespace
-    """The flags, those of a repeated run filled in."""
+    """The file that the budget comes from."""
+    options: Options
+    """With the settings of a repeated run filled in."""
     repeats: RunRecord | None = None
     """The run that is done again."""
     teacher: nn.Module | None = None
@@ -57,56 +66,66 @@ class Plan:
     """What the user should know of the network."""
 
 
-def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord | None = None) -> Plan:
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be trained, as far as that is known before any image is read."""
+
+    options: Options
+    given: Collection[str]
+    """Names of the options that the user typed, now or when the run was started."""
+    repeats: RunRecord | None = None
+    """The run that is to be done again."""
+    resumes: RunRecord | None = None
+    """The run that is to be continued."""
+
+
+def make_plan(wanted: Wanted, console: Console) -> Plan:
     """Check everything that can be wrong before anything is trained or written.
 
     Args:
-        options: Of train.py.
+        wanted: The options, and the run that they continue or repeat.
         console: Where the reading of images is shown.
-        repeats: The run that is to be done again.
 
     Raises:
         TrainingError: Data, network, recipe and device do not fit together.
         SpecError: The spec is wrong.
         RfcalcError: The target cannot be loaded or analysed.
     """
-    place = device.resolve(options.device or "auto")
-    named = options.data is not None
-    if repeats is not None:
-        options = as_before(options, repeats)
+    options, repeats = wanted.options, wanted.repeats
+    place = device.resolve(options.device)
     recipe = recipe_again(repeats, place.type) if repeats is not None else recipe_of(options)
-    # What is wrong with the flags is said before images are loaded.
-    network_for = partial(fresh, chosen(options, place.type)) if repeats is None else partial(of_run, repeats)
-    seed = options.seed or 0
-    dataset = datasets.load(
-        options.data, cache=options.cache or CACHE, resize=options.resize, console=console
-    )
+    # What is wrong with the flags is found before images are loaded: a wrong name of a file must not cost a
+    # download of 170 MB.
+    torch.manual_seed(options.seed)
+    network = _spec_or_network(wanted, place.type)
+    dataset = datasets.load(options.data, cache=Path(options.cache), resize=options.resize, console=console)
     labels = dataset.train.labels
     train, held_out = np.arange(len(labels)), np.arange(0)
     if not options.full:
         train, held_out = datasets.holdout(labels)
     if options.subset is not None:
-        train = datasets.subset(train, labels, options.subset, seed)
+        train = datasets.subset(train, labels, options.subset, options.seed)
     if options.full:
         judged_on = Samples.of(dataset.test, None, dataset)
     else:
         judged_on = Samples.of(dataset.train, held_out, dataset)
 
-    torch.manual_seed(seed)
     height, width = dataset.image_size
     size, classes = (3, height, width), len(dataset.classes)
-    network = network_for(size, classes)
+    if isinstance(network, NetSpec):
+        torch.manual_seed(options.seed)
+        network = built(network, size, classes)
     analysis = rfcalc.analyze(network.model, input_size=size)
     found = find_budget(Path(options.model.partition(":")[0]).parent if options.model else _REPOSITORY)
-    # Two images through the network tell whether its answers fit the classes.
+    # A pass of two images shows whether the answers fit the classes.
     evaluate(network.model, replace(judged_on, images=judged_on.images[:2], labels=judged_on.labels[:2]))
     samples = Samples.of(dataset.train, train, dataset)
-    teacher, taught = open_teacher(options.teacher, samples) if options.teacher else (None, None)
+    teacher, taught = open_teacher(Path(options.teacher), samples) if options.teacher else (None, None)
     record = RunRecord(
         name="",
         network=network.name,
         recipe=recipe.to_json(),
-        seed=seed,
+        seed=options.seed,
         dataset=dataset_facts(dataset, len(train), len(held_out)),
         environment=describe(place.type),
         params=analysis.params,
@@ -118,10 +137,11 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
         target=network.target,
         source=network.source,
         teacher=taught,
+        settings=settings_of(options),
         finished=False,
     )
     if repeats is not None:
-        check_images(repeats, record, named)
+        check_images(repeats, record, named="data" in wanted.given)
     return Plan(
         model=network.model,
         recipe=recipe,
@@ -131,19 +151,41 @@ def make_plan(options: argparse.Namespace, console: Console, repeats: RunRecord 
         verdict=rfcalc.judge(analysis, found[0]) if found else None,
         budget=str(found[1]) if found else "",
         options=options,
-        repeats=repeats,
+        repeats=None if wanted.resumes is not None else repeats,
         teacher=teacher,
         notice=network.notice,
     )
 
 
-def recipe_of(options: argparse.Namespace) -> Recipe:
+def _spec_or_network(wanted: Wanted, device_type: str) -> NetSpec | Network:
+    """Return the spec, which is built once the images are known, or the network that a target loads now.
+
+    A resumed run loads nothing before the file has been compared with the text that its record keeps.
+    """
+    resumes, repeats = wanted.resumes, wanted.repeats
+    if repeats is not None:
+        if repeats.spec is not None:
+            return NetSpec.from_json(repeats.spec)
+        if resumes is not None and "repeat" not in wanted.given:
+            again = f"--from {wanted.options.repeat}"
+            refuse_another_file(repeats.target or repeats.network, resumes, again)
+        return loaded_again(repeats)
+    choice = chosen(wanted.options, device_type)
+    if choice.spec is not None:
+        return choice.spec
+    target = choice.target or choice.name
+    if resumes is not None and (resumes.source is not None or "model" not in wanted.given):
+        refuse_another_file(target, resumes, f"--model {target}")
+    return loaded(target, choice.name)
+
+
+def recipe_of(options: Options) -> Recipe:
     """Return the recipe that the flags name, with what they change in it.
 
     Raises:
         TrainingError: There is no such recipe, or a value breaks its rule.
     """
-    asked = "fast" if options.recipe is None else options.recipe
+    asked = options.recipe
     if asked in RECIPES:
         recipe = RECIPES[asked]
     elif asked.endswith(".json"):
@@ -159,7 +201,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 
 
 def announce(plan: Plan, folder: Path, console: Console) -> None:
-    """Say what will be trained on what, and how it stands to the budget."""
+    """Print data, network, budget, recipe and folder of the run, and what differs from a run it repeats."""
     record, recipe = plan.record, plan.recipe
     data = record.dataset
     if data.notice:

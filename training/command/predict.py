@@ -1,8 +1,7 @@
-"""`--predict`: what a trained network sees in images of any size."""
+"""`--predict`: the likeliest classes of images of any size."""
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from training.command.options import Options
 from training.command.trained import Trained, open_trained
 from training.data.images import decode
 from training.data.samples import Samples
@@ -40,14 +40,15 @@ class Picture:
     """(H, W, 3), of the network's own size."""
 
 
-def predict(options: argparse.Namespace, console: Console) -> None:
+def predict(options: Options, console: Console) -> None:
     """Print the likeliest classes of the images that `--predict` names.
 
     Raises:
         TrainingError: The weights cannot be used.
         DataError: An image cannot be read; nothing was printed.
     """
-    place = device.resolve(options.device or "auto")
+    place = device.resolve(options.device)
+    assert options.weights is not None
     trained = open_trained(options.weights, options.model)
     pictures = [open_picture(path, trained.image_size) for path in options.predict]
     chances = probabilities(trained, pictures, str(place))

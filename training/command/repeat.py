@@ -1,67 +1,74 @@
-"""`--from run.json`: a run again, by what its record says of it, and what is not as it was."""
+"""`--from run.json`: a run again from its record, and what is not as it was."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from records.flags import LARGEST_SEED
+from records.layout import RUN, network_folder
 from records.run import Environment, RunRecord
-from training.command.images import origin, words_of
+from training.command.images import origin
+from training.command.options import Options, word
 from training.errors import TrainingError
 from training.fit.recipe import SETTLED, Recipe
-from training.fit.runfolder import RUN
 
 
 def read_run(path: Path) -> RunRecord:
     """Read the record of a run.
 
     Args:
-        path: Its run.json, or the folder that holds it.
+        path: Its run.json, or the folder that holds it; of a search's folder, its winner's.
 
     Raises:
         RecordError: There is none, or it is damaged.
     """
+    path = network_folder(path)
     return RunRecord.read(path / RUN if path.is_dir() else path)
 
 
-def as_before(options: argparse.Namespace, before: RunRecord) -> argparse.Namespace:
-    """Return the flags of a run that repeats `before`: its data, split, seed and determinism.
+def as_before(options: Options, given: Collection[str], before: RunRecord) -> Options:
+    """Return the options of a run that repeats `before`: its data, split, seed and determinism.
 
     The recipe and the network come from the record itself: the files that were named then may have changed.
-    """
-    images = origin(before)
-    again = argparse.Namespace(**vars(options))
-    again.data = options.data or images.data
-    again.cache = options.cache or images.cache
-    again.resize = options.resize or images.resize
-    again.full = not before.dataset.validation_images
-    again.subset = before.dataset.train_images  # as many as there are means all
-    again.seed = before.seed if options.seed is None else options.seed
-    if not 0 <= again.seed <= LARGEST_SEED:
-        raise TrainingError(f"--from: run {before.name!r} has the seed {again.seed}, which is none")
-    again.teacher = Path(before.teacher.path) if before.teacher else None
-    again.deterministic = options.deterministic or "--deterministic" in words_of(before)
-    return again
-
-
-def again_in_words(words: Sequence[str], typed: argparse.Namespace, again: argparse.Namespace) -> list[str]:
-    """Return the flags of a repetition with those that it took over, so that it can be repeated in turn.
 
     Args:
-        words: As they were typed.
-        typed: The same, parsed.
-        again: What `as_before` made of it.
+        options: As they were typed.
+        given: Names of those that were typed; they hold.
+        before: The run that is to be repeated.
+
+    Raises:
+        TrainingError: The record does not know its settings.
     """
+    if before.settings is None:
+        raise TrainingError(
+            f"--from: run {before.name!r} does not know its settings: field 'command' of its run.json is no "
+            "command line"
+        )
+    images = origin(before)
+    return replace(
+        options,
+        data=options.data if "data" in given else images.data,
+        cache=options.cache if "cache" in given else images.cache,
+        resize=options.resize if "resize" in given else images.resize,
+        full=not before.dataset.validation_images,
+        subset=before.dataset.train_images,  # as many as there are means all
+        seed=options.seed if "seed" in given else before.seed,
+        teacher=before.teacher.path if before.teacher else None,
+        deterministic=options.deterministic or before.settings.deterministic,
+    )
+
+
+def as_words(options: Options, given: Collection[str], words: Sequence[str]) -> list[str]:
+    """Return the flags of a repetition with those that it took over, as a person would type them all."""
     taken = [
         each
-        for key in ("data", "cache", "resize")
-        if getattr(typed, key) is None and (value := getattr(again, key)) is not None
-        for each in (f"--{key}", str(value))
+        for name in ("data", "cache", "resize")
+        if name not in given and (value := getattr(options, name)) is not None
+        for each in (word(name), str(value))
     ]
-    if again.deterministic and not typed.deterministic:
-        taken.append("--deterministic")
+    if options.deterministic and "deterministic" not in given:
+        taken.append(word("deterministic"))
     return [*words, *taken]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import shutil
 import time
@@ -15,84 +14,87 @@ from rich.console import Console
 
 from models.source import standalone_source
 from models.spec import NetSpec
-from records.files import write_json, write_text
+from records import layout
+from records.files import sweep, write_json, write_text
+from records.flags import Parsed
 from records.run import EpochRecord, RunRecord
+from records.settings import values_of
+from records.stopping import Stop, stopping
 from reports.figures import training as figures
 from training.command import tensorboard
-from training.command.arguments import flag, parse
-from training.command.display import Display, conclude, resume_command, say_stopped
-from training.command.images import words_of
-from training.command.plan import Plan, announce, make_plan
-from training.command.repeat import again_in_words, read_run
-from training.command.stopping import Stopping, stopping
+from training.command.display import Display, conclude, resume_command, show_stopped
+from training.command.options import Options, word
+from training.command.plan import Plan, Wanted, announce, make_plan
+from training.command.repeat import as_before, as_words, read_run
 from training.errors import TrainingError
 from training.fit import checkpoint
 from training.fit.evaluate import Evaluation, evaluate
 from training.fit.loop import fit
-from training.fit.runfolder import CHECKPOINT, RUN, judged, locate, make, write_run
+from training.fit.runfolder import judged, write_run
 
 
-def train(options: argparse.Namespace, words: Sequence[str], console: Console) -> None:
-    """Train a network by the flags, or go on with a run, and fill its folder.
+def train(options: Options, parsed: Parsed, console: Console) -> None:
+    """Train a network by the options, or continue a run, and fill its folder.
 
     Args:
-        options: The parsed flags.
-        words: As they were typed; run.json keeps them.
-        console: Where to talk.
+        options: Of train.py.
+        parsed: The command line that they come from.
+        console: Where progress and result are shown.
 
     Raises:
-        KeyboardInterrupt: SIGINT or SIGTERM; what is kept was said.
-        TrainingError: It cannot be done; nothing is left of a run that had no checkpoint yet.
+        KeyboardInterrupt: SIGINT or SIGTERM; what is kept was shown.
+        UserError: It cannot be done; nothing is left of a run that had no checkpoint yet.
     """
-    folder = locate(options.out, options.name, options.resume, console)
-    before = RunRecord.read(folder / RUN) if (folder / RUN).is_file() else None
+    folder, continues = layout.locate(options.out, options.name, options.resume, layout.RUN)
+    if options.resume and not continues:
+        console.print(f"nothing to resume in {folder}; starting afresh", style="yellow", markup=False)
+    before = RunRecord.read(folder / layout.RUN) if continues else None
     if before is not None and before.finished:
         console.print(f"{folder}: this run is finished, nothing is left to resume", markup=False)
         return
-    if before is not None:
-        options, words = _as_started(options, before)
-    repeats = read_run(options.repeat) if options.repeat else None
-    if options.tensorboard:
+    wanted = _wanted(options, parsed.given, before)
+    if wanted.options.tensorboard:
         tensorboard.require()
-    plan = make_plan(options, console, repeats)
-    if before is not None and before.source != plan.record.source:
-        raise TrainingError(
-            f"{plan.record.target}: is not what {folder.name!r} was started with (run.json has its text); "
-            "bring that back, or choose another --name"
-        )
-    if repeats is not None:
-        words = again_in_words(words, options, plan.options)
+    plan = make_plan(wanted, console)
+    words: Sequence[str] = parsed.words
+    if plan.repeats is not None:
+        words = as_words(plan.options, parsed.given, words)
+    command = shlex.join(["python", "train.py", *words])
     plan = replace(
         plan,
         record=replace(
             plan.record,
             name=folder.name,
-            command=shlex.join(["python", "train.py", *words]),
+            command=before.command if before else command,
             started=before.started if before else plan.record.started,
         ),
     )
     announce(plan, folder, console)
-    created = make(folder)
+    created = layout.make(folder)
+    taken = TrainingError(
+        f"{folder}: another process is training this run; wait for it, or choose another --name"
+    )
     try:
-        with stopping() as stop:
+        with layout.locked(folder / layout.LOCK, taken), stopping(patient=False) as stop:
+            sweep(folder)
             record = _fill(plan, folder, stop, console)
     except BaseException as error:
-        if created and not checkpoint.exists(folder / CHECKPOINT):
-            shutil.rmtree(folder, ignore_errors=True)  # nothing to go on from: leave nothing behind
+        if created and not checkpoint.exists(folder / layout.CHECKPOINT):
+            shutil.rmtree(folder, ignore_errors=True)  # nothing to continue from: leave nothing behind
         if isinstance(error, KeyboardInterrupt):
-            say_stopped(folder, console)
+            show_stopped(folder, console)
         if isinstance(error, OSError):
             raise TrainingError(_unwritten(folder, error)) from error
         raise
     conclude(record, folder, console)
-    if repeats is not None:
-        console.print(f"the run that was repeated: {_accuracies(repeats)}", markup=False)
+    if plan.repeats is not None:
+        console.print(f"the run that was repeated: {_accuracies(plan.repeats)}", markup=False)
 
 
 def _unwritten(folder: Path, error: OSError) -> str:
-    """Say what became of a run whose folder could not be written."""
+    """Return what became of a run whose folder could not be written."""
     kept = "nothing was kept"
-    if checkpoint.exists(folder / CHECKPOINT):
+    if checkpoint.exists(folder / layout.CHECKPOINT):
         kept = f"its last checkpoint is kept: make room, then {resume_command(folder)}"
     return f"{folder}: cannot be written ({error.strerror or error}); {kept}"
 
@@ -103,29 +105,50 @@ def _accuracies(record: RunRecord) -> str:
     return ", ".join(texts) or "was not finished"
 
 
-def _as_started(options: argparse.Namespace, before: RunRecord) -> tuple[argparse.Namespace, Sequence[str]]:
-    """Return the flags that the run was started with; only what cannot change its result may differ now."""
-    words = words_of(before)
-    started = parse(words)
-    for key, value in vars(options).items():
-        if key in ("out", "name", "resume", "debug") or (
-            key in ("cache", "workers", "device") and value is not None
-        ):
-            setattr(started, key, value)
-        elif value is not None and value != getattr(started, key):
+_PLACE = frozenset({"out", "name", "resume", "debug"})
+_MAY_DIFFER = frozenset({"cache", "workers", "device"})
+"""What cannot change the result of a run, so that it may be given anew."""
+
+
+def _wanted(options: Options, given: frozenset[str], before: RunRecord | None) -> Wanted:
+    """Return what is to be trained: a new run, a repetition, or the rest of `before` with its own settings.
+
+    Raises:
+        TrainingError: A flag contradicts the run that is continued, or a record does not know its settings.
+    """
+    if before is None:
+        if options.repeat is None:
+            return Wanted(options, given)
+        repeats = read_run(Path(options.repeat))
+        return Wanted(as_before(options, given, repeats), given, repeats)
+    if before.settings is None:
+        raise TrainingError(
+            f"{before.name!r} does not know its settings: field 'command' of its run.json is no command "
+            "line; choose another --name"
+        )
+    kept = values_of(before.settings)
+    for name in given - _PLACE - _MAY_DIFFER:
+        if (value := getattr(options, name)) != kept.get(name, getattr(Options(), name)):
+            was = "without it" if kept.get(name) in (None, False) else f"with {kept[name]}"
+            typed = word(name) if isinstance(value, bool) else f"{word(name)} {value}"
             raise TrainingError(
-                f"{flag(key)} {value}: the run {before.name!r} was started with {getattr(started, key)}; "
+                f"{typed}: the run {before.name!r} was started {was}; "
                 "leave the flag out, or choose another --name"
             )
-    return started, words
+    anew = {name: getattr(options, name) for name in given & _MAY_DIFFER}
+    # The record of a repetition holds all that it took from the other run, which may be gone by now.
+    repeated = before if before.settings.repeat else None
+    # Its images may be others than those of the run that it repeats, if the user named them then; the
+    # checkpoint knows which they were.
+    return Wanted(replace(options, **kept | anew), given | {"data"}, repeated, before)
 
 
-def _fill(plan: Plan, folder: Path, stop: Stopping, console: Console) -> RunRecord:
+def _fill(plan: Plan, folder: Path, stop: Stop, console: Console) -> RunRecord:
     record, options = plan.record, plan.options
     place = record.environment.device
     # Beside a checkpoint it stays until the end: whether that is of this run is not known yet.
-    if not checkpoint.exists(folder / CHECKPOINT):
-        write_json(folder / RUN, record.to_json())
+    if not checkpoint.exists(folder / layout.CHECKPOINT):
+        write_json(folder / layout.RUN, record.to_json())
     with (
         stop.patiently(),
         _log(folder, options) as log,
@@ -146,11 +169,11 @@ def _fill(plan: Plan, folder: Path, stop: Stopping, console: Console) -> RunReco
             device=place,
             teacher=plan.teacher,
             on_epoch=on_epoch,
-            checkpoint=folder / CHECKPOINT,
+            checkpoint=folder / layout.CHECKPOINT,
             resume=options.resume,
             stop=stop,
             workers=options.workers,
-            deterministic=bool(options.deterministic),
+            deterministic=options.deterministic,
             progress=display.step,
             on_notice=lambda text: console.print(text, style="yellow", markup=False),
         )
@@ -173,13 +196,13 @@ def _fill(plan: Plan, folder: Path, stop: Stopping, console: Console) -> RunReco
         record = judged(record, validation=result)
     _draw(plan, record, result, folder)
     if record.spec is not None:
-        write_text(folder / "model.py", standalone_source(NetSpec.from_json(record.spec)))
+        write_text(folder / layout.SOURCE, standalone_source(NetSpec.from_json(record.spec)))
     write_run(folder, record, plan.model, result, "test" if options.full else "validation")
     return record
 
 
 @contextmanager
-def _log(folder: Path, options: argparse.Namespace) -> Iterator[tensorboard.EventLog | None]:
+def _log(folder: Path, options: Options) -> Iterator[tensorboard.EventLog | None]:
     if not options.tensorboard:
         yield None
         return
@@ -192,10 +215,10 @@ def _log(folder: Path, options: argparse.Namespace) -> Iterator[tensorboard.Even
 
 def _draw(plan: Plan, record: RunRecord, result: Evaluation, folder: Path) -> None:
     classes = record.dataset.classes
-    figures.save_curves(folder / "curves.png", record.epochs)
-    figures.save_confusion(folder / "confusion.png", result.confusion, classes)
+    figures.save_curves(folder / layout.CURVES, record.epochs)
+    figures.save_confusion(folder / layout.CONFUSION, result.confusion, classes)
     figures.save_mistakes(
-        folder / "mistakes.png",
+        folder / layout.MISTAKES,
         plan.judged_on.images,
         result.labels,
         result.predictions,

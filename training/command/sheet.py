@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.console import Console
 
 from reports.figures.training import figure
 from training.batches.follow_albumentations import Augmentation
-from training.command.files import CACHE
+from training.command.options import Options
 from training.command.plan import recipe_of
 from training.data import registry as datasets
 from training.data.registry import Dataset
@@ -23,25 +22,23 @@ ROWS, COLUMNS = 8, 9
 """Images, and forms of each beside the original."""
 
 
-def show_augmentation(options: argparse.Namespace, console: Console) -> None:
+def show_augmentation(options: Options, console: Console) -> None:
     """Write the sheet that `--show-augmentation` asks for.
 
     Raises:
         TrainingError: No such data or policy, or the path is not that of a picture.
     """
-    path = options.output or Path("augmentation.png")
+    path = options.output
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise TrainingError(f"--output {path}: must end in .png, .svg or .pdf")
     if importlib.util.find_spec("albumentations") is None:
         raise TrainingError("--show-augmentation needs albumentations, which is not installed")
     policy = recipe_of(options).policy
-    dataset = datasets.load(
-        options.data, cache=options.cache or CACHE, resize=options.resize, console=console
-    )
+    dataset = datasets.load(options.data, cache=Path(options.cache), resize=options.resize, console=console)
     if dataset.notice:
         console.print(dataset.notice, style="bold yellow", markup=False)
-    originals, names = examples(dataset, options.seed or 0)
-    save_sheet(path, originals, names, augmented(dataset, originals, policy, options.seed or 0), policy)
+    originals, names = examples(dataset, options.seed)
+    save_sheet(path, originals, names, augmented(dataset, originals, policy, options.seed), policy)
     console.print(
         f"wrote {path}: {len(names)} training images of {dataset.title}, each with {COLUMNS} forms under "
         f"policy {policy}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from records.run import TeacherFacts
+from training.command.trained import finished_network
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit.checkpoint import CheckpointError
@@ -21,14 +22,14 @@ def open_teacher(path: Path, samples: Samples) -> tuple[nn.Module, TeacherFacts]
     """Load a teacher for a network that learns from `samples`.
 
     Args:
-        path: The folder of a run, or its weights; they must have a spec.
+        path: The folder of a run or of a search, or weights; they must have a spec.
         samples: What the student sees.
 
     Raises:
         TrainingError: It cannot be loaded, or knows other classes or images of another size.
     """
     try:
-        network, metadata = load_network(path)
+        network, metadata = load_network(finished_network(path))
         teacher = as_teacher(network, metadata, classes=samples.classes, mean=samples.mean, std=samples.std)
         size = tuple(metadata.get("input_size", ())[1:])
     except NoSpecError as error:

@@ -1,7 +1,8 @@
-"""A trained network with what its weights' metadata and run.json say of it."""
+"""A trained network with what its weights' metadata and run.json hold about it."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from torch import nn
 
 import rfcalc
+from records.layout import RUN, WEIGHTS, network_folder
 from records.run import RunRecord
+from training.errors import TrainingError
 from training.fit.checkpoint import CheckpointError
-from training.fit.runfolder import RUN, WEIGHTS
 from training.fit.weights import load_network
 
 
@@ -36,18 +38,37 @@ class Trained:
     """Of the run, where run.json lies beside the weights."""
 
 
+def finished_network(path: Path) -> Path:
+    """Return the folder or file of a trained network; of a search's folder, its winner's.
+
+    Raises:
+        TrainingError: The search has no winner yet.
+    """
+    folder = network_folder(path)
+    if folder != path and not (folder / WEIGHTS).is_file():
+        way_out = shlex.join(
+            ["python", "-m", "search", "--resume", "--name", path.name, "--out", str(path.parent)]
+        )
+        raise TrainingError(
+            f"{path}: this search has no winner yet; wait for its end, or continue it with {way_out}"
+        )
+    return folder
+
+
 def open_trained(path: Path, target: str | None) -> Trained:
     """Load the network of a run, or of its weights.
 
     Args:
-        path: A run's folder, or a safetensors file.
+        path: The folder of a run or of a search, or a safetensors file.
         target: Builds the network where the weights have no spec; code runs only when it is named here.
 
     Raises:
+        TrainingError: A search has no winner yet.
         CheckpointError: There are no such weights, they are damaged, of another network, or from elsewhere.
         RfcalcError: The target cannot be loaded.
         RecordError: run.json cannot be read.
     """
+    path = finished_network(path)
     file = path / WEIGHTS if path.is_dir() else path
     network, metadata = load_network(path, rfcalc.load_model(target) if target else None)
     record = RunRecord.read(file.parent / RUN) if (file.parent / RUN).is_file() else None

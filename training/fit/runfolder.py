@@ -7,63 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from torch import nn
 
 from records.files import write_json, write_with
+from records.layout import PREDICTIONS, RUN, WEIGHTS
 from records.run import DatasetFacts, RunRecord
 from training.data.registry import Dataset
-from training.errors import TrainingError
 from training.fit.checkpoint import save_weights
 from training.fit.evaluate import Evaluation
-
-RUN, WEIGHTS, PREDICTIONS, CHECKPOINT = "run.json", "best.safetensors", "predictions.npz", "last.pt"
-
-
-def locate(out: Path, name: str | None, resume: bool, console: Console) -> Path:
-    """Return the folder of a run below `out`: a new one, or one to resume.
-
-    Raises:
-        TrainingError: A new run has the name of one that exists.
-    """
-    fresh = out / (name or time.strftime("%Y%m%d-%H%M%S"))
-    if not resume:
-        if fresh.exists():
-            raise TrainingError(f"{fresh} exists; continue it with --resume, or choose another --name")
-        return fresh
-    found = sorted((path.stat().st_mtime, path.parent) for path in out.glob(f"*/{RUN}"))
-    folder = found[-1][1] if found and name is None else fresh
-    if not (folder / RUN).is_file():
-        console.print(f"nothing to resume in {folder}; starting afresh", style="yellow", markup=False)
-    return folder
-
-
-def make(folder: Path) -> bool:
-    """Create the folder, and find out now rather than after an epoch that it cannot be written.
-
-    Returns:
-        Whether it was not there before.
-
-    Raises:
-        TrainingError: It cannot be written.
-    """
-    fresh = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise TrainingError(f"--out {folder.parent}: cannot be written ({reason}); choose another") from error
-    return fresh
 
 
 def dataset_facts(dataset: Dataset, train_images: int, validation_images: int) -> DatasetFacts:

@@ -78,7 +78,7 @@ def test_limits_that_do_not_hold_are_marked(make_search: Callable[..., Path]) ->
 
 def test_a_limit_says_which_side_of_its_number_holds(make_search: Callable[..., Path]) -> None:
     record = open_search(make_search(trials=3)).record
-    bare = [("max_params", "99,999"), ("min_dilated", "1"), ("stages", "4"), ("require_gap", "yes")]
+    bare = [("max_params", 99_999), ("min_dilated", 1), ("stages", 4), ("require_gap", True)]
     limits = tuple(dataclasses.replace(record.verdict[0], name=name, limit=limit) for name, limit in bare)
     shown = [row[1] for row in tables.verdict(dataclasses.replace(record, verdict=limits)).rows]
     assert shown == ["<= 99,999", ">= 1", "4", "yes"]

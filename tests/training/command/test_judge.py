@@ -14,6 +14,8 @@ import train
 from models.net import build
 from models.presets import PRESETS
 from records.run import RunRecord
+from records.settings import RunSettings
+from training.command.images import origin
 from training.command.judge import per_class_table
 from training.data import registry as datasets
 from training.data.samples import Samples
@@ -174,12 +176,10 @@ def test_a_row_a_class_says_what_it_is_taken_for():
     ]
 
 
-@pytest.mark.parametrize("command", ["", "python -m search --trials 3 --data images.zip --resize=24"])
-def test_the_images_of_a_run_are_read_from_its_command(finished, command):
-    from training.command.images import origin
-
-    record = replace(RunRecord.read(finished("held") / "run.json"), command=command)
+@pytest.mark.parametrize("settings", [None, RunSettings(data="images.zip", resize=24)])
+def test_the_images_of_a_run_are_read_from_its_settings(finished, settings):
+    record = replace(RunRecord.read(finished("held") / "run.json"), settings=settings)
     found = origin(record)
-    assert (found.data, found.resize) == (("images.zip", 24) if command else (None, None))
+    assert (found.data, found.resize) == (("images.zip", 24) if settings else (None, None))
     drawn = replace(record, dataset=replace(record.dataset, kind="shapes"))
     assert origin(drawn).data == "shapes"

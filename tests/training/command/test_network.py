@@ -1,18 +1,26 @@
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 import rfcalc
 from models.presets import PRESETS
 from records.run import RunRecord
-from training.command.arguments import parse
-from training.command.network import PUBLISHED, chosen, fresh, of_run
+from training.command.network import PUBLISHED, Network, chosen, loaded, loaded_again, source_of
+from training.command.options import Options
+
+
+def _published(name: str) -> Network:
+    choice = chosen(Options(preset=name), "cpu")
+    assert choice.target is not None
+    return loaded(choice.target, choice.name)
 
 
 @pytest.mark.parametrize("name", ["cifar10_dilated_blocks", "cifar10_transpose", "resnet8", "resnet20"])
 def test_a_published_network_is_known_by_its_name(name):
     assert name in PUBLISHED
-    network = fresh(chosen(parse(["--preset", name]), "cpu"), (3, 32, 32), 10)
+    network = _published(name)
     assert network.name == name
     assert network.source is not None
     assert "class" in network.source
@@ -24,12 +32,12 @@ def test_names_of_both_kinds_are_told_apart():
 
 
 def test_a_published_network_is_found_again_by_its_record(finished):
-    network = fresh(chosen(parse(["--preset", "resnet8"]), "cpu"), (3, 32, 32), 10)
+    network = _published("resnet8")
     record = RunRecord.read(finished("held") / "run.json")
     record = replace(record, spec=None, target=network.target, network=network.name, source=network.source)
-    found = of_run(record, (3, 32, 32), 10)
+    found = loaded_again(record)
     assert (found.name, found.notice) == ("resnet8", None)
-    changed = of_run(replace(record, source=f"{network.source}\n# as it was"), (3, 32, 32), 10)
+    changed = loaded_again(replace(record, source=f"{network.source}\n# as it was"))
     assert changed.notice == (
         "models.reference.resnet8 is no longer what it was: the network comes from the text in run.json"
     )
@@ -42,3 +50,30 @@ def test_other_classes_than_a_published_network_has_are_one_line(data, refused, 
     line = refused(*data, "--preset", "resnet8", "--out", str(tmp_path / "runs"))
     assert line == "the network answers with shape (10,) an image, but the data has 3 classes"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_text_of_a_target_is_read_without_importing_anything(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    inner = tmp_path / "outer_package" / "middle"
+    inner.mkdir(parents=True)
+    for folder in (inner.parent, inner):
+        (folder / "__init__.py").write_text("raise RuntimeError('imported')")
+    (inner / "net.py").write_text("raise RuntimeError('imported')")
+    assert source_of("outer_package.middle.net:Net") == "raise RuntimeError('imported')"
+    assert source_of("outer_package.middle") == "raise RuntimeError('imported')"
+    assert source_of("outer_package/middle/net.py:Net") == "raise RuntimeError('imported')"
+    for target in (
+        "outer_package.none",
+        "outer_package.middle.net.Net",
+        "none",
+        "none.py",
+        "",
+        "sys",
+        "a\0b.py",
+    ):
+        assert source_of(target) is None
+    assert (
+        source_of("models.reference.resnet8")
+        == Path(find_spec("models.reference.resnet8").origin).read_text()
+    )

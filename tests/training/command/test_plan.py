@@ -89,11 +89,17 @@ def test_a_class_of_one_image_is_enough_where_nothing_is_held_out(command, place
     assert command(*words, "--full") == 0
 
 
-@pytest.mark.parametrize("words", ["--preset huge", "--spec none.json", "--recipe none.json"])
-def test_a_wrong_word_is_told_before_images_are_loaded(command, monkeypatch, capsys, words):
+@pytest.mark.parametrize(
+    "words",
+    ["--preset huge", "--spec none.json", "--recipe none.json", "--model none.py", "--model wrong.py"],
+)
+def test_a_wrong_word_is_refused_before_images_are_loaded(command, monkeypatch, capsys, words):
+    Path("wrong.py").write_text("from torch import nn\nmodel = nn.Sequential(\n")
     monkeypatch.setattr("training.data.registry.load", lambda *_, **__: pytest.fail("images were loaded"))
     assert command(*words.split()) == 2
-    assert capsys.readouterr().err.startswith(f"train.py: error: {words}: ")
+    error = capsys.readouterr().err
+    assert error.startswith("train.py: error: ")
+    assert words.split()[1] in error
 
 
 @pytest.mark.parametrize("flag", ["--recipe", "--preset", "--model"])

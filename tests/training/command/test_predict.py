@@ -12,6 +12,7 @@ from safetensors import safe_open
 import train
 from models.net import build
 from models.spec import NetSpec
+from training.command.repeat import read_run
 
 
 def _chances(folder, image: Image.Image) -> list[tuple[float, str]]:
@@ -93,3 +94,24 @@ def test_what_is_no_image_is_one_line(finished, refused, tmp_path):
     assert "half.png: cannot be decoded" in refused(
         "--predict", str(tmp_path / "half.png"), "--weights", folder
     )
+
+
+def test_the_folder_of_a_search_is_its_winner(finished, data, refused, tmp_path, capsys):
+    search = tmp_path / "n"
+    search.mkdir()
+    (search / "search.json").write_text("{}")
+    words = ["--predict", f"{data[1]}/test/red/0.png", "--weights", str(search)]
+    assert refused(*words) == (
+        f"{search}: this search has no winner yet; wait for its end, or continue it with "
+        f"python -m search --resume --name n --out {tmp_path}"
+    )
+    assert "has no winner yet" in refused("--teacher", str(search), *data, "--out", str(tmp_path / "runs"))
+    held = finished("held")
+    assert train.main([*words[:3], str(held)]) == 0
+    wanted = capsys.readouterr().out
+    shutil.copytree(held, search / "best")
+    assert train.main(words) == 0
+    assert capsys.readouterr().out == wanted
+    assert train.main(["--evaluate", str(search)]) == 0
+    assert "as run.json says" in capsys.readouterr().out
+    assert read_run(search) == read_run(held)

@@ -1,5 +1,7 @@
 import json
 import shutil
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 import train
 from records.run import RunRecord
+from training.command.display import Display
 from training.command.repeat import differences
 from training.fit.checkpoint import load_weights
 
@@ -67,6 +70,46 @@ def test_a_network_whose_file_has_changed_comes_from_the_record(finished, again,
     assert "the network comes from the text in run.json" in capsys.readouterr().out
 
 
+@pytest.fixture
+def broken_again(finished, place, tmp_path, monkeypatch) -> Callable[..., None]:
+    """`broken_again(folder, ...)` repeats a run of two epochs as "again" and stops it after the first."""
+    monkeypatch.chdir(tmp_path)
+
+    def stop(self: Display, record) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def run(folder, *words: str) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Display, "epoch", stop)
+            assert train.main(["--from", str(folder), "--name", "again", *words]) == 130
+
+    return run
+
+
+def test_a_stopped_repetition_goes_on_without_the_run_that_it_repeats(
+    finished, broken_again, tmp_path, capsys
+):
+    folder = finished("two", "--epochs", "2", "--deterministic")
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    broken_again(moved)
+    shutil.rmtree(moved)
+    assert train.main(["--resume"]) == 0
+    again = tmp_path / "runs" / "train" / "again"
+    assert _same(load_weights(again / "best.safetensors")[0], folder)
+    assert RunRecord.read(again / "run.json").settings.deterministic
+
+
+def test_a_stopped_repetition_runs_the_text_of_a_file_only_where_the_run_is_named(
+    finished, broken_again, place, monkeypatch, refused
+):
+    (place / "moving.py").write_text(NET)
+    folder = finished("moving", "--model", "moving.py", "--epochs", "2", "--deterministic")
+    (place / "moving.py").unlink()
+    broken_again(folder)
+    assert "moving.py: is not what 'again' was started with" in refused("--resume")
+    assert train.main(["--resume", "--name", "again", "--from", str(folder)]) == 0
+
+
 def test_other_images_are_no_repetition_unless_they_are_named(
     finished, data, again, refused, tmp_path, capsys
 ):
@@ -74,7 +117,7 @@ def test_other_images_are_no_repetition_unless_they_are_named(
     other = shutil.copytree(data[1], tmp_path / "other")
     (other / "train" / "red" / "0.png").unlink()
     value = json.loads((folder / "run.json").read_text())
-    value["command"] = value["command"].replace(data[1], str(other))
+    value["settings"]["data"] = str(other)
     (folder / "run.json").write_text(json.dumps(value))
     assert "name the images with --data" in refused("--from", str(folder), "--name", "again")
     assert not (tmp_path / "runs").exists()
@@ -99,13 +142,18 @@ def test_a_repetition_can_be_repeated(finished, data, place, again, tmp_path):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"command": "python train.py --data 'x"}, "field 'command' of its run.json is no command line"),
-        ({"seed": -1}, "has the seed -1, which is none"),
-        ({"seed": 2**70}, "has the seed 1180591620717411303424, which is none"),
+        ({"settings": None}, "does not know its settings"),
+        (
+            {"settings": None, "schema": 1, "command": "python train.py --data 'x"},
+            "field 'command' of its run.json is no command line",
+        ),
+        ({"settings": {"subset": 0}}, "field 'settings.subset' must be a whole number from 1 to 2147483647"),
+        ({"seed": -1}, "field 'seed' must be a whole number from 0 to 9223372036854775807, got -1"),
+        ({"seed": 2**70}, "got 1180591620717411303424"),
         ({"seconds": 10**400}, "field 'seconds' must be a number below 1e308"),
-        ({"spec": None, "source": None, "target": "a\0b.py"}, "a\0b.py"),
+        ({"spec": None, "source": None, "target": "a\0b.py"}, r"a\x00b.py"),
     ],
-    ids=["command", "negative", "large", "seconds", "nul"],
+    ids=["settings", "command", "subset", "negative", "large", "seconds", "nul"],
 )
 def test_a_record_from_elsewhere_is_one_line(finished, data, refused, tmp_path, change, text):
     folder = shutil.copytree(finished("held"), tmp_path / "held")

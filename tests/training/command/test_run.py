@@ -120,7 +120,7 @@ def test_a_checkpoint_of_another_network_is_refused(broken_off, refused, finishe
     line = refused("--resume", "--name", "a")
     assert "was written by a run with another" in line
     value = json.loads((broken_off / "run.json").read_text())
-    value["command"] = value["command"].replace("--preset tiny", "--preset transposed")
+    value["settings"]["preset"] = "transposed"
     (broken_off / "run.json").write_text(json.dumps(value))
     assert "was written by a run with another network" in refused("--resume", "--name", "a")
 
@@ -128,7 +128,7 @@ def test_a_checkpoint_of_another_network_is_refused(broken_off, refused, finishe
 def test_flags_that_would_change_a_run_are_refused_when_it_goes_on(broken_off, refused):
     line = refused("--resume", "--name", "a", "--epochs", "9")
     assert line == (
-        "--epochs 9: the run 'a' was started with None; leave the flag out, or choose another --name"
+        "--epochs 9: the run 'a' was started without it; leave the flag out, or choose another --name"
     )
     assert "--from" in refused("--resume", "--name", "a", "--from", "runs/train/a")
 

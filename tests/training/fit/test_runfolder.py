@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rich.console import Console
 from torch import nn
 
 from records.run import DatasetFacts, Environment, EpochRecord, RunRecord
 from training.command.display import epoch_line
-from training.errors import TrainingError
 from training.fit.evaluate import Evaluation
-from training.fit.runfolder import judged, locate, make, write_run
+from training.fit.runfolder import judged, write_run
 
 CLASSES = ("cat", "dog", "frog")
 
@@ -55,26 +53,6 @@ def test_predictions_are_plain_arrays(record, evaluation, tmp_path):
     assert found["predictions"].tolist() == [0, 0, 1, 1]
     assert found["confidence"] == pytest.approx([0.7, 0.6, 0.8, 0.7])
     assert (str(found["split"]), found["classes"].tolist()) == ("test", list(CLASSES))
-
-
-def test_resume_without_a_name_takes_the_newest_run(tmp_path):
-    for age, name in enumerate(("newest", "older", "oldest")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").touch()
-        os.utime(tmp_path / name / "run.json", (1e9 - age, 1e9 - age))
-    console = Console(quiet=True)
-    assert locate(tmp_path, None, True, console) == tmp_path / "newest"
-    assert locate(tmp_path, "older", True, console) == tmp_path / "older"
-    assert locate(tmp_path, "fresh", False, console) == tmp_path / "fresh"
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(TrainingError, match=r"--out .*file: cannot be written \(Not a directory\)"):
-        make(tmp_path / "file" / "run")
-    assert make(tmp_path / "run")
-    assert not make(tmp_path / "run")
-    assert list((tmp_path / "run").iterdir()) == []
 
 
 @pytest.mark.parametrize("judged_on", [None, 0.5], ids=["full", "validation"])

@@ -1,6 +1,10 @@
+from dataclasses import fields
+
 import pytest
 
-from training.command.arguments import parse
+from records.settings import RunSettings, settings_of
+from training.command.options import Options, parse, word
+from training.fit.recipe import POLICIES
 
 
 @pytest.mark.parametrize(
@@ -18,7 +22,7 @@ from training.command.arguments import parse
             "--seed 9223372036854775808",
             "argument --seed: must be at most 9223372036854775807, got 9223372036854775808",
         ),
-        ("--deter", "unrecognized arguments: --deter"),
+        ("--deter", "unrecognized arguments: --deter; did you mean --deterministic?"),
     ],
     ids=lambda value: value,
 )
@@ -41,7 +45,7 @@ def test_flags_that_would_be_passed_over_are_refused(words, line, capsys):
     ],
 )
 def test_flags_that_belong_together_are_taken(words):
-    assert parse(words.split())
+    assert parse(words.split()).given
 
 
 @pytest.mark.parametrize("words", ["--preset a --spec b", "--from a --model b", "--evaluate a --predict b"])
@@ -49,3 +53,37 @@ def test_two_answers_to_one_question_are_refused(words, capsys):
     with pytest.raises(SystemExit):
         parse(words.split())
     assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_the_help_names_every_policy_and_no_flag_is_without_help(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"augmentation policy instead of the recipe's: {', '.join(POLICIES)}" in text
+    for each in fields(Options):
+        assert word(each.name) in text
+        assert each.metadata["flag"].help
+
+
+def test_every_setting_of_a_run_is_an_option_with_the_same_default():
+    assert settings_of(Options()) == RunSettings()
+
+
+def test_a_misspelt_flag_is_met_with_the_right_one(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--epoch", "3"])
+    line = (
+        "train.py: error: unrecognized arguments: --epoch; did you mean --epochs? (--help lists the flags)\n"
+    )
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    "name", ["--epochs", "--out", "--cache", "--spec", "--teacher", "--device", "--name"]
+)
+def test_a_password_is_not_echoed(capsys, name):
+    with pytest.raises(SystemExit):
+        parse([name, "postgresql://anna:secret@host/db"])
+    error = capsys.readouterr().err
+    assert "secret" not in error
+    assert "'postgresql://anna:***@host/db'" in error

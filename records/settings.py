@@ -1,0 +1,109 @@
+"""RunSettings: what a training run was asked for, as run.json keeps it and as train.py's flags fill it.
+
+A setting is declared here once: its type, its default, its flag and its help. Paths are texts, as in JSON.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from records.codec import Between
+from records.flags import flag, switch
+from records.readers import LARGEST_SEED, natural, path_text, positive, seed
+
+CACHE = "data/cache"
+"""Where decoded images are kept unless `--cache` names another folder."""
+Positive = Annotated[int, Between(1, 2**31 - 1)]
+Natural = Annotated[int, Between(0, 2**31 - 1)]
+Seed = Annotated[int, Between(0, LARGEST_SEED)]
+_NETWORK, _DATA, _TRAINING = "network (one of)", "data", "training"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The flags that define a training run, with those that only say how it is carried out."""
+
+    preset: str | None = flag(
+        "tiny (default), residual (default on a GPU), transposed, wide, or a published network: resnet8, "
+        "resnet20, cifar10_transpose, ...",
+        metavar="NAME",
+        group=_NETWORK,
+        exclusive="network",
+    )
+    spec: str | None = flag(
+        "a spec.json", read=path_text, metavar="FILE", group=_NETWORK, exclusive="network"
+    )
+    model: str | None = flag(
+        "model.py, model.py:Name or package.module:name",
+        metavar="TARGET",
+        group=_NETWORK,
+        exclusive="network",
+    )
+    repeat: str | None = flag(
+        "repeat a run by its run.json: network, recipe, data, seed",
+        word="--from",
+        read=path_text,
+        metavar="RUN",
+        group=_NETWORK,
+        exclusive="network",
+    )
+    data: str | None = flag(
+        "cifar10, shapes, or a folder or archive of {train,test}/<class>/* (default: CIFAR-10 where it is "
+        "present or can be downloaded, else shapes)",
+        metavar="D",
+        group=_DATA,
+    )
+    cache: str = flag(
+        "where decoded images are kept", default=CACHE, read=path_text, metavar="DIR", group=_DATA
+    )
+    resize: Positive | None = flag(
+        "bring every image to N x N pixels", read=positive, metavar="N", group=_DATA
+    )
+    subset: Positive | None = flag(
+        "training images, every class in proportion (default all)", read=positive, metavar="N", group=_DATA
+    )
+    full: bool = switch("train on train + validation, report test", group=_DATA)
+    recipe: str = flag("fast, standard, record, or a recipe.json", default="fast", group=_TRAINING)
+    epochs: Positive | None = flag("instead of the recipe's", read=positive, metavar="N", group=_TRAINING)
+    policy: str | None = flag(
+        "augmentation policy instead of the recipe's: none, light, cutout, mild, assignment, strong",
+        group=_TRAINING,
+    )
+    seed: Seed = flag(
+        "of weights, shuffling and augmentation", default=0, read=seed, metavar="N", group=_TRAINING
+    )
+    teacher: str | None = flag(
+        "learn from a trained network too: a run or its weights",
+        read=path_text,
+        metavar="RUN",
+        group=_TRAINING,
+    )
+    device: str = flag(
+        "where to compute", default="auto", choices=("auto", "cpu", "cuda", "mps"), group=_TRAINING
+    )
+    workers: Natural | None = flag(
+        "threads of the CPU that augment ahead (default: none where it also trains, else 4)",
+        read=natural,
+        metavar="N",
+        group=_TRAINING,
+    )
+    augment: str | None = flag(
+        "where images are augmented (default auto)", choices=("auto", "cpu", "gpu"), group=_TRAINING
+    )
+    compile: str | None = flag(
+        "torch.compile or CUDA graphs (default auto: where it pays)",
+        choices=("auto", "off", "on", "graphs"),
+        group=_TRAINING,
+    )
+    deterministic: bool = switch("the same bits at every run, slower", group=_TRAINING)
+    tensorboard: bool = switch("log for TensorBoard, too", group=_TRAINING)
+
+
+def settings_of(options: RunSettings) -> RunSettings:
+    """Return the settings alone of options that extend them."""
+    return RunSettings(**values_of(options))
+
+
+def values_of(settings: RunSettings) -> dict[str, Any]:
+    """Return the settings by name."""
+    return {each.name: getattr(settings, each.name) for each in dataclasses.fields(RunSettings)}

@@ -1,0 +1,79 @@
+"""How commands end."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from records.errors import UserError
+from records.program import run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class OwnError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("a\nb"), 2, "tool: error: a b\n"),
+        (OwnError("own"), 2, "tool: error: own\n"),
+        (OSError(28, "No space left on device"), 2, "tool: error: No space left on device\n"),
+        (OSError(13, "Permission denied", "a.png"), 2, "tool: error: a.png: Permission denied\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_an_error_is_a_code_and_a_line(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
+) -> None:
+    def action() -> None:
+        raise error
+
+    assert run("tool", action, known=(OwnError,)) == code
+    assert capsys.readouterr().err == line
+
+
+def test_debug_shows_where_it_happened_and_a_fault_of_ours_is_no_line() -> None:
+    def action() -> None:
+        raise OwnError
+
+    with pytest.raises(OwnError):
+        run("tool", action, known=(OwnError,), debug=True)
+    with pytest.raises(OwnError):
+        run("tool", action)
+
+
+def test_the_code_is_that_of_the_action() -> None:
+    assert run("tool", lambda: None) == 0
+    assert run("tool", lambda: 1) == 1
+
+
+def test_stdout_that_knows_ascii_alone_gets_question_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", errors="strict"))
+    assert run("tool", lambda: print("größer █")) == 0
+    assert raw.getvalue() == b"gr??er ?\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("count", [1, 100_000], ids=["buffered", "written"])
+def test_a_full_stdout_is_one_line(count: int) -> None:
+    code = f"import sys\nfrom records.program import run\nsys.exit(run('tool', lambda: print('x' * {count})))"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "tool: error: No space left on device\n",
+    )
