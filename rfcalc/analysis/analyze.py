@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from rfcalc.analysis.counts import count
+from rfcalc.analysis.judged import is_nearly_global, judged_row
 from rfcalc.analysis.rows import is_row, names_of, op_name
 from rfcalc.analysis.weights import ownership
 from rfcalc.maps.field import Field
@@ -205,7 +206,8 @@ def analyze_graph(
     if rows and (params or macs):
         rows[-1] = replace(rows[-1], params=rows[-1].params + params, macs=rows[-1].macs + macs)
     outputs = {name: _field(states[v], graph, fields) for name, v in graph.outputs.items()}
-    chosen = _judged(rows, [origin.get(v, frozenset()) for v in graph.outputs.values()])
+    nearly_global = {i for i, node in enumerate(nodes) if is_nearly_global(node, rows, i)}
+    chosen = judged_row(rows, nearly_global, [origin.get(v, frozenset()) for v in graph.outputs.values()])
     graph, unused_rows = _with_unused(graph, owned.unused, len(rows), {row.name for row in rows})
     return Analysis(
         input_size=graph.input_size,
@@ -266,26 +268,3 @@ def _field(state: State, graph: Graph, known: dict[int, Field]) -> Field:
     if key not in known:
         known[key] = field_of(state, graph.input_size[1:])
     return known[key]
-
-
-def _judged(rows: list[Row], ends: list[frozenset[int]]) -> int | None:
-    """Return the row of the last features before global pooling or flattening, on the way to the output.
-
-    Walked from the output backwards: the last row in execution order that is a local map, or, where a gate
-    brought the whole image in, a map that still has local paths (its jump tells).
-    """
-    reached: set[int] = set()
-    queue = sorted({r for end in ends for r in end})
-    while queue:
-        index = queue.pop()
-        if index not in reached:
-            reached.add(index)
-            queue.extend(rows[index].sources)
-    for index in sorted(reached, reverse=True):
-        field = rows[index].field
-        if any(jump is not None for jump in field.jump) and len(field.positions) == len(field.size):
-            return index
-    for index in sorted(reached, reverse=True):
-        if not rows[index].field.is_global and any(rows[index].field.size):
-            return index
-    return None

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rfcalc.errors import BudgetError
-from rfcalc.text import listed, nearest
+from rfcalc.text import listed, nearest, shape
 
 if TYPE_CHECKING:
     from rfcalc.analysis.analyze import Analysis, Row
+    from rfcalc.analysis.structure import Structure
 
 
 NAMED = 4
@@ -44,7 +45,7 @@ class Budget:
     max_peak_activation_bytes: int | None = _limit(None, "largest sum of live float32 tensors, per image")
     min_depthwise_separable: int | None = _limit(None, "pairs of a depthwise and a 1x1 convolution")
     min_dilated: int | None = _limit(None, "convolutions with dilation > 1 and kernel > 1")
-    require_gap: bool = _limit(False, "an op that averages the whole map")
+    require_gap: bool = _limit(False, "an op that averages the whole map, before the output")
     forbid_max_pool: bool = _limit(False, "no max pooling anywhere")
     forbid_holes: bool = _limit(False, "no pixel skipped within the receptive field of the last features")
     stages: int | None = _limit(None, "children in a family that counts up from 1 (c1..c4)", lowest=1)
@@ -183,7 +184,18 @@ def _holes(analysis: Analysis) -> tuple[int | None, str]:
 
 def _gap(analysis: Analysis) -> tuple[int | None, str]:
     names = analysis.structure.global_average_pools
-    return bool(names), listed(names, NAMED)
+    return bool(names), listed(names, NAMED) if names else why_no_gap(analysis.structure)
+
+
+def why_no_gap(structure: Structure) -> str:
+    """Return what comes near a global average pooling, and why it is none; "" where nothing does."""
+    if structure.partial_pools:
+        pool = structure.partial_pools[-1]
+        return f"{pool.name} averages {shape(pool.window)} of the {shape(pool.map)} map, not all of it"
+    if structure.gate_pools:
+        gates = listed(structure.gate_pools, NAMED)
+        return f"{gates}: goes back into a map, as a gate does, and is not what the output is made of"
+    return ""
 
 
 def _max_pool(analysis: Analysis) -> tuple[int | None, str]:

@@ -7,24 +7,21 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from rfcalc.analysis.separable import SeparablePair as SeparablePair
+from rfcalc.analysis.separable import pairs_of
 from rfcalc.ops.lookup import op_of
 from rfcalc.ops.op import Kind
 from rfcalc.ops.window import Window, window_of
 from rfcalc.trace.graph import Graph, Node, Ref
 
-FOLDED = frozenset({Kind.NORM, Kind.ACTIVATION, Kind.DROPOUT, Kind.COPY})
-"""What a report folds into the layer before it, and what a separable pair may have in between."""
-
-_BETWEEN = FOLDED | {Kind.LAYOUT}
-"""A layer norm over channels stands between two permutations."""
-
 
 @dataclass(frozen=True)
-class SeparablePair:
-    """A depthwise convolution and the 1x1 convolution that reads its result, by name."""
+class PartialPool:
+    """An average pool that is nearly global: its name, its window and the map that it reads, in places."""
 
-    depthwise: str
-    pointwise: str
+    name: str
+    window: tuple[int, ...]
+    map: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,16 @@ class Structure:
 
     Attributes:
         depthwise_separable: A convolution with groups = its input channels > 1 and kernel > 1, and the 1x1
-            convolution that reads its result through norms, activations and dropout alone.
+            convolution that reads its result through norms, activations, dropout and gates alone.
         dilated: Convolutions and transposed convolutions with dilation > 1 where the kernel is > 1.
-        global_average_pools: Ops that average the whole map: mean, adaptive, or a window of its size.
+        global_average_pools: Ops that average the whole map (mean, adaptive, or a window of its size) on the
+            way to the output: what follows has no places any more.
         max_pools: Max pooling of any kind, global included.
-        stages: Top-level children named letters + number: the longest family that counts up from 1.
+        stages: Top-level children named letters + number: the longest family that counts up from 1 and has
+            layers on a map; families of norms, activations or classifiers are none.
+        gate_pools: Averages of the whole map whose result goes back into a map, as in a squeeze-and-excite
+            gate.
+        partial_pools: Average pools whose window covers half of the map or more along every axis, not all.
     """
 
     depthwise_separable: tuple[SeparablePair, ...]
@@ -45,6 +47,8 @@ class Structure:
     global_average_pools: tuple[str, ...]
     max_pools: tuple[str, ...]
     stages: tuple[str, ...]
+    gate_pools: tuple[str, ...] = ()
+    partial_pools: tuple[PartialPool, ...] = ()
 
 
 def structure_of(graph: Graph, names: Mapping[int, str] | None = None) -> Structure:
@@ -60,15 +64,25 @@ def structure_of(graph: Graph, names: Mapping[int, str] | None = None) -> Struct
 
     windows = {node.index: window for node in graph.nodes if (window := window_of(graph, node))}
     maps = _spatial_dims(graph)
+    averages = [node for node in graph.nodes if _averages_all(graph, node, maps)]
+    places = _places(graph, maps, {node.index for node in averages})
+    leading = _leading_to_output(graph, places)
+    final = [node for node in averages if leading.intersection(node.outputs)]
     return Structure(
         depthwise_separable=tuple(
             SeparablePair(called(depthwise), called(pointwise))
-            for depthwise, pointwise in _pairs(graph, windows)
+            for depthwise, pointwise in pairs_of(graph, windows, maps)
         ),
         dilated=tuple(called(graph.nodes[i]) for i, window in windows.items() if _is_dilated(window)),
-        global_average_pools=tuple(called(node) for node in graph.nodes if _averages_all(graph, node, maps)),
+        global_average_pools=tuple(called(node) for node in final),
         max_pools=tuple(called(node) for node in graph.nodes if _pools_max(graph, node, maps)),
-        stages=_stages(graph),
+        stages=_stages(graph, places),
+        gate_pools=tuple(called(node) for node in averages if node not in final),
+        partial_pools=tuple(
+            PartialPool(called(node), *covered)
+            for node in graph.nodes
+            if (covered := _averages_most(graph, node, maps)) and node not in averages
+        ),
     )
 
 
@@ -83,32 +97,52 @@ def _is_dilated(window: Window) -> bool:
     return any(d > 1 and k > 1 for d, k in zip(window.dilation, window.kernel, strict=True))
 
 
-def _is_pointwise(window: Window) -> bool:
-    return max(window.kernel) == 1 and window.groups == 1 and not window.transposed
+def _places(graph: Graph, maps: Mapping[int, tuple[int, ...]], averages: set[int]) -> set[int]:
+    """Return the values that are a map with places of their own: not behind a global pooling alone.
 
-
-def _pairs(graph: Graph, windows: Mapping[int, Window]) -> list[tuple[Node, Node]]:
-    """Each depthwise convolution with the first 1x1 convolution that reads it, in one pass over the run."""
-    made_by: dict[int, int] = {}  # value -> the depthwise node that it is a normed, activated copy of
-    paired: dict[int, Node] = {}
+    A gate is behind its squeeze until it is multiplied with the map: the product is a map again.
+    """
+    places = {graph.input}
     for node in graph.nodes:
-        origins = {made_by.get(value) for value in node.reads if _is_live(graph, value)}
-        origin = origins.pop() if len(origins) == 1 else None
-        window = windows.get(node.index)
-        if window is not None:
-            if window.is_depthwise and not window.transposed:
-                made_by.update(dict.fromkeys(node.outputs, node.index))
-            elif origin is not None and _is_pointwise(window):
-                paired.setdefault(origin, node)
-        elif origin is not None and op_of(node).kind in _BETWEEN:
-            made_by.update(dict.fromkeys(node.outputs, origin))
-    return [(graph.nodes[depthwise], pointwise) for depthwise, pointwise in sorted(paired.items())]
+        pools = node.index in averages or _pools_max_of_all(graph, node, maps)
+        if not pools and places.intersection(node.reads):
+            places.update(value for value in node.outputs if value in maps)
+    return places
 
 
-def _is_live(graph: Graph, value: int) -> bool:
-    """Whether a value depends on the run: not a parameter, a buffer or a literal."""
-    fact = graph.values[value]
-    return fact.parameter is None and fact.constant is None
+def _pools_max_of_all(graph: Graph, node: Node, maps: Mapping[int, tuple[int, ...]]) -> bool:
+    if not node.reads or node.reads[0] not in maps:
+        return False
+    shape, spatial = graph.values[node.reads[0]].shape, maps[node.reads[0]]
+    if op_of(node).kind is Kind.EXTREMUM:
+        return _reduces(node, shape, spatial)
+    if "adaptive_max_pool" in node.name:
+        return all(size == 1 for size in _each(node.args[1], len(spatial)))
+    return False
+
+
+def _leading_to_output(graph: Graph, places: set[int]) -> set[int]:
+    """Return the values that reach an output without becoming part of a map on the way."""
+    leading = set(graph.outputs.values()) - places
+    for node in reversed(graph.nodes):
+        if leading.intersection(node.outputs):
+            leading.update(value for value in node.reads if value not in places)
+    return leading
+
+
+def _averages_most(
+    graph: Graph, node: Node, maps: Mapping[int, tuple[int, ...]]
+) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the window and the map of an average pool that reads half of each axis or more."""
+    if op_of(node).kind is not Kind.AVERAGE_POOL or node.reads[0] not in maps:
+        return None
+    spatial = maps[node.reads[0]]
+    lengths = tuple(graph.values[node.reads[0]].shape[dim] for dim in spatial)
+    sizes = _each(node.args[1], len(lengths))
+    if "adaptive" in node.name:
+        sizes = tuple(-(-n // m) for n, m in zip(lengths, sizes, strict=True))
+    most = all(2 * k >= n for k, n in zip(sizes, lengths, strict=True))
+    return (sizes, lengths) if most and math.prod(lengths) > 1 else None
 
 
 def _spatial_dims(graph: Graph) -> dict[int, tuple[int, ...]]:
@@ -193,7 +227,18 @@ def _each(value: int | Iterable[int], axes: int) -> tuple[int, ...]:
     return numbers * axes if len(numbers) == 1 else numbers
 
 
-def _stages(graph: Graph) -> tuple[str, ...]:
+_LAYERS = frozenset({Kind.CONVOLUTION, Kind.PRODUCT, Kind.ATTENTION, Kind.RECURRENT})
+
+
+def _stages(graph: Graph, places: set[int]) -> tuple[str, ...]:
+    """Return the longest family of children that has layers on a map; on anything where none has."""
+    layers = [node for node in graph.nodes if op_of(node).kind in _LAYERS]
+    on_maps = {n.path.partition(".")[0] for n in layers if places.intersection(n.reads)}
+    found = _longest_family(graph, on_maps)
+    return found or _longest_family(graph, {n.path.partition(".")[0] for n in layers})
+
+
+def _longest_family(graph: Graph, working: set[str]) -> tuple[str, ...]:
     families: dict[str, dict[int, str]] = {}
     for child in dict.fromkeys(node.path.partition(".")[0] for node in graph.nodes):
         found = re.fullmatch(r"([A-Za-z_]*[A-Za-z])_?([1-9]\d*)", child)
@@ -204,5 +249,6 @@ def _stages(graph: Graph) -> tuple[str, ...]:
         run: list[str] = []
         while len(run) + 1 in members:
             run.append(members[len(run) + 1])
-        longest = max(longest, run, key=len)
+        if working.intersection(run):
+            longest = max(longest, run, key=len)
     return tuple(longest)

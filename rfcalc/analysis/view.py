@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rfcalc.analysis.analyze import Analysis, Row
-from rfcalc.analysis.structure import FOLDED
+from rfcalc.analysis.separable import FOLDED
 from rfcalc.ops.lookup import op_of
 
 

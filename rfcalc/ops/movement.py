@@ -259,6 +259,13 @@ def _same_view(one: State, two: State) -> bool:
     return all(any(p is q or (p.covers(q) and q.covers(p)) for q in two.paths) for p in one.paths)
 
 
+def of_parts(call: Call) -> State:
+    """A complex tensor of a real and an imaginary part, which may see different things."""
+    out = call.pointwise()
+    uneven = any(not _same_view(part, out) for part in call.inputs if part.paths)
+    return replace(out, mixed=out.mixed or uneven)
+
+
 def stack(call: Call) -> State:
     """A new dimension: channels where the operands see the same, places (time steps) where they differ."""
     tensors = [call.state(ref) for ref in call.arguments["tensors"]]

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     MAX_POOL = "max pool"
     AVERAGE_POOL = "average pool"
     RESAMPLE = "resample"
+    UNPOOL = "unpool"
     PAD = "pad"
     SHUFFLE = "shuffle"
     REDUCTION = "reduction"

@@ -6,7 +6,7 @@ table and adds the ops of users. Output shapes are not here but in `trace.shapes
 the rules.
 """
 
-from rfcalc.ops import cost, mixing, movement, positions, views, window
+from rfcalc.ops import cost, mixing, movement, positions, unpool, views, window
 from rfcalc.ops.call import Call
 from rfcalc.ops.op import Kind, Op
 
@@ -50,6 +50,9 @@ OPS: dict[str, Op] = _aten(
     upsample_bicubic2d=Op(window.resample, "upsample bicubic", Kind.RESAMPLE),
     _upsample_bilinear2d_aa=Op(window.resample, "upsample bilinear2d aa", Kind.RESAMPLE),
     _upsample_bicubic2d_aa=Op(window.resample, "upsample bicubic2d aa", Kind.RESAMPLE),
+    col2im=Op(unpool.fold, "fold", Kind.UNPOOL),
+    max_unpool2d=Op(unpool.max_unpool, "max unpool", Kind.UNPOOL),
+    max_unpool3d=Op(unpool.max_unpool, "max unpool", Kind.UNPOOL),
     constant_pad_nd=Op(window.pad, "pad", Kind.PAD),
     reflection_pad1d=Op(window.pad, "reflection pad", Kind.PAD),
     reflection_pad2d=Op(window.pad, "reflection pad", Kind.PAD),
@@ -143,8 +146,8 @@ OPS: dict[str, Op] = _aten(
     resolve_neg=Op(views.same),
     _conj=Op(views.same),
     positive=Op(views.same),
-    view_as_real=Op(views.same),
-    view_as_complex=Op(views.same),
+    view_as_real=Op(views.as_real, "", Kind.VIEW),
+    view_as_complex=Op(views.as_complex, "", Kind.VIEW),
     permute=Op(views.permute, "", Kind.LAYOUT),
     transpose=Op(views.transpose, "", Kind.LAYOUT),
     t=Op(views.transpose, "", Kind.VIEW),
@@ -243,7 +246,7 @@ OPS: dict[str, Op] = _aten(
     dropout=Op(Call.pointwise, "", Kind.DROPOUT),
     floor_divide=Op(Call.pointwise),
     polar=Op(Call.pointwise),
-    complex=Op(Call.pointwise),
+    complex=Op(movement.of_parts),
     real=Op(Call.pointwise),
     imag=Op(Call.pointwise),
     # Content that the input has no part in

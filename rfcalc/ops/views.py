@@ -18,6 +18,20 @@ def same(call: Call) -> State:
     return call.x
 
 
+def as_real(call: Call) -> State:
+    """A complex tensor as real ones: real and imaginary part of a place see the same, in a new dimension."""
+    return replace(call.x, dims=(*call.x.dims, ())).resized(len(call.x.dims), 2)
+
+
+def as_complex(call: Call) -> State:
+    """Pairs in the last dimension become one complex number."""
+    last = len(call.x.dims) - 1
+    # Where the two parts stand at places of their own they see different things, like joined channels.
+    uneven = bool(set(call.x.dims[last]) & call.x.position_atoms)
+    state = call.x.reduced([last])
+    return replace(state, dims=state.dims[:-1], mixed=state.mixed or uneven)
+
+
 def reshape(call: Call) -> State:
     """The same elements in row-major order under another shape."""
     return reshaped(call.x, call.shape())

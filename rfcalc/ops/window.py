@@ -15,7 +15,7 @@ from rfcalc.maps.state import State
 from rfcalc.ops.call import Call, spread_over
 from rfcalc.trace.graph import Graph, Node
 
-__all__ = ["Window", "window_of"]
+__all__ = ["Window", "pool_settings", "window_of"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def convolution(call: Call) -> State:
     return out
 
 
-def _pool_settings(call: Call) -> tuple[tuple[int, ...], ...]:
+def pool_settings(call: Call) -> tuple[tuple[int, ...], ...]:
+    """Return kernel, stride, padding and dilation of a pooling, each for every axis."""
     a = call.arguments
     kernel = a["kernel_size"]
     axes = int(call.node.name.split("pool")[1][0])
@@ -89,12 +90,12 @@ def _pool_settings(call: Call) -> tuple[tuple[int, ...], ...]:
 
 def max_pool(call: Call) -> list[State]:
     """Max pooling: every position of the window counts, and the indices see the same."""
-    return [call.window(*_pool_settings(call))] * len(call.node.outputs)
+    return [call.window(*pool_settings(call))] * len(call.node.outputs)
 
 
 def average_pool(call: Call) -> State:
     """Average pooling; with a window of the map's size it is global pooling."""
-    kernel, stride, padding, dilation = _pool_settings(call)
+    kernel, stride, padding, dilation = pool_settings(call)
     axes = len(kernel)
     spatial, out = call.x.shape[-axes:], call.shape()[-axes:]
     if not any(padding) and set(out) == {1} and all(k >= n for k, n in zip(kernel, spatial, strict=True)):

@@ -80,6 +80,12 @@ class Oracle:
     def _random(self, shape: Sequence[int]) -> torch.Tensor:
         return 0.5 + torch.rand(tuple(shape), generator=self._generator, dtype=torch.float64)
 
+    def _like(self, value: int) -> torch.Tensor:
+        """Return random positive numbers of a value's shape; complex ones where it is complex."""
+        entry = self._graph.values[value]
+        numbers = self._random(entry.shape)
+        return torch.complex(numbers, self._random(entry.shape)) if entry.dtype.is_complex else numbers
+
     def _pull(self, node: Node, cotangents: list[torch.Tensor | None]) -> dict[int, torch.Tensor]:
         if node.index not in self._pulls:
             try:
@@ -100,7 +106,7 @@ class Oracle:
                 return {v: cotangent.sum_to_size(shape) for v, shape in shapes.items()}
 
             return spread
-        leaves = {v: self._random(self._graph.values[v].shape).requires_grad_() for v in sources}
+        leaves = {v: self._like(v).requires_grad_() for v in sources}
         with torch.enable_grad():
             outputs = self._forward(node, {v: leaf.clone() for v, leaf in leaves.items()})
         if not any(out.requires_grad for out in outputs):
@@ -108,7 +114,10 @@ class Oracle:
 
         def pull(cotangents: list[torch.Tensor | None]) -> dict[int, torch.Tensor]:
             pairs = [
-                (o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad
+                # Both parts of a complex number pull: a real cotangent would see the real part alone.
+                (o, torch.complex(c, c) if o.dtype.is_complex else c)
+                for o, c in zip(outputs, cotangents, strict=True)
+                if c is not None and o.requires_grad
             ]
             if not pairs:
                 return {}
@@ -161,8 +170,8 @@ class Oracle:
             entry = self._graph.values[value]
             if entry.constant is not None and not entry.dtype.is_floating_point:
                 self._constants[value] = entry.constant.detach().cpu()
-            elif entry.dtype.is_floating_point:
-                self._constants[value] = self._random(entry.shape)
+            elif is_number(entry.dtype):
+                self._constants[value] = self._like(value)
             else:
                 raise UnreachableError("it reads a tensor that is not known")
         return self._constants[value]

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rfcalc.analysis.budget import Limit, Verdict, key_of
+from rfcalc.analysis.budget import Limit, Verdict, key_of, why_no_gap
 from rfcalc.analysis.coverage import seen_counts
 from rfcalc.render.columns import extent, sizes
 from rfcalc.text import listed, per_axis, percent, plural
 
 if TYPE_CHECKING:
     from rfcalc.analysis.analyze import Analysis
+    from rfcalc.analysis.structure import Structure
     from rfcalc.maps.field import Field
     from rfcalc.questions.erf import Sigma
     from rfcalc.questions.explain import Explanation
@@ -80,7 +81,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ("peak activations", f"{analysis.peak_activation_bytes:,} bytes for one image, float32"),
         ("separable", _named(pairs, "depthwise-separable pair")),
         ("dilated", _named(structure.dilated, "dilated layer")),
-        ("global pooling", _named(structure.global_average_pools, "global average pool")),
+        ("global pooling", _pooling(structure)),
         ("max pooling", _named(structure.max_pools, "max pool")),
         ("stages", _named(structure.stages, "stage")),
     ]
@@ -164,6 +165,13 @@ def _seen(field: Field) -> str:
     worst = percent(int(counts.min()) / pixels)
     units = f"{all_seen:,} of {plural(counts.numel(), 'unit')}"
     return f"{worst} by the worst unit, {percent(centre / pixels)} by the centre unit; {units} see all of it"
+
+
+def _pooling(structure: Structure) -> str:
+    why = why_no_gap(structure)
+    if structure.global_average_pools or not why:
+        return _named(structure.global_average_pools, "global average pool")
+    return f"none: {why}"
 
 
 def _macs(analysis: Analysis) -> str:

@@ -42,6 +42,7 @@ def _new(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
 
 
 def _same(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    _need(not x.is_complex())  # abs() of a complex tensor is real
     return torch.empty(x.shape, dtype=x.dtype, device="meta")
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 import torchvision
 from torch import nn
 
-from rfcalc.analysis.structure import SeparablePair, Structure, structure_of
+from rfcalc import Budget, analyze, judge
+from rfcalc.analysis.structure import PartialPool, SeparablePair, Structure, structure_of
 from rfcalc.trace.trace import trace
 
 
@@ -32,6 +37,30 @@ def depthwise(**settings: int) -> nn.Conv2d:
     return nn.Conv2d(8, 8, 3, padding=1, groups=8, **settings)
 
 
+def _squeezed(m: Any, x: torch.Tensor) -> torch.Tensor:
+    gate: torch.Tensor = m.excite(m.squeeze(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
+    return gate
+
+
+def _block_attention(m: Any, x: torch.Tensor) -> torch.Tensor:
+    x = x * _squeezed(m, x)
+    return x * m.spatial(torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)).sigmoid()
+
+
+GATES: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    "squeeze and excite": lambda m, x: x * _squeezed(m, x),
+    "gate first": lambda m, x: _squeezed(m, x) * x,
+    "in place": lambda m, x: x.mul_(_squeezed(m, x)),
+    "a vector through linear layers": lambda m, x: x * m.linear(x.mean((2, 3))).sigmoid()[:, :, None, None],
+    "expanded": lambda m, x: x * _squeezed(m, x).expand_as(x),
+    "along channels": lambda m, x: (
+        x * m.along(x.mean((2, 3)).unsqueeze(1)).sigmoid().transpose(1, 2).unsqueeze(3)
+    ),
+    "channels, then places": _block_attention,
+    "a factor for each place": lambda m, x: x * x.mean(1, keepdim=True).sigmoid(),
+}
+
+
 class TestSeparablePairs:
     def test_norms_activations_and_dropout_may_stand_between(self) -> None:
         net = nn.Sequential(
@@ -45,14 +74,38 @@ class TestSeparablePairs:
             == ()
         )
 
-    def test_a_squeeze_and_excite_gate_parts_them(self) -> None:
+    @pytest.mark.parametrize("gate", GATES.values(), ids=GATES)
+    def test_a_gate_does_not_part_them(self, gate: Callable[[Any, torch.Tensor], torch.Tensor]) -> None:
         net = Calls(
-            lambda m, x: m.point((y := m.deep(x)) * torch.sigmoid(m.gate(y.mean((2, 3), keepdim=True)))),
+            lambda m, x: m.point(gate(m, m.norm(m.deep(x)).relu())),
             deep=depthwise(),
-            gate=nn.Conv2d(8, 8, 1),
+            norm=nn.BatchNorm2d(8),
+            squeeze=nn.Conv2d(8, 2, 1),
+            excite=nn.Conv2d(2, 8, 1),
+            linear=nn.Linear(8, 8),
+            along=nn.Conv1d(1, 1, 3, padding=1),
+            spatial=nn.Conv2d(2, 1, 7, padding=3),
             point=nn.Conv2d(8, 4, 1),
         )
+        assert structure(net).depthwise_separable == (SeparablePair("deep", "point"),)
+
+    def test_a_gate_of_the_block_s_input_does_not_part_them(self) -> None:
+        net = Calls(
+            lambda m, x: m.point(m.deep(x) * m.excite(m.squeeze(x.mean((2, 3), keepdim=True))).sigmoid()),
+            deep=depthwise(),
+            squeeze=nn.Conv2d(8, 2, 1),
+            excite=nn.Conv2d(2, 8, 1),
+            point=nn.Conv2d(8, 4, 1),
+        )
+        assert structure(net).depthwise_separable == (SeparablePair("deep", "point"),)
+
+    def test_a_product_with_another_map_parts_them(self) -> None:
+        net = Calls(lambda m, x: m.point(x * m.deep(x)), deep=depthwise(), point=nn.Conv2d(8, 4, 1))
         assert structure(net).depthwise_separable == ()
+
+    def test_mobilenet_v3_has_a_pair_in_every_block(self) -> None:
+        net = torchvision.models.mobilenet_v3_small(weights=None)
+        assert len(structure(net, (3, 64, 64)).depthwise_separable) == 11
 
     def test_an_activation_written_by_hand_does_not(self) -> None:
         net = Calls(
@@ -156,6 +209,62 @@ class TestGlobalAveragePooling:
     def test_what_does_not_is_not(self, other: nn.Module) -> None:
         assert structure(nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), other)).global_average_pools == ()
 
+    @pytest.mark.parametrize("gate", GATES.values(), ids=GATES)
+    @pytest.mark.parametrize("side", [16, 1], ids=["a map", "a map of one place"])
+    def test_the_squeeze_of_a_gate_is_no_pooling_before_the_output(
+        self, gate: Callable[[Any, torch.Tensor], torch.Tensor], side: int
+    ) -> None:
+        parts = {
+            "squeeze": nn.Conv2d(8, 2, 1),
+            "excite": nn.Conv2d(2, 8, 1),
+            "linear": nn.Linear(8, 8),
+            "along": nn.Conv1d(1, 1, 3, padding=1),
+            "spatial": nn.Conv2d(2, 1, 7, padding=3),
+        }
+        flat = Calls(lambda m, x: m.head(gate(m, x * 1).flatten(1)), head=nn.Linear(8 * side**2, 9), **parts)
+        pooled = Calls(lambda m, x: m.head(gate(m, x * 1).mean((2, 3))), head=nn.Linear(8, 9), **parts)
+        size = (8, side, side)
+        assert structure(flat, size).global_average_pools == ()
+        assert len(structure(pooled, size).global_average_pools) == 1
+
+    def test_a_pooled_vector_beside_another_is_before_the_output(self) -> None:
+        both = Calls(
+            lambda m, x: m.head(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)), head=nn.Linear(16, 9)
+        )
+        assert structure(both).global_average_pools == ("mean",)
+
+    def test_image_pooling_in_a_branch_is_none(self) -> None:
+        aspp = Calls(
+            lambda m, x: torch.cat([m.c(x), x.mean((2, 3), keepdim=True).expand_as(x)], 1),
+            c=nn.Conv2d(8, 8, 1),
+        )
+        found = structure(aspp)
+        assert (found.global_average_pools, found.gate_pools) == ((), ("mean",))
+
+    @pytest.mark.parametrize(
+        ("pool", "window"),
+        [(nn.AvgPool2d(14), (14, 14)), (nn.AvgPool2d(15, 1), (15, 15)), (nn.AdaptiveAvgPool2d(2), (8, 8))],
+        ids=["14 of 16", "15 of 16", "halves"],
+    )
+    def test_a_pooling_that_is_nearly_global_says_why_it_is_not(
+        self, pool: nn.Module, window: tuple[int, int]
+    ) -> None:
+        net = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), pool, nn.Flatten(), nn.LazyLinear(4))
+        net(torch.zeros(1, 8, 16, 16))
+        found = structure(net)
+        assert found.global_average_pools == ()
+        assert found.partial_pools == (PartialPool("1", window, (16, 16)),)
+        limit = judge(analyze(net, (8, 16, 16)), Budget(require_gap=True)).limits[0]
+        assert limit.held is False
+        assert limit.note == f"1 averages {window[0]}x{window[1]} of the 16x16 map, not all of it"
+
+    def test_the_field_is_judged_before_a_nearly_global_pooling(self) -> None:
+        parts = [nn.Conv2d(8, 8, 3, padding=1), nn.AvgPool2d(14), nn.Conv2d(8, 8, 1), nn.Flatten()]
+        assert analyze(nn.Sequential(*parts), (8, 16, 16)).field.size == (3, 3)
+        # A pooling inside of the network leaves a map, and is part of the features.
+        parts[1] = nn.AvgPool2d(2)
+        assert analyze(nn.Sequential(*parts), (8, 16, 16)).field.size == (4, 4)
+
     def test_one_axis_and_three_axes_work_alike(self) -> None:
         assert len(structure(nn.Sequential(nn.AdaptiveAvgPool1d(1)), (2, 9)).global_average_pools) == 1
         assert len(structure(nn.Sequential(nn.AdaptiveAvgPool3d(1)), (2, 4, 5, 6)).global_average_pools) == 1
@@ -183,7 +292,7 @@ class TestStages:
     def children(self, *names: str) -> Structure:
         net = Calls(lambda m, x: [x := getattr(m, name)(x) for name in names][-1])
         for name in names:
-            net.add_module(name, nn.ReLU())
+            net.add_module(name, nn.ReLU() if name == "bn1" else nn.Conv2d(8, 8, 1))
         return structure(net)
 
     @pytest.mark.parametrize(
@@ -202,6 +311,18 @@ class TestStages:
         self, names: list[str], stages: tuple[str, ...]
     ) -> None:
         assert self.children(*names).stages == stages
+
+    @pytest.mark.parametrize("others", ["bn", "act", "pool"])
+    def test_families_without_layers_are_no_stages(self, others: str) -> None:
+        made = {"bn": lambda: nn.BatchNorm2d(8), "act": nn.ReLU, "pool": lambda: nn.AvgPool2d(1)}[others]
+        parts = [(f"block{i}", nn.Conv2d(8, 8, 3, padding=1)) for i in range(1, 5)]
+        parts += [(f"{others}{i}", made()) for i in range(1, 9)]
+        assert structure(nn.Sequential(OrderedDict(parts))).stages == ("block1", "block2", "block3", "block4")
+
+    def test_classifiers_behind_the_features_are_no_stages(self) -> None:
+        parts = [("conv1", nn.Conv2d(8, 4, 3)), ("conv2", nn.Conv2d(4, 2, 3)), ("flat", nn.Flatten())]
+        parts += [(f"fc{i}", nn.Linear(288 if i == 1 else 10, 10)) for i in range(1, 4)]
+        assert structure(nn.Sequential(OrderedDict(parts))).stages == ("conv1", "conv2")
 
     def test_resnet18_has_four(self) -> None:
         net = torchvision.models.resnet18(weights=None)

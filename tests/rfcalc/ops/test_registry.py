@@ -1,11 +1,15 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from rfcalc.analysis.analyze import analyze
+from rfcalc.analysis.view import lines_of
 from rfcalc.errors import RuleError
 from rfcalc.ops.lookup import forget, rule
+from rfcalc.ops.registry import OPS
 from rfcalc.questions.oracle import verify
 
 
@@ -51,6 +55,48 @@ def test_a_rule_teaches_an_op(blur):
     assert not field.flags
     assert field.size == (3, 5)
     assert field.jump == (1, 1)
+
+
+def test_a_rule_gives_label_kind_and_macs_too(blur):
+    @rule(blur, label="blur 3", macs=lambda call: 3 * math.prod(call.shape()))
+    def _(call):
+        return call.window((1, 3), padding=(0, 1))
+
+    net = Blurred(blur)
+    analysis = analyze(net, (2, 6, 9))
+    assert [(row.op, row.macs) for row in analysis.rows] == [("conv", 6 * 9 * 4 * 9), ("blur 3", 3 * 108)]
+    assert analysis.macs == sum(row.macs for row in analysis.rows)
+    assert analyze(net, (2, 6, 9), train=True).macs == analysis.macs
+
+    @rule(blur, kind="norm")
+    def _(call):
+        return call.pointwise()
+
+    analysis = analyze(net, (2, 6, 9))
+    assert [line.row.op for line in lines_of(analysis)] == ["conv"]
+    assert analysis.macs == 6 * 9 * 4 * 9
+
+
+def test_an_unknown_kind_is_refused_with_all_kinds(blur):
+    with pytest.raises(RuleError, match=r"kind is one of convolution, .*, got 'blurring'"):
+        rule(blur, kind="blurring")
+
+
+def test_every_line_of_the_registry_is_an_op_of_pytorch():
+    for name in OPS:
+        namespace, _, op = name.partition("::")
+        if namespace == "aten":
+            found = hasattr(torch.ops.aten, op) or hasattr(torch.ops.aten, f"{op}_")
+            # PyTorch does not have all of them at every version: the functional forms come and go.
+            assert found or op in NOT_IN_EVERY_VERSION, name
+
+
+NOT_IN_EVERY_VERSION = {
+    "_scaled_dot_product_cudnn_attention",
+    "batch_norm_with_update",
+    "contiguous",
+    "flatten",
+}
 
 
 def test_a_rule_of_the_wrong_shape_is_refused_with_both(blur):
