@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from rfcalc.analysis.analyze import analyze
+from rfcalc import analyze
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = "from torch import nn; model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())\n"

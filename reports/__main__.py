@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong usage or an input that cannot be read."""
     parsed = PROGRAM.parse(sys.argv[1:] if arguments is None else arguments)
     # torch takes seconds to import: only now, when the arguments are known to be sound.
-    from rfcalc.errors import RfcalcError
+    from rfcalc import RfcalcError
 
     return run("reports", lambda: _perform(parsed), known=(RfcalcError,))
 
@@ -159,7 +159,7 @@ def _explore(options: ExplorerOptions) -> None:
 
 
 def _size(text: str | None) -> tuple[int, ...] | None:
-    from rfcalc.command.arguments import parse_size
+    from rfcalc import parse_size
 
     return None if text is None else parse_size(text)
 

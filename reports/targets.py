@@ -13,7 +13,7 @@ from reports.runs import SearchRun, open_run
 if TYPE_CHECKING:
     from torch import nn
 
-    from rfcalc.analysis.analyze import Analysis
+    from rfcalc import Analysis
 
 Size = tuple[int, ...]
 _PLACE = "models.reference."
@@ -61,7 +61,7 @@ def resolve(given: str, size: Size | None = None) -> Named:
         return _run(Path(given), given.rstrip("/"))
     name, at, ending = given.rpartition("@")
     if at:
-        from rfcalc.command.arguments import parse_size
+        from rfcalc import parse_size
 
         size = parse_size(ending)
     else:

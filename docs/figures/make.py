@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     from reports.errors import ReportError
-    from rfcalc.errors import RfcalcError
+    from rfcalc import RfcalcError
 
     try:
         _draw(options.folder, options.output)

@@ -9,7 +9,7 @@ import numpy
 import numpy.typing
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis, Row
+    from rfcalc import Analysis, Row
 
 MOST_IMAGES = 16
 WORK = 5e11
@@ -43,8 +43,8 @@ def spread(analysis: "Analysis", rows: Sequence["Row"], images: int | None = Non
         rows: Those to measure.
         images: Noise images to average over; 0 measures nothing, None takes as many as are soon done.
     """
-    from rfcalc.errors import RfcalcError
-    from rfcalc.questions.erf import effective_field, measured_rows
+    from rfcalc import RfcalcError, effective_field
+    from rfcalc.questions.erf import measured_rows
 
     sigmas = effective_field(analysis)
     if images is None:

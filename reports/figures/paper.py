@@ -33,7 +33,7 @@ from reports.runs import SearchRun, TrainRun
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rfcalc.analysis.analyze import Analysis
+    from rfcalc import Analysis
 
 
 def save_figures(run: SearchRun | TrainRun, folder: Path) -> list[Path]:
@@ -72,8 +72,8 @@ def save_growth(path: Path, analysis: "Analysis", title: str) -> None:
         analysis: Of the network; layers behind a global operation are left out.
         title: Printed as it is.
     """
+    from rfcalc import effective_field
     from rfcalc.analysis.view import lines_of
-    from rfcalc.questions.erf import effective_field
 
     lines = [line for line in lines_of(analysis) if line.row.field.size and not line.row.field.is_global]
     sigmas = effective_field(analysis)

@@ -14,9 +14,8 @@ from reports.figures import effective
 from reports.pages import network
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis, Row
+    from rfcalc import Analysis, Field, Row
     from rfcalc.analysis.view import Line
-    from rfcalc.maps.field import Field
 
 Product = tuple[int, int]
 """Bitmasks of the rows and of the columns that are seen."""

@@ -15,8 +15,7 @@ from reports.runs import TrainRun
 from reports.tables.table import Column, Table, counts, millions
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis, Row
-    from rfcalc.maps.field import Field
+    from rfcalc import Analysis, Field, Row
 
 
 @dataclass(frozen=True)

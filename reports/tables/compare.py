@@ -13,7 +13,7 @@ from reports.pages import network
 from reports.tables.table import Cell, Column, Table, count, counts, duration, millions, percent
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis
+    from rfcalc import Analysis
     from rfcalc.analysis.view import Line
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import rfcalc
-from rfcalc.analysis.budget import find_budget
+from rfcalc import find_budget
 from search.errors import SearchError
 
 

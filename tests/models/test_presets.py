@@ -18,7 +18,7 @@ from models.reference import (
     resnet20,
     resnet50_catdog,
 )
-from rfcalc.analysis.budget import read_budget
+from rfcalc import read_budget
 
 ROOT = Path(__file__).resolve().parents[2]
 BUDGET = rfcalc.Budget(

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 import rfcalc
 from reports.errors import ReportError
 from reports.targets import PUBLISHED, measure, resolve
-from rfcalc.errors import RfcalcError
+from rfcalc import RfcalcError
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = str(ROOT / "examples" / "c1c2c3c4.py")

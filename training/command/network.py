@@ -19,7 +19,7 @@ from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
 from records.run import RunRecord
-from rfcalc.command.target import Target
+from rfcalc import Target
 from training.command.options import Options
 from training.errors import TrainingError
 

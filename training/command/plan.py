@@ -17,7 +17,7 @@ from models.spec import NetSpec
 from records.environment import describe
 from records.run import RunRecord
 from records.settings import settings_of
-from rfcalc.analysis.budget import Verdict, find_budget
+from rfcalc import Verdict, find_budget
 from training.command.files import read_json
 from training.command.network import (
     Network,
