@@ -59,7 +59,7 @@ class Budget:
         """Read the limits from a TOML table with hyphenated keys.
 
         Args:
-            table: What stands under `[tool.rfcalc]`.
+            table: The content of the table `[tool.rfcalc]`.
             where: The place that an error names, such as "pyproject.toml [tool.rfcalc]".
 
         Raises:

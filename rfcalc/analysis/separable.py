@@ -16,7 +16,7 @@ FOLDED = frozenset({Kind.NORM, Kind.ACTIVATION, Kind.DROPOUT, Kind.COPY})
 """What a report folds into the layer before it, and what a separable pair may have in between."""
 
 _BETWEEN = FOLDED | {Kind.LAYOUT}
-"""A layer norm over channels stands between two permutations."""
+"""A layer norm over channels is called between two permutations."""
 
 
 @dataclass(frozen=True)

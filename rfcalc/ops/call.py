@@ -148,7 +148,7 @@ Rule = Callable[[Call], State | Sequence[State]]
 
 
 def spread_over(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    """Return a setting for each axis: one number stands for all."""
+    """Return a setting for each axis: one number is used for all."""
     if isinstance(value, int):
         return (value,) * axes
     return tuple(value) * axes if len(value) == 1 else tuple(value)

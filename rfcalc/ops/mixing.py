@@ -47,7 +47,7 @@ def product(a: State, b: State, shape: tuple[int, ...]) -> State:
 
 
 def matmul(call: Call) -> State:
-    """Matrix products mm and bmm: the inner dimension is mixed, whatever it stands for."""
+    """Matrix products mm and bmm: the inner dimension is mixed, be it channels or places."""
     a, b = (call.state(ref) for ref in call.node.args[:2])
     return product(a, b, call.shape())
 

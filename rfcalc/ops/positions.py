@@ -22,7 +22,7 @@ MAX_POSITIONS = 1 << 18
 
 
 def copy(call: Call) -> State:
-    """copy_ and its like: the source takes the place of what was there."""
+    """Return the state of a tensor that another one was copied into: that of the source, broadcast."""
     return expanded(call.state(call.node.args[1]), call.shape())
 
 

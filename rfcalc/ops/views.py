@@ -26,7 +26,7 @@ def as_real(call: Call) -> State:
 def as_complex(call: Call) -> State:
     """Pairs in the last dimension become one complex number."""
     last = len(call.x.dims) - 1
-    # Where the two parts stand at places of their own they see different things, like joined channels.
+    # Two parts that were stacked as places see different things, as the channels of joined branches do.
     uneven = bool(set(call.x.dims[last]) & call.x.position_atoms)
     state = call.x.reduced([last])
     return replace(state, dims=state.dims[:-1], mixed=state.mixed or uneven)

@@ -69,7 +69,7 @@ def explain(
     Args:
         model: The analysed model; it is changed and changed back for the what-ifs.
         analysis: Of that model.
-        layer: Name of a row, or of a module: its last row is meant.
+        layer: Name of a row, or of a module: its last row is explained then.
         train: The mode of the analysis.
         what_ifs: Whether to work out what single changes would do: one analysis each.
 

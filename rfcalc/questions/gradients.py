@@ -155,6 +155,8 @@ class Oracle:
             return [args[0].sum(*args[1:3], **kwargs) if len(args) > 1 or kwargs else args[0].sum()] * len(
                 node.outputs
             )
+        if name == "mkldnn_rnn_layer":
+            return self._steps(node, args[0], backwards=args[7])
         if name in ("_softmax", "_log_softmax"):
             return [torch.softmax(args[0], args[1])]
         result = node.op(*args, **kwargs)
@@ -163,6 +165,17 @@ class Oracle:
             for r in (result if isinstance(result, tuple | list) else (result,))
             if isinstance(r, torch.Tensor)
         ]
+
+    def _steps(self, node: Node, x: torch.Tensor, backwards: bool) -> list[torch.Tensor]:
+        """Return a recurrent layer as running sums over time: the fused op has no gradient in float64.
+
+        Gates and weights are positive and never zero, so that a step adds what it reads to the state.
+        """
+        total = x.sum(2, keepdim=True)
+        running = total.flip(0).cumsum(0).flip(0) if backwards else total.cumsum(0)
+        shapes = [self._graph.values[v].shape for v in node.outputs]
+        last = total.sum(0)
+        return [running.expand(shapes[0]), *(last.expand(s) if len(s) > 1 else last for s in shapes[1:])]
 
     def _constant(self, value: int) -> torch.Tensor:
         """Return weights as random positive numbers, and whatever else is known (indices, masks) as it is."""

@@ -28,7 +28,7 @@ class Finding:
         check: "holes", "ignored pixels", "checkerboard", "dead outputs", "misaligned" or "idle".
         layer: Name of the row.
         message: What is so, with its numbers.
-        advice: What would mend it; "" where nothing general can be said.
+        advice: A change that removes it; "" where none holds in general.
     """
 
     check: str

@@ -58,6 +58,11 @@ class Verification:
     skipped: tuple[tuple[str, str], ...]
     left_out: int = 0
 
+    @property
+    def ok(self) -> bool:
+        """Whether units were compared and all of them agree: nothing compared is no agreement."""
+        return self.checked > 0 and not self.mismatches
+
 
 def unit(readout: Readout, shape: tuple[int, ...], index: tuple[int, ...]) -> torch.Tensor:
     """Return the elements of a tensor that make up one unit: its position, all channels."""

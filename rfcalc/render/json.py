@@ -22,7 +22,7 @@ SCHEMA = 1
 def to_json(report: Report) -> str:
     """The report as one JSON object, every row in it, with its last newline."""
     text = json.dumps(report_object(report), indent=2, ensure_ascii=False)
-    # A list of numbers or names reads better on one line; no line break stands inside of a JSON text.
+    # A list of numbers or names reads better on one line; a JSON string has no line break inside.
     return re.sub(r"\[\n[^][{}]*\n *\]", _on_one_line, text) + "\n"
 
 

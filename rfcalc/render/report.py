@@ -60,7 +60,7 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether nothing speaks against exit code 0."""
-        agrees = self.verification is None or not self.verification.mismatches
+        agrees = self.verification is None or self.verification.ok
         return agrees and (self.verdict is None or self.verdict.ok)
 
     @property
@@ -126,6 +126,9 @@ def verdict_sentence(report: Report) -> str:
 def verified_sentence(verification: Verification, at_most: int = 5) -> str:
     """How many units agree with the gradient oracle, and which do not."""
     units = plural(verification.checked, "unit")
+    if not verification.checked:
+        reasons = listed([f"{name} ({reason})" for name, reason in verification.skipped], at_most)
+        return "no unit could be checked: " + (reasons or "no row depends on the input")
     text = f"{verification.agreed:,} of {units} agree with the float64 gradient oracle"
     for wrong in verification.mismatches[:at_most]:
         text += f"; {wrong.row} at {wrong.index}: {wrong.missing} pixels missing, {wrong.extra} too many"

@@ -7,6 +7,7 @@ from torch import nn
 
 from rfcalc.analysis.analyze import analyze
 from rfcalc.questions.oracle import Oracle, verify
+from rfcalc.render.report import Report, facts
 from rfcalc.trace.trace import trace
 
 
@@ -87,3 +88,32 @@ def test_when_the_time_is_up_the_last_row_has_been_checked_and_the_rest_is_count
     result = verify(None, analysis, seconds=0)
     assert (result.checked, result.agreed, result.left_out) == (3, 3, 3)
     assert verify(None, analysis, seconds=600).checked == 12
+
+
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_a_fused_recurrent_layer_is_checked_step_by_step(both_ways):
+    class Steps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.LSTM(3, 4, batch_first=True, bidirectional=both_ways)
+
+        def forward(self, x):
+            return self.layer(x.transpose(1, 2))[0].transpose(1, 2)
+
+    analysis = analyze(Steps(), (3, 9))
+    result = verify(None, analysis, units=0, rows=["layer.recurrent"])
+    assert result.ok
+    assert result.checked == 9
+
+
+def test_nothing_checked_is_no_agreement():
+    class Rounds(nn.Module):
+        def forward(self, x):
+            return x.argmax(-1)
+
+    analysis = analyze(Rounds(), (3, 9))
+    result = verify(None, analysis)
+    assert (result.checked, result.ok) == (0, False)
+    report = Report("t", "Rounds", False, analysis, verification=result)
+    assert not report.ok
+    assert dict(facts(report))["verified"].startswith("no unit could be checked: argmax")
