@@ -132,6 +132,7 @@ def test_help_shows_defaults_groups_and_commands(capsys: pytest.CaptureFixture[s
         PROGRAM.parse(["--help"])
     assert leave.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("usage: python -m tool [flags] Do it.")
     assert "data: --data D images" in text
     assert "100 % of the passes (default 3)" in text
     assert "--no-fill leave widths" in text
@@ -140,3 +141,10 @@ def test_help_shows_defaults_groups_and_commands(capsys: pytest.CaptureFixture[s
 
 def test_the_word_of_a_field_is_its_flag() -> None:
     assert (word_of(Main, "repeat"), word_of(Main, "epochs")) == ("--from", "--epochs")
+
+
+@pytest.mark.parametrize(("name", "usage"), [("show", "[NAME] [flags]"), ("compare", "SIDES ... [flags]")])
+def test_the_usage_is_short(capsys: pytest.CaptureFixture[str], name: str, usage: str) -> None:
+    with pytest.raises(SystemExit):
+        PROGRAM.parse([name, "--help"])
+    assert capsys.readouterr().out.splitlines()[0] == f"usage: python -m tool {name} {usage}"
