@@ -82,6 +82,7 @@ def test_sub_commands_have_flags_of_their_own() -> None:
     assert PROGRAM.parse(["show", "a", "--debug"]).options == Show("a", True)
     assert PROGRAM.parse(["show"]).options == Show(None, False)
     assert PROGRAM.parse(["compare", "a", "b"]).options == Compare(("a", "b"))
+    assert PROGRAM.parse(["compare", "--", "--odd", "b"]).options == Compare(("--odd", "b"))
 
 
 @pytest.mark.parametrize(
