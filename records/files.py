@@ -93,8 +93,8 @@ def sweep(folder: Path) -> None:
     Only who holds the lock of the folder may call this: the files of a writer at work look the same.
     """
     for path in folder.iterdir() if folder.is_dir() else ():
-        if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-            with suppress(OSError):
+        if _TEMPORARY.fullmatch(path.name):
+            with suppress(OSError):  # gone meanwhile, or a folder
                 path.unlink()
 
 

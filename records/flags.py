@@ -193,9 +193,11 @@ class Program:
 
     def _add(self, parsers: Any, name: str, command: Command) -> OneLineParser:
         others = "" if name else self._listed()
+        prog = f"{self._prog} {name}".rstrip()
         parser: OneLineParser = parsers.add_parser(
             name,
-            prog=f"{self._prog} {name}".rstrip(),
+            prog=prog,
+            usage=" ".join([prog, *_positions(command.options), "[flags]"]),
             description=command.description,
             epilog="\n\n".join(part for part in (others, command.epilog) if part),
         )
@@ -240,6 +242,18 @@ def word_of(options: type, name: str) -> str:
     each = next(each for each in dataclasses.fields(options) if each.name == name)
     about: Flag = each.metadata[_KEY]
     return about.word or "--" + name.replace("_", "-")
+
+
+def _positions(options: type) -> list[str]:
+    """Return how the usage shows what is given by position: "FOLDER", "[NAME]", "SIDE ..."."""
+    shown = []
+    for each in dataclasses.fields(options):
+        about: Flag = each.metadata[_KEY]
+        if about.positional:
+            word = about.metavar or each.name.upper()
+            word += " ..." if _kind(typing.get_type_hints(options)[each.name])[1] else ""
+            shown.append(word if each.default is MISSING else f"[{word}]")
+    return shown
 
 
 def _flags(options: type) -> list[str]:

@@ -2,15 +2,14 @@
 
 import io
 import re
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy
 from PIL import Image
 
 from records.codec import RecordError
+from records.predictions import Predictions
 from records.run import RunRecord
 from records.search import STATES, SearchRecord, TrialRecord
 from reports.errors import ReportError
@@ -157,15 +156,12 @@ def _open_training(folder: Path) -> TrainRun:
 def _wrong(path: Path, classes: Sequence[str]) -> tuple[Mistake, ...]:
     if not path.is_file():
         return ()
-    try:
-        with numpy.load(path, allow_pickle=False) as said:
-            labels, predictions, confidence = said["labels"], said["predictions"], said["confidence"]
-        return tuple(
-            Mistake(index, classes[labels[index]], classes[predictions[index]], float(confidence[index]))
-            for index in map(int, most_confident_mistakes(labels, predictions, confidence))
-        )
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise ReportError(f"{path} cannot be read ({error})") from error
+    found = Predictions.read(path, len(classes))
+    labels, predictions, confidence = found.labels, found.predictions, found.confidence
+    return tuple(
+        Mistake(index, classes[labels[index]], classes[predictions[index]], float(confidence[index]))
+        for index in map(int, most_confident_mistakes(labels, predictions, confidence))
+    )
 
 
 def _trial_files(folder: Path) -> list[Path]:

@@ -82,6 +82,7 @@ def test_sub_commands_have_flags_of_their_own() -> None:
     assert PROGRAM.parse(["show", "a", "--debug"]).options == Show("a", True)
     assert PROGRAM.parse(["show"]).options == Show(None, False)
     assert PROGRAM.parse(["compare", "a", "b"]).options == Compare(("a", "b"))
+    assert PROGRAM.parse(["compare", "--", "--odd", "b"]).options == Compare(("--odd", "b"))
 
 
 @pytest.mark.parametrize(
@@ -132,6 +133,7 @@ def test_help_shows_defaults_groups_and_commands(capsys: pytest.CaptureFixture[s
         PROGRAM.parse(["--help"])
     assert leave.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("usage: python -m tool [flags] Do it.")
     assert "data: --data D images" in text
     assert "100 % of the passes (default 3)" in text
     assert "--no-fill leave widths" in text
@@ -140,3 +142,10 @@ def test_help_shows_defaults_groups_and_commands(capsys: pytest.CaptureFixture[s
 
 def test_the_word_of_a_field_is_its_flag() -> None:
     assert (word_of(Main, "repeat"), word_of(Main, "epochs")) == ("--from", "--epochs")
+
+
+@pytest.mark.parametrize(("name", "usage"), [("show", "[NAME] [flags]"), ("compare", "SIDES ... [flags]")])
+def test_the_usage_is_short(capsys: pytest.CaptureFixture[str], name: str, usage: str) -> None:
+    with pytest.raises(SystemExit):
+        PROGRAM.parse([name, "--help"])
+    assert capsys.readouterr().out.splitlines()[0] == f"usage: python -m tool {name} {usage}"

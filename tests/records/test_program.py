@@ -1,6 +1,7 @@
 """How commands end."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,7 @@ def test_stdout_that_knows_ascii_alone_gets_question_marks(monkeypatch: pytest.M
 @pytest.mark.parametrize("count", [1, 100_000], ids=["buffered", "written"])
 def test_a_full_stdout_is_one_line(count: int) -> None:
     code = f"import sys\nfrom records.program import run\nsys.exit(run('tool', lambda: print('x' * {count})))"
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -72,6 +74,7 @@ def test_a_full_stdout_is_one_line(count: int) -> None:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
+            env=buffered,
         )
     assert (done.returncode, done.stderr) == (
         2,

@@ -61,9 +61,10 @@ def test_the_surest_mistakes_are_read_with_their_names(make_run: Callable[..., P
 
 def test_predictions_that_cannot_be_read_are_named(make_run: Callable[..., Path]) -> None:
     folder = make_run()
-    (folder / "predictions.npz").write_bytes(b"PK no archive")
-    with pytest.raises(ReportError, match=r"predictions\.npz cannot be read"):
-        open_run(folder)
+    for content in (b"PK no archive", b""):
+        (folder / "predictions.npz").write_bytes(content)
+        with pytest.raises(ReportError, match=r"predictions\.npz: cannot be read"):
+            open_run(folder)
 
 
 def test_a_run_that_goes_on_is_reported_as_such(make_run: Callable[..., Path]) -> None:
