@@ -11,7 +11,8 @@ import rfcalc
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PATH = re.compile(r"`((?:rfcalc|models|records|training|search|reports|benchmarks|tests|docs)(?:/[\w.]+)+/?)`")
+TOP = "rfcalc|models|records|training|search|reports|benchmarks|tests|docs"
+PATH = re.compile(rf"`((?:{TOP})(?:/[\w.]+)+/?)`")
 
 
 @pytest.mark.parametrize("document", DOCS, ids=lambda path: path.name)
