@@ -51,5 +51,5 @@ def test_the_commands_of_the_documents_run_benchmarks_as_modules() -> None:
     for path in (*ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"):
         text = path.read_text(encoding="utf-8")
         assert "python benchmarks/" not in text, path
-        for name in re.findall(r"python -m benchmarks\.(\w+)", text):
+        for name in re.findall(r"python -m benchmarks\.([a-z_]+)", text):
             assert (ROOT / "benchmarks" / f"{name}.py").is_file(), f"{path.name}: {name}"
