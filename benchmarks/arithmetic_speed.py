@@ -1,6 +1,6 @@
 """How many specs a second the closed forms put together and measure, on one core.
 
-    python benchmarks/arithmetic_speed.py [--specs 20000] [--seed 0]
+    python -m benchmarks.arithmetic_speed [--specs 20000] [--seed 0]
 
 Draws random networks of the grammar (different structures, widths and options; the drawing is not timed) and
 prints, in CPU seconds of one core: specs constructed (every rule checked) and measured (parameters, MACs,
@@ -13,14 +13,10 @@ from __future__ import annotations
 import argparse
 import gc
 import random
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rich.console import Console
 from rich.table import Table
@@ -76,8 +72,8 @@ def _random_layer(draw: random.Random, width: int, stride: int, residual: int) -
 
 def construct(parts: Parts) -> NetSpec:
     """Return the network of these layers; every rule is checked."""
-    stem, *stages = (StageSpec(tuple(LayerSpec(**layer) for layer in layers)) for layers in parts)
-    return NetSpec("random", *stages, stem=stem)
+    stem, c1, c2, c3, c4 = (StageSpec(tuple(LayerSpec(**layer) for layer in layers)) for layers in parts)
+    return NetSpec("random", c1, c2, c3, c4, stem)
 
 
 def holds_budget(facts: Figures) -> bool:

@@ -1,7 +1,7 @@
 """Images a second through this project's loader and through torch's DataLoader with the same policy.
 
-    python benchmarks/augment_speed.py
-    python benchmarks/augment_speed.py --images 20000 --workers 0 1 2
+    python -m benchmarks.augment_speed
+    python -m benchmarks.augment_speed --images 20000 --workers 0 1 2
 
 Both deliver batches of 128 from an array of 32x32 images in memory, in one run, interleaved. The DataLoader
 is what one would write otherwise: a Dataset whose `__getitem__` calls the albumentations pipeline, once as it
@@ -14,12 +14,8 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch

@@ -1,7 +1,7 @@
 """How large the explorer's page is, how long it takes to write, and how fast it answers, in a real browser.
 
-    python benchmarks/explorer_speed.py                   ResNet-50 at 3x224x224
-    python benchmarks/explorer_speed.py TARGET@CxHxW ...  others, as python -m reports rf takes them
+    python -m benchmarks.explorer_speed                   ResNet-50 at 3x224x224
+    python -m benchmarks.explorer_speed TARGET@CxHxW ...  others, as python -m reports rf takes them
 
 A hover is measured in the page: from the pointer's event on a layer's row until the drawing is done (script),
 and until the browser has shown the next frame (frame; at 60 Hz a frame alone takes up to 17 ms). Every layer
@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 HOVER = """(async () => {
     const found = [];

@@ -1,6 +1,6 @@
 """Everything about a GPU in one command under ten minutes: speed, time to 87 %, and a `record` run of `wide`.
 
-    python benchmarks/gpu.py --data cifar10-jpeg.tar.xz --output gpu.json
+    python -m benchmarks.gpu --data cifar10-jpeg.tar.xz --output gpu.json
 
 Writes one JSON, whole again after each part, so that what broke off still says what it found. Each part runs
 in a process of its own on a GPU: a failed recording of a graph, or a missing compiler, costs that part alone.
@@ -22,15 +22,11 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
 from training.fit.process import prepare
 
 prepare()
 
-from gpu_parts import PARTS, Job, Result
-
+from benchmarks.gpu_parts import PARTS, Job, Result
 from records.environment import describe
 from records.files import write_json
 from training.data import registry as datasets
@@ -53,7 +49,17 @@ def run_apart(name: str, job: Job) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         order, answer = Path(folder, "job.json"), Path(folder, "result.json")
         order.write_text(json.dumps(dataclasses.asdict(job)), encoding="utf-8")
-        words = [sys.executable, __file__, "--part", name, "--job", str(order), "--output", str(answer)]
+        words = [
+            sys.executable,
+            "-m",
+            "benchmarks.gpu",
+            "--part",
+            name,
+            "--job",
+            str(order),
+            "--output",
+            str(answer),
+        ]
         try:
             # Its imports and its first touch of the GPU come on top of what it may take.
             done = subprocess.run(

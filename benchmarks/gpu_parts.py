@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from train_speed import plain_epoch, usual_dataset
 
+from benchmarks.train_speed import plain_epoch, usual_dataset
 from models.net import build
 from models.presets import PRESETS
 from training.batches.loader import Batch, Loader

@@ -1,6 +1,6 @@
 """Kill searches at random moments, resume them, and count what was lost.
 
-    python benchmarks/kill_search.py --kills 100 --seed 0
+    python -m benchmarks.kill_search --kills 100 --seed 0
 
 Real driver, real worker processes, real SQLite, real locks, real resume: the command's own `prepare` and
 `session.run`. Only the training is played (some tens of milliseconds an epoch), so that most kills strike
@@ -13,7 +13,6 @@ Exit code 0: nothing acknowledged was lost or changed, no trial is left running 
 left, and every search finished exactly the trials that it was asked for.
 """
 
-# ruff: noqa: E402 (the script is run from anywhere)
 from __future__ import annotations
 
 import argparse
@@ -29,14 +28,12 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 from records.run import EpochRecord
 from records.search import SearchRecord, TrialRecord
 from search.execute.job import Job, Outcome
 from search.execute.worker import Report
 
+ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("worker", "driver", "all", "stop a worker")
 PATIENCE = 300.0
 """Seconds after which a session that neither ends nor finishes a trial counts as hung."""
@@ -125,7 +122,7 @@ class Campaign:
             flags += ["--final-epochs", "4", "--winner-epochs", "1", "--seed", str(self.searches)]
         with (self.folder / "log.txt").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, __file__, "--drive", *flags],
+                [sys.executable, "-m", "benchmarks.kill_search", "--drive", *flags],
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,

@@ -1,7 +1,7 @@
 """Does a short training rank networks as a long one does?
 
-    python benchmarks/rank_agreement.py --data cifar10-jpeg.tar.xz --budgets 2 4 --long 12
-    python benchmarks/rank_agreement.py --data shapes --specs 3 --budgets 1 --long 2 --images 300 --seeds 0
+    python -m benchmarks.rank_agreement --data cifar10-jpeg.tar.xz --budgets 2 4 --long 12
+    python -m benchmarks.rank_agreement --data shapes --specs 3 --budgets 1 --long 2 --images 300 --seeds 0
 
 Draws `--specs` networks of the search's space that fit the budget, spread evenly over its range of MACs (in a
 band of parameters that filling makes narrow, cost is what accuracy depends on most), trains each for every
@@ -27,19 +27,16 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import combinations
-from pathlib import Path
 from typing import Any
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from training.fit.process import prepare
 
 prepare()
 
 from rich.console import Console
-from search_rivals import drawn
-from short_runs import (
+
+from benchmarks.search_rivals import drawn
+from benchmarks.short_runs import (
     Bench,
     Book,
     Sheet,
@@ -53,7 +50,6 @@ from short_runs import (
     show,
     stored,
 )
-
 from models.arithmetic import figures
 from models.spec import NetSpec
 from records.flags import positive

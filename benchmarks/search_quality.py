@@ -1,7 +1,7 @@
 """Which way of searching finds the better network, with the same number of short trainings?
 
-    python benchmarks/search_quality.py --data cifar10-jpeg.tar.xz --trials 20 --epochs 3
-    python benchmarks/search_quality.py --data shapes --trials 2 --epochs 1 --images 300 --seeds 0  # a minute
+    python -m benchmarks.search_quality --data cifar10-jpeg.tar.xz --trials 20 --epochs 3
+    python -m benchmarks.search_quality --data shapes --trials 2 --epochs 1 --images 300 --seeds 0  # a minute
 
 Compares the project's own search (TPE, widths filled up to the limit on parameters, misfits rejected before
 they become trials) with random search, with TPE that is told of misfits, with plain Optuna and soft
@@ -25,19 +25,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from training.fit.process import prepare
 
 prepare()
 
 from rich.console import Console
-from search_rivals import DEFAULT, METHODS, Ground, Method, Trial, counts, drawn, play
-from short_runs import (
+
+from benchmarks.search_rivals import DEFAULT, METHODS, Ground, Method, Trial, counts, drawn, play
+from benchmarks.short_runs import (
     Bench,
     Book,
     Sheet,
@@ -52,7 +49,6 @@ from short_runs import (
     show,
     stored,
 )
-
 from models.presets import PRESETS
 from records.flags import natural, positive
 from search.propose.sampler import trial_seed

@@ -1,7 +1,7 @@
 """Trials an hour: this project's workers against Optuna's own PyTorch example, and the search's own cost.
 
-    python benchmarks/search_speed.py
-    python benchmarks/search_speed.py --data cifar10 --trials 6 --jobs 1 2 --rounds 3
+    python -m benchmarks.search_speed
+    python -m benchmarks.search_speed --data cifar10 --trials 6 --jobs 1 2 --rounds 3
 
 Both train the same networks for the same epochs on the same images with the same policy, batch size and
 validation images, in one run, interleaved. The other side is the pattern of Optuna's
@@ -12,34 +12,29 @@ and are part of the pattern. The last line is what the driver adds to a trial: a
 writing records, with trainings that take no time.
 """
 
-# ruff: noqa: E402 (how threads wait is read when torch is imported)
 from __future__ import annotations
 
 import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "benchmarks"))
 
 os.environ["GOMP_SPINCOUNT"] = "20000"  # as the search does, see training/fit/process.py; for both sides
 
 import optuna
 import torch
-from augment_speed import Plain
 from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
+from benchmarks.augment_speed import Plain
 from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec, stage_widths, with_widths
@@ -114,7 +109,7 @@ def example(
                 images, labels = images.to(device), labels.to(device)
                 optimizer.zero_grad()
                 loss = F.cross_entropy(model(images), labels)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             model.eval()
             hits = 0
@@ -222,10 +217,10 @@ def main() -> None:
         ours(
             executor, [replace(jobs[0], number=-1 - each) for each in range(count)]
         )  # imports, decoded images
-        sides[f"search --jobs {count}"] = lambda executor=executor: ours(executor, jobs)
+        sides[f"search --jobs {count}"] = partial(ours, executor, jobs)
     for workers in options.workers:
-        sides[f"Optuna, {workers} loaders"] = lambda workers=workers: example(
-            base, specs, train, validation, recipe, workers, device
+        sides[f"Optuna, {workers} loaders"] = partial(
+            example, base, specs, train, validation, recipe, workers, device
         )
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(options.rounds):

@@ -54,10 +54,10 @@ def linear(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], decay: flo
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = F.cross_entropy(classifier(x), y) + decay / 2 * pixels_to_scores.weight.square().sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         return accuracy(classifier(x), y), accuracy(classifier(x_test), y_test)
 
@@ -96,12 +96,14 @@ def train_cnn(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], seed: i
         for step in range(steps):
             chosen = order[step * BATCH : (step + 1) * BATCH]
             optimizer.zero_grad()
-            F.cross_entropy(network(x[chosen]), y[chosen]).backward()
+            loss = F.cross_entropy(network(x[chosen]), y[chosen])
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
         network.eval()
         with torch.no_grad():
-            results.append(accuracy(torch.cat([network(part) for part in x_test.split(500)]), y_test))
+            parts = torch.split(x_test, 500)
+            results.append(accuracy(torch.cat([network(part) for part in parts]), y_test))
     return results
 
 

@@ -1,7 +1,7 @@
 """Milliseconds of one training step, network by network, and what keeping freed memory is worth.
 
-    python benchmarks/step_speed.py tiny residual wide
-    python benchmarks/step_speed.py docs/results/logs/train-8-D3.spec.json residual --memory kept
+    python -m benchmarks.step_speed tiny residual wide
+    python -m benchmarks.step_speed docs/results/logs/train-8-D3.spec.json residual --memory kept
 
 A network is a preset or the file of a spec. Each measurement is a process of its own, because glibc's
 allocator is told once; the networks take turns, so that a slower hour is slower for all of them. A step is
@@ -20,9 +20,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 from training.fit.process import keep_freed_memory, wait_politely
 
@@ -74,7 +71,8 @@ def measure(spec: NetSpec, steps: int, batch: int, precision: str) -> Cost:
     images = random.integers(0, 256, (batch, height, width, channels), dtype=np.uint8)
     labels = random.integers(0, spec.classes, batch)
     classes = tuple(str(label) for label in range(spec.classes))
-    samples = Samples(images, labels, classes, (125.0,) * channels, (64.0,) * channels)
+    mean, std = (125.0,) * channels, (64.0,) * channels
+    samples = Samples(images, labels, classes, mean, std)  # type: ignore[arg-type] # of any channels
     recipe = dataclasses.replace(
         RECIPES["fast"], batch_size=batch, precision=precision, layout="channels_last", compile="off"
     )
@@ -98,7 +96,7 @@ def measure(spec: NetSpec, steps: int, batch: int, precision: str) -> Cost:
 def measure_apart(name: str, memory: str, options: argparse.Namespace) -> Cost:
     """Do that in a process of its own."""
     flags = ["--steps", str(options.steps), "--batch", str(options.batch), "--precision", options.precision]
-    words = [sys.executable, __file__, name, "--memory", memory, "--here", *flags]
+    words = [sys.executable, "-m", "benchmarks.step_speed", name, "--memory", memory, "--here", *flags]
     ended = subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True)
     return Cost(**json.loads(ended.stdout))
 

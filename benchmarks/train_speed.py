@@ -1,6 +1,6 @@
 """Images a second of whole training epochs: this project's loop against a plain PyTorch one.
 
-    python benchmarks/train_speed.py --preset tiny
+    python -m benchmarks.train_speed --preset tiny
 
 The same network, policy, batch size and SGD on the same images, the epochs interleaved in one run. The plain
 loop is the one of the tutorials: DataLoader over a Dataset that calls albumentations with Normalize, float32,
@@ -14,14 +14,8 @@ import argparse
 import dataclasses
 import importlib.util
 import statistics
-import sys
 import time
-from pathlib import Path
 from typing import Any
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from training.fit.process import prepare
 
@@ -29,11 +23,11 @@ prepare()  # as train.py does; the plain loop gains from it, too
 
 import numpy as np
 import torch
-from augment_speed import Plain
 from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
+from benchmarks.augment_speed import Plain
 from models.net import build
 from models.presets import PRESETS
 from training.data.samples import Samples
@@ -94,7 +88,7 @@ def plain_epoch(
     while True:
         loss = F.cross_entropy(model(images.to(device)), labels.to(device))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         loss.item()
         found = next(batches, None)

@@ -10,18 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .costs import (
-    layer_elements,
-    layer_macs,
-    layer_params,
-    layer_weights,
-    output_elements,
-    output_macs,
-    output_params,
-)
 from .errors import SpecError
 from .fields import features_field
+from .kinds import KINDS
 from .layers import LayerSpec, StageSpec
+from .outputs import OUTPUTS, output_elements, output_macs, output_params
 from .rules import Shape, stage_shapes
 from .spec import NetSpec
 
@@ -77,21 +70,19 @@ def figures(spec: NetSpec, input_size: Shape | None = None) -> Figures:
         for index, layer in enumerate(stage.layers):
             out, height, width = shapes[index + 1]
             outputs = height * width
-            weights = layer_weights(layer, channels)
-            params += layer_params(layer, channels, weights)
-            macs += layer_macs(layer, inputs, outputs, weights)
+            kind = KINDS[layer.kind]
+            weights = kind.weights(layer, channels)
+            params += kind.params(layer, channels, weights)
+            macs += kind.macs(layer, inputs, outputs, weights)
             kept, beside = (layer.residual > 0, 0) if not spans else _held(layer, index, spans, shapes)
-            elements = max(elements, beside + layer_elements(layer, channels, inputs, outputs, kept))
-            found, pending = _pairs(layer, channels, pending)
+            elements = max(elements, beside + kind.elements(layer, channels, inputs, outputs, kept))
+            found, pending = kind.pairs(layer, channels, pending)
             pairs += found
-            if layer.kind == "split":
-                dilated += sum([branch.dilation > 1 and branch.kernel > 1 for branch in layer.branches])
-            elif layer.dilation > 1 and layer.kernel > 1:
-                dilated += 1
+            dilated += kind.dilated(layer)
             channels, inputs = out, outputs
     shape = shapes_of[-1][-1]
     last = (spec.output, shape[0], shape[1] * shape[2], spec.classes)
-    pairs += pending and spec.output.kind == "conv-gap"
+    pairs += pending and OUTPUTS[spec.output.kind].pointwise
     field = features_field(spec)
     size, jump, start = field.size, field.jump, field.lows[0]
     return Figures(
@@ -114,7 +105,8 @@ def count_params(stages: Iterable[StageSpec], channels: int) -> int:
     params = 0
     for stage in stages:
         for layer in stage.layers:
-            params += layer_params(layer, channels, layer_weights(layer, channels))
+            kind = KINDS[layer.kind]
+            params += kind.params(layer, channels, kind.weights(layer, channels))
             channels = layer.width
     return params
 
@@ -149,16 +141,3 @@ def _held(
     held = {start for start, end in spans if start <= index <= end}
     others = sum(math.prod(shapes[start]) for start in held if start != index)
     return layer.residual == 1 or index in held, others
-
-
-def _pairs(layer: LayerSpec, channels: int, pending: bool) -> tuple[int, bool]:
-    """Return how many depthwise-separable pairs a layer completes, and whether its output waits for one."""
-    if layer.groups == 1 and layer.kind != "depthwise_separable":
-        return int(pending and layer.kind == "conv" and layer.kernel == 1), False
-    pointwise = layer.kind == "conv" and layer.kernel == 1 and layer.group_count(channels) == 1
-    depthwise = layer.kind != "transposed" and layer.kernel > 1 and channels > 1
-    if layer.kind != "depthwise_separable":
-        depthwise = depthwise and layer.group_count(channels) == channels
-    mixes = layer.gated or layer.kind == "depthwise_separable"  # a 1x1 follows the layer's first convolution
-    waits = depthwise and not mixes and not layer.residual and not layer.squeeze_excite
-    return (pending and pointwise) + (depthwise and mixes), waits

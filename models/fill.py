@@ -8,8 +8,8 @@ from math import lcm
 from operator import itemgetter
 
 from .arithmetic import count_params
-from .costs import output_params
 from .errors import SpecError
+from .outputs import output_params
 from .spec import NetSpec, keeps_width, stage_widths, widened_stage, widened_stem, with_widths
 
 UNUSED = 0.02

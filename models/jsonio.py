@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from .errors import SpecError
+from .errors import SpecError, shown
 from .layers import STAGES, BranchSpec, LayerSpec, OutputSpec, StageSpec
 
 SCHEMA = 1
@@ -35,18 +35,18 @@ def net_values(data: Any) -> dict[str, Any]:
         SpecError: Not a spec of schema 1, or it has unknown keys or lacks some.
     """
     if not isinstance(data, Mapping):
-        raise SpecError(f"spec: must be a JSON object, but got {_short(data)}")
+        raise SpecError(f"spec: must be a JSON object, but got {shown(data)}")
     if "schema" not in data:
         raise SpecError(
-            f"spec: has no 'schema', so it is no network spec; its keys are {_short(sorted(map(str, data)))}"
+            f"spec: has no 'schema', so it is no network spec; its keys are {shown(sorted(map(str, data)))}"
         )
     if data["schema"] != SCHEMA or isinstance(data["schema"], bool):
-        raise SpecError(f"schema: this version reads schema {SCHEMA}, but got {_short(data['schema'])}")
+        raise SpecError(f"schema: this version reads schema {SCHEMA}, but got {shown(data['schema'])}")
     _check_keys("spec", data, _KEYS, required=("name", *STAGES))
     parts = {name: StageSpec(_layers_from_json(name, data[name])) for name in _PARTS if name in data}
     output = data.get("output", {})
     if not isinstance(output, Mapping):
-        raise SpecError(f"output: must be a JSON object, but got {_short(output)}")
+        raise SpecError(f"output: must be a JSON object, but got {shown(output)}")
     _check_keys("output", output, [entry.name for entry in fields(OutputSpec)])
     size = data.get("input_size", [3, 32, 32])
     return {
@@ -67,13 +67,13 @@ def _layer_to_json(layer: LayerSpec) -> dict[str, Any]:
 
 def _layers_from_json(name: str, data: Any) -> tuple[LayerSpec, ...]:
     if not isinstance(data, list):
-        raise SpecError(f"{name}: must be a list of layers, but got {_short(data)}")
+        raise SpecError(f"{name}: must be a list of layers, but got {shown(data)}")
     return tuple(_layer_from_json(f"{name}, layer {index}", entry) for index, entry in enumerate(data))
 
 
 def _layer_from_json(where: str, data: Any) -> LayerSpec:
     if not isinstance(data, Mapping):
-        raise SpecError(f"{where}: must be a JSON object, but got {_short(data)}")
+        raise SpecError(f"{where}: must be a JSON object, but got {shown(data)}")
     _check_keys(where, data, [entry.name for entry in fields(LayerSpec)], required=("kind", "width"))
     values = dict(data)
     if "branches" in values:
@@ -83,7 +83,7 @@ def _layer_from_json(where: str, data: Any) -> LayerSpec:
 
 def _branches_from_json(where: str, data: Any) -> tuple[BranchSpec, ...]:
     if not isinstance(data, list) or not all(isinstance(entry, Mapping) for entry in data):
-        raise SpecError(f"{where}: branches must be a list of JSON objects, but got {_short(data)}")
+        raise SpecError(f"{where}: branches must be a list of JSON objects, but got {shown(data)}")
     for number, entry in enumerate(data):
         _check_keys(f"{where}, branch {number}", entry, ("kernel", "dilation"))
     return tuple(BranchSpec(**entry) for entry in data)
@@ -95,7 +95,7 @@ def _check_keys(
     known = tuple(known)
     for key in data:
         if key not in known:
-            raise SpecError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
+            raise SpecError(f"{where}: unknown key {shown(key)}; known are {', '.join(known)}")
     for key in required:
         if key not in data:
             raise SpecError(f"{where}: the key {key!r} is missing")
@@ -109,8 +109,3 @@ def _changed(spec: LayerSpec | BranchSpec | OutputSpec) -> dict[str, Any]:
         for name, (value, default) in values.items()
         if default is not MISSING and value != default
     }
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

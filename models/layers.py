@@ -1,6 +1,7 @@
 """The parts of a network of the grammar: layers, stages and the output, as frozen dataclasses.
 
-They are checked by the `NetSpec` that holds them (`models.rules`), which can name their place.
+They are data: `models.kinds` knows what each kind of layer is, `models.rules` checks them where a `NetSpec`
+holds them and can name their place.
 """
 
 from __future__ import annotations
@@ -8,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STAGES = ("c1", "c2", "c3", "c4")
-KINDS = ("conv", "depthwise_separable", "dilated", "transposed", "split")
 NORMS = ("batch", "layer", "none")
 ACTIVATIONS = ("relu", "silu", "gelu", "hardswish", "none")
 ORDERS = ("conv-norm-act", "conv-act-norm", "norm-act-conv")
-OUTPUTS = ("conv-gap", "gap-linear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class LayerSpec:
     """One layer of a stage. It is checked by the `NetSpec` that holds it, which can name its place.
 
     Attributes:
-        kind: One of `KINDS`.
+        kind: One of `models.kinds.KINDS`.
         width: Output channels.
         kernel: Kernel size, 1 to 7, in both directions.
         stride: Down-sampling step; of a `transposed` layer the up-sampling factor, 1 or 2.
@@ -71,22 +70,13 @@ class LayerSpec:
         return self.dilation * (self.kernel - 1) // 2 if self.padding is None else self.padding
 
     @property
-    def output_padding(self) -> int:
-        """Extra rows of a stride-2 transposed convolution, chosen so that the map doubles exactly."""
-        return 1 if self.stride == 2 and self.dilation * (self.kernel - 1) % 2 == 0 else 0
+    def squeeze_width(self) -> int:
+        """Hidden units of the squeeze-excite gate."""
+        return max(1, self.width // self.squeeze_excite)
 
     def group_count(self, channels: int) -> int:
         """Return the groups of the layer's convolution when it reads `channels` channels."""
         return channels if isinstance(self.groups, str) else self.groups
-
-    def output_length(self, length: int) -> int:
-        """Return the rows (or columns) of the layer's output for `length` rows of input."""
-        reach = self.dilation * (self.kernel - 1)
-        if self.kind == "transposed":
-            return (length - 1) * self.stride - 2 * self.pad + reach + self.output_padding + 1
-        if self.kind == "split":  # every branch keeps the map before its stride
-            return (length - 1) // self.stride + 1
-        return (length + 2 * self.pad - reach - 1) // self.stride + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +91,8 @@ class OutputSpec:
     """From the last features to the classes.
 
     Attributes:
-        kind: "conv-gap" (1x1 convolution to the classes, then global average pooling) or "gap-linear".
+        kind: One of `models.outputs.OUTPUTS`: "conv-gap" (1x1 convolution to the classes, then global average
+            pooling) or "gap-linear".
         norm: A norm before all that, for networks of order "norm-act-conv".
         activation: The activation after that norm.
         dropout: Probability of zeroing an activation just before the weights.

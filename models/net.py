@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from . import blocks
-from .calls import Call, net_calls
+from .calls import net_calls
 from .spec import NetSpec
+from .units import Call
 
 
 class Network(nn.Module):

@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from .arithmetic import Figures, figures
-from .calls import Call, net_calls
+from .calls import net_calls
 from .spec import NetSpec
+from .units import Call
 
 WIDTH = 88
 """Lines are no longer, so that formatters of usual settings leave the file as it is."""

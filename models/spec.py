@@ -15,18 +15,18 @@ from typing import Any
 
 from . import jsonio
 from .errors import SpecError
+from .kinds import KINDS
 from .layers import (
     ACTIVATIONS,
-    KINDS,
     NORMS,
     ORDERS,
-    OUTPUTS,
     STAGES,
     BranchSpec,
     LayerSpec,
     OutputSpec,
     StageSpec,
 )
+from .outputs import OUTPUTS
 from .rules import Shape, check_net
 
 __all__ = [

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 from rfcalc.errors import BudgetError
 from rfcalc.text import listed, nearest, shape
 
+HIGHEST = 2**63 - 1
+"""Largest limit: more than any network has, and what JSON readers and databases hold."""
+
 if TYPE_CHECKING:
     from rfcalc.analysis.analyze import Analysis, Row
     from rfcalc.analysis.structure import Structure
@@ -270,7 +273,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BudgetError(f"cannot read the budget {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, 5,000 digits, thousands of brackets
         raise BudgetError(f"{path} is not valid TOML: {error}") from error
 
 
@@ -283,10 +286,21 @@ def _check(name: str, value: object, field: dataclasses.Field[Any]) -> None:
     yes_or_no = isinstance(field.default, bool)
     if yes_or_no:
         if not isinstance(value, bool):
-            raise BudgetError(f"{key_of(name)} must be true or false, but got {value!r}")
+            raise BudgetError(f"{key_of(name)} must be true or false, but got {_short(value)}")
         return
     if value is None:
         return
     lowest = field.metadata["lowest"]
     if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise BudgetError(f"{key_of(name)} must be a whole number >= {lowest}, but got {value!r}")
+        raise BudgetError(f"{key_of(name)} must be a whole number >= {lowest}, but got {_short(value)}")
+    if value > HIGHEST:  # TOML's hexadecimal numbers may be longer than Python prints
+        raise BudgetError(f"{key_of(name)} must be at most {HIGHEST}, but got {_short(value)}")
+
+
+def _short(value: object) -> str:
+    """Return the value as one short text, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:
+        return f"a {type(value).__name__} that cannot be shown ({error})"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from models.errors import shown
 from search.errors import SearchError
 from search.propose.space import Choices, Value
 
@@ -28,11 +29,13 @@ def read(path: Path) -> tuple[str | None, dict[str, Any]]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SearchError(f"--space-file {path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:  # not TOML, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, thousands of digits or brackets
         raise SearchError(f"--space-file {path}: is not TOML ({error})") from error
     space = data.pop("space", None)
     if space is not None and space not in SPACES:
-        raise SearchError(f"--space-file {path}: space must be one of {', '.join(SPACES)}, but got {space!r}")
+        raise SearchError(
+            f"--space-file {path}: space must be one of {', '.join(SPACES)}, but got {shown(space)}"
+        )
     return space, data
 
 
@@ -60,7 +63,7 @@ def _left(where: str, wanted: Any, values: Collection[Value]) -> tuple[Value, ..
     for value in asked:
         # True is 1 to Python, and 3.0 is 3: only the latter is what was meant.
         if isinstance(value, bool) or value not in values:
-            raise SearchError(f"{where}: {value!r} is not among its values, {_listed(values)}")
+            raise SearchError(f"{where}: {shown(value)} is not among its values, {_listed(values)}")
     if not asked:
         raise SearchError(f"{where}: no value is left; choose among {_listed(values)}")
     return tuple(value for value in values if value in asked)
@@ -71,14 +74,16 @@ def _between(where: str, limits: Mapping[str, Any], values: Collection[Value]) -
         if name not in ("min", "max"):
             raise SearchError(f"{where}: expected min and max, but got {name!r}")
         if isinstance(limit, bool) or not isinstance(limit, int | float):
-            raise SearchError(f"{where}: {name} must be a number, but got {limit!r}")
+            raise SearchError(f"{where}: {name} must be a number, but got {shown(limit)}")
     numbers = [value for value in values if not isinstance(value, str)]
     if len(numbers) < len(values):
         raise SearchError(f"{where}: has no order, so list its values: {_listed(values)}")
     low, high = limits.get("min", numbers[0]), limits.get("max", numbers[-1])
     left = tuple(value for value in numbers if low <= value <= high)
     if not left:
-        raise SearchError(f"{where}: nothing from {low} to {high}; its values are {_listed(values)}")
+        raise SearchError(
+            f"{where}: nothing from {shown(low)} to {shown(high)}; its values are {_listed(values)}"
+        )
     return left
 
 

@@ -1,6 +1,6 @@
 """What the tests of the benchmarks share."""
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,23 +16,15 @@ from models.spec import NetSpec
 from records.run import EpochRecord
 from search.execute.job import Outcome
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture
 def load(monkeypatch) -> Callable[[str], ModuleType]:
-    """`load(name)`: the script benchmarks/NAME.py as a module."""
-    monkeypatch.setattr(sys, "path", sys.path[:])
+    """`load(name)`: the module benchmarks.NAME, new, as a process of its own would have it."""
     monkeypatch.setenv("GOMP_SPINCOUNT", "20000")
 
     def load_script(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)  # where dataclasses look
-        spec.loader.exec_module(module)
-        return module
+        monkeypatch.delitem(sys.modules, f"benchmarks.{name}", raising=False)
+        return importlib.import_module(f"benchmarks.{name}")
 
     return load_script
 
@@ -83,8 +75,7 @@ class FakeTraining:
 @pytest.fixture
 def training(load, monkeypatch) -> FakeTraining:
     """Puts a fake in the place of training, and of the measurements of speed before it."""
-    load("rank_agreement")  # puts benchmarks/ on the path
-    import short_runs
+    short_runs = load("short_runs")
 
     fake = FakeTraining()
     monkeypatch.setattr(short_runs.Bench, "train", lambda bench, *what: fake.train(*what))

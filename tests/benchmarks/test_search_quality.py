@@ -168,7 +168,7 @@ def test_the_table_has_mean_and_deviation_over_the_seeds(script):
 
 
 def test_violations_are_shares_of_their_limits(script):
-    import search_rivals
+    from benchmarks import search_rivals
 
     space = WidthSpace(PRESETS["tiny"])
     widest = {name: values[-1] for name, values in space.choices.items()}

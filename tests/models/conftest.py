@@ -13,7 +13,6 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from models.costs import MIXING
 from models.rules import stage_shapes
 from models.spec import (
     ACTIVATIONS,
@@ -34,7 +33,7 @@ from models.spec import (
 @st.composite
 def _layers(draw: st.DrawFn, channels: int) -> LayerSpec:
     """A layer that reads `channels` channels; it may still not fit its place."""
-    kind = draw(st.sampled_from(KINDS))
+    kind = draw(st.sampled_from(tuple(KINDS)))
     width = draw(st.integers(1, 12))
     kernel, dilation = draw(st.integers(1, 7)), draw(st.integers(1, 4))
     groups: int | str = 1
@@ -45,7 +44,7 @@ def _layers(draw: st.DrawFn, channels: int) -> LayerSpec:
         kernel, dilation = 3, 1
     elif kind == "conv":
         dilation = 1
-    if kind not in MIXING:
+    if not KINDS[kind].mixes:
         groups = draw(st.sampled_from((1, 1, 1, 2, 3, "depthwise")))
         width = channels if groups == "depthwise" else width
     return LayerSpec(
@@ -95,7 +94,7 @@ def _specs(draw: st.DrawFn) -> NetSpec:
         parts[name] = draw(_stages(name, shape))
         shape = stage_shapes(name, parts[name], shape)[-1]
     output = OutputSpec(
-        kind=draw(st.sampled_from(OUTPUTS)),
+        kind=draw(st.sampled_from(tuple(OUTPUTS))),
         norm=draw(st.sampled_from(NORMS)),
         activation=draw(st.sampled_from(ACTIVATIONS)),
         dropout=draw(st.sampled_from((0.0, 0.25))),

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models.blocks import ChannelNorm, SqueezeExcite
-from models.fields import PIXELS, Hulls, features_field, through_layer, union
+from models.fields import features_field
+from models.hulls import PIXELS, Hulls, union
+from models.kinds import KINDS
 from models.net import build
 from models.presets import PRESETS
 from models.spec import LayerSpec, NetSpec
@@ -90,7 +92,7 @@ def test_field_of_random_networks_is_where_the_gradient_is_not_zero(data, specs)
 def chain(*layers: LayerSpec) -> Hulls:
     field = PIXELS
     for layer in layers:
-        field = through_layer(field, layer)
+        field = KINDS[layer.kind].through(field, layer)
     return field
 
 

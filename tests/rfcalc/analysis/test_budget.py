@@ -85,6 +85,24 @@ class TestReading:
         with pytest.raises(BudgetError, match=r"budget\.toml is not valid TOML: .*line 1"):
             read_budget(path)
 
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ("[" * 10_000, r"is not valid TOML: maximum recursion"),
+            ("9" * 5_000, r"is not valid TOML: Exceeds the limit"),
+            ("0x" + "f" * 5_000, r"max-params must be at most 9223372036854775807, but got a int that"),
+            ("[" + "1," * 5_000 + "]", r"max-params must be a whole number >= 0, but got \[1, .*\.\.\.$"),
+        ],
+        ids=["brackets", "digits", "hexadecimal digits", "list"],
+    )
+    def test_a_hostile_value_is_one_short_line(self, tmp_path: Path, value: str, message: str) -> None:
+        path = tmp_path / "budget.toml"
+        path.write_text(f"max-params = {value}\n")
+        with pytest.raises(BudgetError, match=message) as caught:
+            read_budget(path)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 400
+
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(BudgetError, match=r"cannot read the budget .*none\.toml: No such file"):
             read_budget(tmp_path / "none.toml")

@@ -129,6 +129,12 @@ class TestSeparablePairs:
         grouped = nn.Conv2d(8, 8, 3, groups=4)
         assert structure(nn.Sequential(grouped, nn.Conv2d(8, 4, 1))).depthwise_separable == ()
 
+    @pytest.mark.parametrize(("kernel", "pairs"), [((1, 1), 0), ((1, 3), 1), ((3, 1), 1)])
+    def test_a_kernel_of_one_is_not_depthwise(self, kernel: tuple[int, int], pairs: int) -> None:
+        """With groups = channels it scales every channel and reads no neighbour."""
+        scaling = nn.Conv2d(8, 8, kernel, groups=8)
+        assert len(structure(nn.Sequential(scaling, nn.Conv2d(8, 4, 1))).depthwise_separable) == pairs
+
     def test_one_channel_is_not_depthwise(self) -> None:
         net = nn.Sequential(nn.Conv2d(1, 1, 3, groups=1), nn.Conv2d(1, 4, 1))
         assert structure(net, (1, 16, 16)).depthwise_separable == ()

@@ -49,6 +49,14 @@ def test_the_file_may_say_which_space_it_is_for(tmp_path: Path) -> None:
         ("kernel = {min = '3'}", "kernel: min must be a number, but got '3'"),
         ("kernel = {min = 8}", "kernel: nothing from 8 to 7; its values are 3, 5, 7"),
         ("kernel = ", r"is not TOML \("),
+        pytest.param("kernel = " + "[" * 10_000, r"is not TOML \(maximum recursion", id="brackets"),
+        pytest.param("kernel = " + "9" * 5_000, r"is not TOML \(Exceeds the limit", id="digits"),
+        pytest.param(
+            "kernel = 0x" + "f" * 5_000, "kernel: a int that cannot be shown", id="hexadecimal digits"
+        ),
+        pytest.param(
+            "kernel = {min = 0x" + "f" * 5_000 + "}", "nothing from a int that cannot", id="hexadecimal bound"
+        ),
         ("space = 'depths'", "space must be one of widths, full, but got 'depths'"),
     ],
 )
