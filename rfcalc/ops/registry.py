@@ -182,6 +182,7 @@ OPS: dict[str, Op] = _aten(
     stack=Op(movement.stack, "", Kind.MOVEMENT),
     unfold=Op(views.unfold, "", Kind.MOVEMENT),
     im2col=Op(views.im2col, "unfold", Kind.MOVEMENT),
+    embedding=Op(views.embedding, "embedding", Kind.MOVEMENT),
     as_strided=Op(positions.on_positions, "", Kind.MOVEMENT),
     repeat=Op(positions.on_positions, "", Kind.MOVEMENT),
     tile=Op(positions.on_positions, "", Kind.MOVEMENT),

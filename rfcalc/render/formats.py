@@ -60,7 +60,7 @@ def _csv(lines: Sequence[Line], columns: Sequence[Column]) -> str:
 
 
 def _markdown(report: Report, lines: Sequence[Line], columns: Sequence[Column]) -> str:
-    title = f"# {report.model} at {shape(report.analysis.input_size)}"
+    title = f"# {report.model} at {report.analysis.input_text}"
     cells = {column: [column.cell(line) for line in lines] for column in columns}
     shown = [column for column in columns if any(cells[column])]
     rows = list(zip(*(cells[column] for column in shown), strict=True))

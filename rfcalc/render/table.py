@@ -103,7 +103,7 @@ def _natural(column: Column, cells: Sequence[str]) -> int:
 def _parts(
     report: Report, shown: Sequence[Filled], left_out: Sequence[str], width: int
 ) -> list[RenderableType]:
-    size = shape(report.analysis.input_size)
+    size = report.analysis.input_text
     mode = "training" if report.train else "eval"
     parts: list[RenderableType] = [
         Text.assemble((report.model, "bold"), f"  input {size}  {mode} mode"),
