@@ -70,7 +70,9 @@ class Readout:
         first = len(self.state.dims) - len(self.input_size)
         if first != 2 or any(d < first for d in self.position_dims):
             return ()
-        return tuple((self.state.shape[d], d in self.position_dims) for d in range(first, len(self.state.dims)))
+        return tuple(
+            (self.state.shape[d], d in self.position_dims) for d in range(first, len(self.state.dims))
+        )
 
     def products(self, index: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Return the unit's pixels as a union of products of bitmasks."""
