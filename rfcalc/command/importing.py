@@ -87,10 +87,9 @@ def importing(folder: Path, *, forget: bool) -> Iterator[None]:
             with suppress(OSError):
                 os.chdir(place)
         if forget:
-            for name in [name for name in sys.modules if name not in before]:
-                own = name.startswith(OWN_NAME) or name.partition(".")[0] in above.found
-                if own or _lives_in(name, folder):
-                    del sys.modules[name]
+            # All are looked at before the first goes: a package tells where its parts are from.
+            for name in [n for n in sys.modules if n not in before and _is_targets(n, folder, above.found)]:
+                del sys.modules[name]
         sys.modules.update(aside)
 
 
@@ -112,6 +111,11 @@ def _hides(name: str, folder: Path) -> bool:
     if top in ("__main__", "rfcalc") or top in sys.stdlib_module_names or _lives_in(name, folder):
         return False
     return not any("site-packages" in place or "dist-packages" in place for place in _places(top))
+
+
+def _is_targets(name: str, folder: Path, found: set[str]) -> bool:
+    """Whether a module came with the target: its own, from its folder, or found above it."""
+    return name.startswith(OWN_NAME) or name.partition(".")[0] in found or _lives_in(name, folder)
 
 
 def _lives_in(name: str, folder: Path) -> bool:

@@ -117,7 +117,8 @@ def read_notebook(path: Path) -> Notebook:
     code, skipped = [], 0
     for number, tree in enumerate(trees, 1):
         kept = [statement for statement in tree.body if _defines(statement, classes)]
-        skipped += len(tree.body) - len(kept)
+        # A magic has become a `pass`.
+        skipped += sum(not isinstance(statement, ast.Pass) for statement in tree.body) - len(kept)
         if kept:
             tree.body = kept
             code.append(compile(tree, f"{path}, cell {number}", "exec", dont_inherit=True))

@@ -109,7 +109,7 @@ class TestFiles:
         write_whole(path, "newer")
         assert path.read_text() == "newer"
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
-        assert os.listdir(tmp_path) == ["rf.txt"]
+        assert [found.name for found in tmp_path.iterdir()] == ["rf.txt"]
 
     def test_a_link_stays_and_its_file_is_replaced(self, tmp_path: Path) -> None:
         (tmp_path / "real").mkdir()
@@ -141,7 +141,7 @@ class TestFiles:
         with pytest.raises(UsageError, match="No space left"):
             write_whole(link, "text")
         for device in ("/dev/null", "/dev/full"):
-            assert stat.S_ISCHR(os.stat(device).st_mode)
+            assert stat.S_ISCHR(Path(device).stat().st_mode)
 
     @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="the system has no /dev/fd")
     def test_a_log_behind_a_descriptor_keeps_what_it_has(self, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ class TestFiles:
     def test_what_cannot_be_written_is_named(self, name: str, message: str, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=f"cannot write .*{message}"):
             write_whole(tmp_path / name, "text")
-        assert os.listdir(tmp_path) == []
+        assert list(tmp_path.iterdir()) == []
 
     def test_what_fails_half_way_leaves_the_old_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -180,7 +180,7 @@ class TestFiles:
         with pytest.raises(UsageError, match="No space left"):
             write_bytes_whole(path, b"new")
         assert path.read_text() == "old"
-        assert os.listdir(tmp_path) == ["rf.txt"]
+        assert [found.name for found in tmp_path.iterdir()] == ["rf.txt"]
 
     def test_file_and_folder_reach_the_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         kinds = []
