@@ -16,6 +16,7 @@ from rfcalc.command.cli import main
 from rfcalc.command.load import build, load_model
 from rfcalc.command.target import MAX_SOURCE, Target, importable
 from rfcalc.errors import LoadError
+from rfcalc.trace.prepare import prepared as prepared  # loaded before modules are counted
 
 Put = Callable[[str, str], Path]
 
