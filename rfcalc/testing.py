@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from rfcalc.analysis.analyze import Analysis, analyze
 from rfcalc.analysis.budget import Budget, Verdict, find_budget, judge, read_budget
 from rfcalc.errors import BudgetError
-from rfcalc.text import shape
 
 if TYPE_CHECKING:
     from torch import nn

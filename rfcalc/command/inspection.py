@@ -37,9 +37,7 @@ def inspect(
         loaded = build(target, parse_arguments(options.arguments))
         recovered()  # from a limit of recursion that the file has lowered
         model = prepared(loaded.model, inputs_of(options.inputs))
-        analysis = analyze(
-            model, input_size=options.inputs, train=options.train, count_all=options.count_all
-        )
+        analysis = analyze(model, input_size=options.inputs, train=options.train, count_all=options.count_all)
         _refuse_whole_numbers(options, analysis)
         findings = lint(model, analysis, train=options.train) if options.lint else None
         explanation = (

@@ -75,7 +75,7 @@ OPS: dict[str, Op] = _aten(
     scaled_dot_product_attention=_ATTENTION,
     _scaled_dot_product_fused_attention_overrideable=_ATTENTION,
     mkldnn_rnn_layer=Op(mixing.recurrent, "recurrent", Kind.RECURRENT, cost.recurrent),
-    embedding=Op(None, "", Kind.EMBEDDING),
+    embedding=Op(views.embedding, "embedding", Kind.EMBEDDING),
     # Whole dimensions: norms, statistics, order
     _softmax=Op(mixing.softmax, "softmax"),
     _safe_softmax=Op(mixing.softmax, "softmax"),
@@ -182,7 +182,6 @@ OPS: dict[str, Op] = _aten(
     stack=Op(movement.stack, "", Kind.MOVEMENT),
     unfold=Op(views.unfold, "", Kind.MOVEMENT),
     im2col=Op(views.im2col, "unfold", Kind.MOVEMENT),
-    embedding=Op(views.embedding, "embedding", Kind.MOVEMENT),
     as_strided=Op(positions.on_positions, "", Kind.MOVEMENT),
     repeat=Op(positions.on_positions, "", Kind.MOVEMENT),
     tile=Op(positions.on_positions, "", Kind.MOVEMENT),

@@ -12,7 +12,6 @@ from rfcalc.render.columns import Column, default_columns
 from rfcalc.render.json import to_json
 from rfcalc.render.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
 from rfcalc.render.sections import sections
-from rfcalc.text import shape
 
 
 def render(

@@ -15,7 +15,6 @@ from rfcalc.analysis.view import Line
 from rfcalc.render.columns import Column, default_columns
 from rfcalc.render.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
 from rfcalc.render.sections import Section, sections
-from rfcalc.text import shape
 
 _GAP = 2  # characters between two columns: one of padding, one where a box would have its line
 _NAME_AT_LEAST = 16
