@@ -1,8 +1,6 @@
 """`python -m rfcalc`."""
 
-import sys
-
-from rfcalc.command.cli import main
+from rfcalc.command.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -30,3 +30,18 @@ class BudgetError(RfcalcError, ValueError):
 
 class RuleError(RfcalcError, ValueError):
     """A rule that the user registered for an op does not do what a rule must do."""
+
+
+def said(error: BaseException | None) -> str:
+    """Return the kind of an exception and what it says, on one line; its own code may fail meanwhile."""
+    kind = type(error).__name__
+    try:
+        text = one_line(str(error))
+    except Exception as another:
+        return f"{kind}, whose text cannot be had ({type(another).__name__})"
+    return f"{kind}: {text}" if text else kind
+
+
+def one_line(text: str) -> str:
+    """Return a text with line breaks as spaces and other control characters as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))

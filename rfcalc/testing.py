@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from rfcalc.analysis.analyze import Analysis, analyze
 from rfcalc.analysis.budget import Budget, Verdict, find_budget, judge, read_budget
 from rfcalc.errors import BudgetError
-from rfcalc.text import shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,7 +63,7 @@ def _budget(budget: Budget | Path | str | None) -> Budget:
 def _message(name: str, analysis: Analysis, verdict: Verdict) -> str:
     from rfcalc.render.report import limit_texts
 
-    size = shape(analysis.input_size)
+    size = analysis.input_text
     rows = [limit_texts(limit) for limit in verdict.limits]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     table = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -19,10 +19,13 @@ from rfcalc.analysis.rows import is_row, names_of, op_name
 from rfcalc.analysis.weights import ownership
 from rfcalc.maps.field import Field
 from rfcalc.maps.readout import field_of
-from rfcalc.maps.state import State, constant
-from rfcalc.ops.op import unused
+from rfcalc.maps.state import Path, State, constant
+from rfcalc.ops.lookup import op_of
+from rfcalc.ops.op import Kind, unused
 from rfcalc.ops.propagate import propagate
 from rfcalc.trace.graph import Graph, Node, Value
+from rfcalc.trace.inputs import inputs_of
+from rfcalc.trace.prepare import prepared
 from rfcalc.trace.trace import trace
 
 if TYPE_CHECKING:
@@ -82,6 +85,9 @@ class Analysis:
         count_all: Whether `macs` counts beyond the convention.
         structure: What kind of network it is.
         graph: The traced run.
+        further: The same run seen from each other input that has spatial axes, by parameter of forward().
+        others: The runs that took another branch, where forward() branches on a value: this one is the
+            longest of them.
     """
 
     input_size: tuple[int, ...]
@@ -97,6 +103,20 @@ class Analysis:
     count_all: bool
     structure: Structure
     graph: Graph = dataclasses.field(repr=False, compare=False)
+    further: dict[str, Analysis] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    others: tuple[Analysis, ...] = dataclasses.field(default=(), repr=False, compare=False)
+
+    @property
+    def input_text(self) -> str:
+        """The inputs as --input takes them: "3x32x32", "img=3x32x32, mask=1x32x32"."""
+        return ", ".join(map(str, self.graph.given)) or "x".join(map(str, self.input_size))
+
+    @property
+    def inputs(self) -> dict[str, Analysis]:
+        """The analysis seen from each input with spatial axes, this one first, by parameter of forward()."""
+        numbers = self.graph.inputs
+        name = self.graph.names[numbers.index(self.graph.input)] if self.graph.names else "0"
+        return {name: self, **self.further}
 
     @property
     def uncounted(self) -> tuple[str, ...]:
@@ -111,7 +131,7 @@ class Analysis:
 
 def analyze(
     model: nn.Module,
-    input_size: tuple[int, ...] = (3, 32, 32),
+    input_size: Any = (3, 32, 32),
     *,
     train: bool = False,
     count_all: bool = False,
@@ -119,24 +139,53 @@ def analyze(
     """Analyse a network at one input size; it is left exactly as it was found.
 
     Args:
-        model: Any module whose forward takes one tensor (N, C, *spatial).
-        input_size: (C, *spatial) of one image: one spatial axis for 1-D networks, three for 3-D.
+        model: Any module whose forward takes tensors.
+        input_size: (C, *spatial) of one image: one spatial axis for 1-D networks, three for 3-D. Several
+            inputs are a list, `[(3, 32, 32), (1, 32, 32)]`, or a dict from parameter of forward() to size;
+            integer tokens and element types are texts, as --input takes them: "tokens:128",
+            "uint8:3x32x32".
         train: Analyse training mode, where batch norm mixes all positions of the batch.
         count_all: Count the multiply-accumulates that the convention leaves out, too: attention products,
             layers on constants, sampling at computed places, Fourier transforms.
 
     Raises:
         InputError: The input size is no such tuple of positive integers.
+        LoadError: The model is no eager network: TorchScript, a torch.export program, quantised.
         ForwardError: forward() raised at this size; the message names the layer and the shapes.
         RuleError: A rule that the user registered returned something impossible.
     """
-    # torch.compile's wrapper is looked through: rows and parameters keep their names
-    model = getattr(model, "_orig_mod", model)
-    graph = trace(model, tuple(input_size), train=train)
+    given = inputs_of(input_size)
+    model = prepared(model, given)
+    graph = trace(model, given, train=train)
     unique = dict(model.named_parameters())
     trainable = sum(p.numel() for p in unique.values() if p.requires_grad)
     sizes = {name: parameter.numel() for name, parameter in unique.items()}
-    return analyze_graph(graph, sizes, trainable, count_all=count_all)
+
+    def seen(run: Graph) -> Analysis:
+        return analyze_graph(run, sizes, trainable, count_all=count_all)
+
+    runs = [_on_every_input(seen(run), seen) for run in (graph, *graph.others)]
+    if len(runs) == 1:
+        return runs[0]
+    # Which of them happens depends on the content of the input. The largest stands for all, so that the
+    # result is the same for all weights.
+    runs.sort(key=lambda run: (run.macs, prod(run.field.size), len(run.rows)), reverse=True)
+    return replace(runs[0], field=_uncertain(runs[0].field), others=tuple(runs[1:]))
+
+
+def _on_every_input(found: Analysis, seen: Callable[[Graph], Analysis]) -> Analysis:
+    """Return an analysis with the views from the other inputs that have spatial axes."""
+    graph = found.graph
+    further = {
+        name: seen(graph.seen_from(i))
+        for i, name in enumerate(graph.names)
+        if graph.inputs[i] != graph.input and graph.given[i].axes
+    }
+    return replace(found, further=further)
+
+
+def _uncertain(field: Field) -> Field:
+    return replace(field, flags=field.flags | {"data-dependent"})
 
 
 @contextmanager
@@ -166,9 +215,10 @@ def analyze_graph(
     from rfcalc.analysis.structure import structure_of
 
     states = propagate(graph)
-    counts = count(graph, states, count_all=count_all)
-    owned = ownership(graph, states, parameters)
-    nodes = [n for n in graph.nodes if n.index in owned.constant_layers or is_row(n, states)]
+    live = _live(graph, states)
+    counts = count(graph, live, count_all=count_all)
+    owned = ownership(graph, live, parameters)
+    nodes = [n for n in graph.nodes if n.index in owned.constant_layers or is_row(n, live)]
     names = names_of(graph, nodes)
     structure = structure_of(graph, names)
     fields: dict[int, Field] = {}
@@ -224,6 +274,29 @@ def analyze_graph(
         structure=structure,
         graph=graph,
     )
+
+
+def _live(graph: Graph, states: dict[int, State]) -> dict[int, State]:
+    """Return the states with a path, of no extent, for what depends on other inputs alone.
+
+    The layers on them see nothing of this input, but they are no layers on constants.
+    """
+    if len(graph.inputs) < 2:
+        return states
+    reached = set(graph.inputs)
+    for node in graph.nodes:
+        if not reached.isdisjoint(node.reads):
+            reached.update(v for v in node.outputs if states[v].paths or not _is_made(node))
+    seen = Path(())
+    return {
+        v: replace(state, paths=(seen,)) if v in reached and not state.paths else state
+        for v, state in states.items()
+    }
+
+
+def _is_made(node: Node) -> bool:
+    """Whether an op makes content of its own (zeros_like) out of the shape of what it reads."""
+    return op_of(node).kind is Kind.CONSTANT
 
 
 def _with_unused(

@@ -148,7 +148,8 @@ def _averages_most(
 def _spatial_dims(graph: Graph) -> dict[int, tuple[int, ...]]:
     """Which dimensions of each value are spatial, followed through permutes and flattening; absent: none."""
     axes = len(graph.input_size) - 1
-    dims = {graph.input: tuple(range(2, 2 + axes))}
+    rank = len(graph.values[graph.input].shape)
+    dims = {graph.input: tuple(range(rank - axes, rank))}
     for node in graph.nodes:
         known = [value for value in node.reads if value in dims]
         if not known:

@@ -1,27 +1,27 @@
-"""What the command line accepts, read into one frozen `Options`; nothing here imports torch."""
+"""The parser of the command line, made of the fields of `Options` and `Budget`; torch is not imported."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from rfcalc._version import __version__
 from rfcalc.analysis.budget import Budget, key_of
-from rfcalc.errors import InputError, UsageError
-from rfcalc.render.columns import COLUMNS
+from rfcalc.command.options import GROUPS, Flag, Options, through_argparse, whole_number
+from rfcalc.command.output import complain, write
+from rfcalc.errors import InputError, RfcalcError, UsageError, one_line
+from rfcalc.trace.inputs import parse_input
 
-FORMATS = ("table", "json", "csv", "md")
+__all__ = ["Options", "parse", "parse_size"]
+
 _SUFFIXES = {".json": "json", ".csv": "csv", ".md": "md"}
 
 _DESCRIPTION = """\
 Receptive field, parameters and MACs of every layer of a PyTorch network, and whether it fits a budget.
 
-TARGET is model.py, model.py:Name or package.module:name (torchvision.models:resnet50).
+TARGET is model.py, notebook.ipynb, model.py:Name or package.module:name (torchvision.models:resnet50).
 Loading runs the file, as importing it would: analyse only code that you trust."""
 
 _EPILOG = """\
@@ -34,32 +34,8 @@ examples:
   python -m rfcalc model.py
   python -m rfcalc torchvision.models:resnet50 --input 3x224x224 --arg weights=None
   python -m rfcalc model.py:Net --max-params 99999 --min-receptive-field 53 --format json --output rf.json
+  python -m rfcalc fusion.py --input image=3x64x64 --input depth=1x64x64
   python -m rfcalc model.py --explain c3.conv --lint"""
-
-
-@dataclass(frozen=True)
-class Options:
-    """The command line, read and checked as far as that goes without the model."""
-
-    target: str
-    input_size: tuple[int, ...]
-    arguments: list[str]
-    train: bool
-    count_all: bool
-    format: str
-    output: Path | None
-    columns: tuple[str, ...] | None
-    every_row: bool
-    width: int | None
-    verify: bool
-    explain: str | None
-    lint: bool
-    erf: bool
-    erf_map: Path | None
-    limits: dict[str, Any]
-    budget_file: Path | None
-    no_budget: bool
-    debug: bool
 
 
 def parse(argv: Sequence[str] | None = None) -> Options:
@@ -69,37 +45,33 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         SystemExit: For --help and --version (code 0) and for wrong usage (code 2), as argparse does.
     """
     parser = _parser()
-    given = vars(parser.parse_args(argv))
     try:
-        return _options(given)
-    except (UsageError, InputError, ValueError) as error:
-        parser.exit(2, f"rfcalc: error: {error}\n")
+        return _options(vars(parser.parse_args(argv)))
+    except (RfcalcError, ValueError) as error:
+        parser.exit(2, f"rfcalc: error: {one_line(str(error))}\n")
 
 
 def parse_size(text: str) -> tuple[int, ...]:
-    """Read an input size such as 3x32x32 (channels first, without the batch).
+    """Read the size of one image such as 3x32x32 (channels first, without the batch).
 
     Raises:
         InputError: It is not whole numbers >= 1 joined by x.
     """
-    parts = re.split(r"[x,\u00d7]", text.strip().lower())
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise InputError(
-            f"--input {text}: write channels x height x width as whole numbers >= 1, such as 3x32x32 "
-            "(1x16000 for one axis, 1x16x64x64 for three)"
-        )
-    return tuple(int(part) for part in parts)
+    one = parse_input(text)
+    if one.name or one.kind or not one.shape:
+        raise InputError(f"--input {text}: write channels x height x width, such as 3x32x32")
+    return one.shape
 
 
 def _options(given: dict[str, Any]) -> Options:
     limits = {field.name: given.pop(field.name) for field in dataclasses.fields(Budget)}
     limits = {name: value for name, value in limits.items() if value is not None}
-    given["input_size"] = parse_size(given["input_size"])
-    if given["format"] is None:
+    for field in dataclasses.fields(Options):
+        if "flag" in field.metadata and field.metadata["flag"].repeated:
+            given[field.name] = tuple(given[field.name] or getattr(Options, field.name))
+    if not given["format"]:
         output = given["output"]
         given["format"] = _SUFFIXES.get(output.suffix.lower(), "table") if output else "table"
-    if given["columns"] is not None:
-        given["columns"] = tuple(name.strip() for name in given["columns"].split(",") if name.strip())
     options = Options(**given, limits=limits)
     if options.no_budget and (limits or options.budget_file):
         raise UsageError("--no-budget goes with no limit")
@@ -108,10 +80,26 @@ def _options(given: dict[str, Any]) -> Options:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with errors of one line in the words of the other errors."""
+    """argparse, with errors of one line in the words of the other errors, on whatever stderr there is."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"rfcalc: error: {message} (python -m rfcalc --help shows the usage)\n")
+        self.exit(2, f"rfcalc: error: {one_line(message)} (python -m rfcalc --help shows the usage)\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        if message:
+            complain(message)
+        raise SystemExit(status)
+
+
+class _Shown(argparse.Action):
+    """--help and --version: a text on stdout, whatever characters that has, and the end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            write(parser.format_help() if self.dest == "help" else f"rfcalc {__version__}\n")
+        except RfcalcError as error:
+            parser.exit(2, f"rfcalc: error: {error}\n")
+        parser.exit(0)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,92 +110,38 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=34),
         allow_abbrev=False,
+        add_help=False,
     )
     parser.add_argument(
-        "target", metavar="TARGET", help="the model: a Python file or a module, with a name in it"
+        "target", metavar="TARGET", help="the model: a Python file, a notebook or a module, with a name in it"
     )
-    parser.add_argument("--version", action="version", version=f"rfcalc {__version__}")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--input",
-        dest="input_size",
-        metavar="SIZE",
-        default="3x32x32",
-        help="without the batch (default: 3x32x32)",
-    )
-    model.add_argument(
-        "--arg",
-        dest="arguments",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="keyword argument of the model's class or function; may be repeated",
-    )
-    model.add_argument("--train", action="store_true", help="analyse in training mode (default: eval)")
-
-    model.add_argument(
-        "--count-all",
-        action="store_true",
-        help="count attention products, layers on constants, sampling and Fourier transforms, too",
-    )
-
-    report = parser.add_argument_group("report")
-    report.add_argument(
-        "--format", choices=FORMATS, help="default: table, or what the suffix of --output says"
-    )
-    report.add_argument(
-        "--output", type=Path, metavar="FILE", help="write there instead of to stdout, whole or not at all"
-    )
-    report.add_argument("--columns", metavar="A,B,...", help=f"columns to show, of {', '.join(COLUMNS)}")
-    report.add_argument(
-        "--all", dest="every_row", action="store_true", help="a row for every op, activations too"
-    )
-    report.add_argument("--width", type=_width, metavar="N", help="columns of text (default: the terminal's)")
-
-    questions = parser.add_argument_group("questions")
-    questions.add_argument(
-        "--explain", metavar="LAYER", help="why its receptive field is what it is, and what would change it"
-    )
-    questions.add_argument(
-        "--lint",
-        action="store_true",
-        help="holes, ignored pixels, checkerboards, misaligned joins, idle layers",
-    )
-    questions.add_argument(
-        "--erf", action="store_true", help="a column with the closed-form effective receptive field"
-    )
-    questions.add_argument(
-        "--erf-map", type=Path, metavar="FILE.png", help="draw the measured one (needs matplotlib)"
-    )
-    questions.add_argument(
-        "--verify", action="store_true", help="compare every row with the float64 gradient oracle"
-    )
-
-    limits = parser.add_argument_group("budget")
-    limits.add_argument(
-        "--budget", dest="budget_file", type=Path, metavar="FILE.toml", help="limits from a file"
-    )
-    limits.add_argument("--no-budget", action="store_true", help="judge nothing")
-    for field in dataclasses.fields(Budget):
-        flag, meaning = f"--{key_of(field.name)}", field.metadata["meaning"]
-        if isinstance(field.default, bool):
-            limits.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=meaning)
+    for word, text in (("help", "show this and exit"), ("version", "show the version and exit")):
+        words = [f"--{word}", "-h"] if word == "help" else [f"--{word}"]
+        parser.add_argument(*words, action=_Shown, nargs=0, default=argparse.SUPPRESS, help=text)
+    groups = {"": parser, **{name: parser.add_argument_group(name) for name in GROUPS[1:]}}
+    for option in dataclasses.fields(Options):
+        if "flag" in option.metadata:
+            about: Flag = option.metadata["flag"]
+            _add(groups[about.group], option.name, option.default, about)
+    for limit in dataclasses.fields(Budget):
+        word, meaning = f"--{key_of(limit.name)}", limit.metadata["meaning"]
+        if isinstance(limit.default, bool):
+            groups["budget"].add_argument(
+                word, action=argparse.BooleanOptionalAction, default=None, help=meaning
+            )
         else:
-            limits.add_argument(flag, type=_count, metavar="N", help=meaning)
+            groups["budget"].add_argument(word, type=whole_number, metavar="N", help=meaning)
     return parser
 
 
-def _count(text: str) -> int:
-    try:
-        return int(text.replace(",", "_"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-
-
-def _width(text: str) -> int:
-    width = _count(text)
-    if width < 40:
-        raise argparse.ArgumentTypeError(f"at least 40, but got {width}")
-    return width
+def _add(group: Any, name: str, default: Any, about: Flag) -> None:
+    word = about.word or f"--{name.replace('_', '-')}"
+    if not about.metavar:
+        group.add_argument(word, dest=name, action="store_true", help=about.help)
+        return
+    settings: dict[str, Any] = {"choices": about.choices} if about.choices else {"metavar": about.metavar}
+    if about.repeated:
+        settings |= {"action": "append"}
+    else:
+        settings |= {"default": default}
+    group.add_argument(word, dest=name, type=through_argparse(about.read), help=about.help, **settings)

@@ -9,56 +9,62 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
-from rfcalc._version import __version__
 from rfcalc.analysis.budget import Budget, find_budget, read_budget
-from rfcalc.command.arguments import Options, parse
-from rfcalc.command.output import own_stdout, write, write_bytes_whole, write_whole
+from rfcalc.command.arguments import parse
+from rfcalc.command.blame import recovered, sentence
+from rfcalc.command.memory import limited
+from rfcalc.command.options import Options
+from rfcalc.command.output import Streams, complain, write, write_bytes_whole, write_whole
 from rfcalc.command.target import Target
-from rfcalc.errors import RfcalcError
+from rfcalc.errors import one_line
+
+
+def run() -> NoReturn:
+    """Run the command for the process and end it with its exit code.
+
+    Threads that the model's code has left running do not keep the process, and what its exit handlers print
+    goes to stderr, behind the report.
+    """
+    code = main()
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    with suppress(OSError):
+        os.dup2(2, 1)
+    left = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    if left:
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's) and return its exit code."""
     options = parse(argv)
+    streams = Streams()
     try:
-        return _run(options)
-    except RfcalcError as error:
-        return _fail(str(error), error, options)
+        return _run(options, streams)
     except BrokenPipeError:
-        # The reader (head, less) has had enough. Python would complain once more on flushing at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return _fail("interrupted", None, options)
-    except SystemExit as error:
-        # parse() is behind us, so that only the model's own code can have asked for this.
-        return _fail(
-            f"the code of {options.target} exits while it runs: sys.exit({error.code!r})", error, options
-        )
-    except Exception as error:
-        # PyTorch has no exception of its own for memory of the CPU.
-        if isinstance(error, MemoryError) or "allocate memory" in str(error):
-            told = "not enough memory; on the unbounded plane a smaller --input has the same fields"
-            return _fail(told, error, options)
-        said = f"{type(error).__name__}: {error}"
-        return _fail(f"this is a bug of rfcalc {__version__}: {said} (--debug shows where)", error, options)
+        return 0  # the reader (head, less) has had enough
     except BaseException as error:
-        # Some frameworks give up with exceptions that are no Exception; rfcalc itself raises none.
-        said = f"{type(error).__name__}: {error}"
-        return _fail(f"the code of {options.target} gives up: {said}", error, options)
+        recursion = recovered()
+        streams.restore()
+        if options.debug and not isinstance(error, KeyboardInterrupt):
+            with suppress(Exception):  # an exception of the user's may not even be printable
+                traceback.print_exception(error)
+        complain(f"rfcalc: error: {one_line(sentence(error, options, recursion))}\n")
+        return 2
+    finally:
+        streams.close()
 
 
-def _fail(message: str, error: BaseException | None, options: Options) -> int:
-    if options.debug and error is not None:
-        traceback.print_exception(error)
-    sys.stderr.write(f"rfcalc: error: {' '.join(message.split())}\n")
-    return 2
-
-
-def _run(options: Options) -> int:
+def _run(options: Options, streams: Streams) -> int:
     from rfcalc.render.columns import chosen
 
     columns = chosen(options.columns) if options.columns else None
@@ -69,8 +75,9 @@ def _run(options: Options) -> int:
     from rfcalc.command.inspection import inspect
     from rfcalc.render.formats import render
 
-    with own_stdout():
+    with streams.kept(), limited(options.max_memory):
         report, picture = inspect(target, options, budget, source)
+    recovered()
     colour = options.output is None and options.format == "table" and _wants_colour()
     text = render(
         report, options.format, columns, every_row=options.every_row, width=options.width, colour=colour

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rfcalc.analysis.analyze import Analysis, Row, analyze
 from rfcalc.analysis.budget import Budget, judge
 from rfcalc.command.arguments import Options
+from rfcalc.command.blame import recovered
 from rfcalc.command.load import build, parse_arguments
 from rfcalc.command.target import Target, importable
 from rfcalc.errors import UsageError
@@ -14,6 +15,8 @@ from rfcalc.questions.lint import lint
 from rfcalc.questions.oracle import verify
 from rfcalc.render.erf_plot import draw, spread_of
 from rfcalc.render.report import Report
+from rfcalc.trace.inputs import inputs_of
+from rfcalc.trace.prepare import prepared
 
 VERIFY_SECONDS = 60.0
 """After that --verify begins no further row."""
@@ -31,10 +34,11 @@ def inspect(
         RfcalcError: The target does not load, or its forward does not run on this input.
     """
     with importable(target):
-        model = build(target, parse_arguments(options.arguments))
-        analysis = analyze(
-            model, input_size=options.input_size, train=options.train, count_all=options.count_all
-        )
+        loaded = build(target, parse_arguments(options.arguments))
+        recovered()  # from a limit of recursion that the file has lowered
+        model = prepared(loaded.model, inputs_of(options.inputs))
+        analysis = analyze(model, input_size=options.inputs, train=options.train, count_all=options.count_all)
+        _refuse_whole_numbers(options, analysis)
         findings = lint(model, analysis, train=options.train) if options.lint else None
         explanation = (
             explain(model, analysis, options.explain, train=options.train)
@@ -46,6 +50,7 @@ def inspect(
     report = Report(
         target=target.text,
         model=type(model).__name__,
+        notes=loaded.notes,
         train=options.train,
         analysis=analysis,
         verdict=judge(analysis, budget) if budget else None,
@@ -60,6 +65,15 @@ def inspect(
         return report, None
     row = _features(analysis)
     return report, draw(influence, row, report.model, sigmas[row.index])
+
+
+def _refuse_whole_numbers(options: Options, analysis: Analysis) -> None:
+    """Refuse questions that gradients answer where the input has none."""
+    graph = analysis.graph
+    one = graph.given[graph.inputs.index(graph.input)]
+    asked = "--verify" if options.verify else "--erf-map" if options.erf_map else ""
+    if asked and not one.is_float:
+        raise UsageError(f"{asked} takes gradients with respect to the input, and {one} has none")
 
 
 def _wants_erf(options: Options) -> bool:

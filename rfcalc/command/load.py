@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import inspect
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from rfcalc.command.target import Target, import_target, importable, line_of, said
-from rfcalc.errors import LoadError, UsageError
+from rfcalc.command.blame import printed
+from rfcalc.command.options import parse_arguments as parse_arguments
+from rfcalc.command.scripts import models_imported
+from rfcalc.command.target import NOTE, Target, import_target, importable, line_of
+from rfcalc.errors import LoadError, said
 
 if TYPE_CHECKING:
     from torch import nn
 
 BUILDERS = ("build_model", "get_model")
-
-
-def parse_arguments(texts: list[str]) -> dict[str, Any]:
-    """Read `--arg name=value` pairs; a value that is no Python literal stays a text.
-
-    Raises:
-        UsageError: One is not of the form name=value.
-    """
-    arguments = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise UsageError(f"--arg {text}: write name=value, such as --arg num_classes=10")
-        try:
-            arguments[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            arguments[name] = value
-    return arguments
 
 
 def load_model(target: Target | str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
@@ -51,14 +38,30 @@ def load_model(target: Target | str, arguments: Mapping[str, Any] | None = None)
     """
     target = Target.parse(target) if isinstance(target, str) else target
     with importable(target):
-        return build(target, arguments or {})
+        return build(target, arguments or {}).model
 
 
-def build(target: Target, arguments: Mapping[str, Any]) -> nn.Module:
+@dataclass(frozen=True)
+class Loaded:
+    """A model and how it was had.
+
+    Attributes:
+        model: The model.
+        notes: Sentences for the report: which cells of a notebook ran, which file an imported class is from.
+    """
+
+    model: nn.Module
+    notes: tuple[str, ...] = ()
+
+
+def build(target: Target, arguments: Mapping[str, Any]) -> Loaded:
     """`load_model` for a caller who keeps `importable(target)` open: forward may import neighbours, too."""
     module = import_target(target)
     found = _named(module, target) if target.name else _chosen(module, target, arguments)
-    return _built(found, target, dict(arguments))
+    notes = [vars(module)[NOTE]] if NOTE in vars(module) else []
+    if inspect.isclass(found) and target.path and not _is_own(found, module) and not target.name:
+        notes.append(f"{found.__name__} is imported from {_home(found)}")
+    return Loaded(_built(found, target, dict(arguments)), tuple(notes))
 
 
 def _named(module: ModuleType, target: Target) -> Any:
@@ -74,14 +77,13 @@ def _named(module: ModuleType, target: Target) -> Any:
 
 
 def _chosen(module: ModuleType, target: Target, arguments: Mapping[str, Any]) -> Any:
-    import torch
-
-    if isinstance(getattr(module, "model", None), torch.nn.Module):
-        return module.model
+    held = vars(module)
+    if _is_network(held.get("model")):
+        return held["model"]
     for name in BUILDERS:
-        if inspect.isroutine(getattr(module, name, None)):
-            return getattr(module, name)
-    classes = _classes(module)
+        if inspect.isroutine(held.get(name)):
+            return held[name]
+    classes = _classes(module) or _imported(module)
     ready = [cls for cls in classes if not _missing(cls, arguments)]
     if len(ready) == 1:
         return ready[0]
@@ -93,29 +95,29 @@ def _chosen(module: ModuleType, target: Target, arguments: Mapping[str, Any]) ->
         )
     if len(classes) == 1:
         raise LoadError(_needs(classes[0], target, arguments))
-    instances = [name for name, value in vars(module).items() if isinstance(value, torch.nn.Module)]
-    if len(instances) == 1 and not classes:
-        return getattr(module, instances[0])
+    instances = [name for name, value in held.items() if _is_network(value)]
+    if instances and not classes and all(held[name] is held[instances[0]] for name in instances):
+        return held[instances[0]]
     if classes or instances:
         commands = [_command(target, name) for name in _candidates(module)]
         needs = " (the classes need arguments: --arg name=value)" if classes else ""
         raise LoadError(f"{target.place} has several models{needs}; choose one: {_either(commands)}")
     raise LoadError(
         f"{target.place} holds no model: it needs an nn.Module instance called model, "
-        "a function build_model() or get_model(), or an nn.Module subclass"
+        f"a function build_model() or get_model(), or an nn.Module subclass{_hint(target)}"
     )
 
 
 def _built(found: Any, target: Target, arguments: dict[str, Any]) -> nn.Module:
-    import torch
-
-    if isinstance(found, torch.nn.Module):
+    if _is_network(found):
         if arguments:
             given = ", ".join(f"--arg {name}" for name in arguments)
             raise LoadError(
                 f"{target.text} is built already, so {given} has nothing to go to; name its class or function"
             )
-        return found
+        model: nn.Module = found
+        return model
+    _refuse_foreign(found, target)
     if not callable(found):
         raise LoadError(
             f"{target.text} is {_kind(found)}, not an nn.Module, nor a class or function that makes one"
@@ -124,38 +126,124 @@ def _built(found: Any, target: Target, arguments: dict[str, Any]) -> nn.Module:
     if _missing(found, arguments):
         raise LoadError(_needs(found, target, arguments))
     try:
-        model = found(**arguments)
+        made = found(**arguments)
     except SystemExit as error:
-        raise LoadError(f"{name}() exits (sys.exit({error.code!r}){line_of(error, target)})") from error
+        raise LoadError(
+            f"{name}() exits (sys.exit({printed(error.code)}){line_of(error, target)})"
+        ) from error
     except Exception as error:
         raise LoadError(
             f"{name}({_given(arguments)}) raises{line_of(error, target)}: {said(error)}"
         ) from error
-    if not isinstance(model, torch.nn.Module):
-        raise LoadError(f"{name}() of {target.place} returns {_kind(model)}, not an nn.Module")
-    return model
+    if inspect.iscoroutine(made):
+        made.close()
+        raise LoadError(f"{name}() of {target.place} is asynchronous; write `def`, not `async def`")
+    _refuse_foreign(made, target)
+    if not _is_network(made):
+        raise LoadError(f"{name}() of {target.place} returns {_kind(made)}, not an nn.Module{_inside(made)}")
+    built: nn.Module = made
+    return built
+
+
+def _is_network(value: object) -> bool:
+    """Whether a value is a module, by its type: isinstance would run a `__class__` of the user's."""
+    import torch
+
+    return issubclass(type(value), torch.nn.Module)
+
+
+def _refuse_foreign(value: object, target: Target) -> None:
+    """Refuse what cannot be analysed, in the words of `described`, where it has words of its own for it."""
+    import torch
+
+    from rfcalc.trace.prepare import described
+
+    if issubclass(type(value), torch.jit.ScriptFunction | torch.export.ExportedProgram):
+        raise LoadError(f"{target.text} is {described(value)}")
+    home = type(value).__module__.partition(".")[0]
+    if home in _FRAMEWORKS:
+        raise LoadError(
+            f"{target.text} is a model of {_FRAMEWORKS[home]} ({type(value).__name__}), which PyTorch does "
+            "not run; name a torch.nn.Module"
+        )
+
+
+_FRAMEWORKS = {
+    "keras": "Keras",
+    "tensorflow": "TensorFlow",
+    "tf_keras": "Keras",
+    "jax": "JAX",
+    "flax": "Flax",
+    "haiku": "Haiku",
+    "equinox": "Equinox",
+    "mxnet": "MXNet",
+    "paddle": "Paddle",
+    "mlx": "MLX",
+    "tinygrad": "tinygrad",
+    "onnx": "ONNX",
+    "onnxruntime": "ONNX Runtime",
+    "sklearn": "scikit-learn",
+}
+
+
+def _inside(value: object) -> str:
+    """Return a hint at the modules inside of a tuple, list or dict that a builder returned; "" for none."""
+    items = list(value.items()) if isinstance(value, dict) else []
+    items = list(enumerate(value)) if isinstance(value, list | tuple) else items
+    places = [f"[{key!r}]" for key, item in items if _is_network(item)]
+    return f"; return the module alone: it is at {', '.join(places[:3])}" if places else ""
+
+
+def _subclasses(module: ModuleType) -> list[type]:
+    """Return the classes of networks that a module's public names stand for, each once."""
+    import torch
+
+    found = {
+        id(value): value
+        for name, value in vars(module).items()
+        if issubclass(type(value), type)
+        and issubclass(value, torch.nn.Module)
+        and not name.startswith("_")
+        and not inspect.isabstract(value)
+    }
+    return list(found.values())
+
+
+def _is_own(cls: type, module: ModuleType) -> bool:
+    return cls.__module__ == module.__name__
 
 
 def _classes(module: ModuleType) -> list[type]:
-    import torch
+    return [cls for cls in _subclasses(module) if _is_own(cls, module)]
 
-    return [
-        value
-        for name, value in vars(module).items()
-        if inspect.isclass(value)
-        and issubclass(value, torch.nn.Module)
-        and value.__module__ == module.__name__
-        and not name.startswith("_")
-        and not inspect.isabstract(value)
-    ]
+
+def _imported(module: ModuleType) -> list[type]:
+    """Return the classes that a module imports from files of the user's: not from installed packages."""
+    return [cls for cls in _subclasses(module) if _is_users(_home(cls))]
+
+
+def _home(cls: type) -> str:
+    """Return the file that a class is defined in, "" where that is not known."""
+    return str(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
+
+
+def _is_users(file: str) -> bool:
+    return bool(file) and {"site-packages", "dist-packages", "rfcalc"}.isdisjoint(Path(file).parts)
+
+
+def _hint(target: Target) -> str:
+    """Return a hint at the models that a script imports inside of a function; "" for none."""
+    if target.path is None or target.path.suffix != ".py":
+        return ""
+    found = [f"python -m rfcalc {place}" for place in models_imported(target.path, BUILDERS)]
+    return f"; it imports one: {_either(found)}" if found else ""
 
 
 def _candidates(module: ModuleType) -> list[str]:
-    import torch
-
-    names = [name for name in BUILDERS if inspect.isroutine(getattr(module, name, None))]
-    names += [cls.__name__ for cls in _classes(module)]
-    return names + [name for name, value in vars(module).items() if isinstance(value, torch.nn.Module)]
+    held = vars(module)
+    names = [name for name in BUILDERS if inspect.isroutine(held.get(name))]
+    names += [cls.__name__ for cls in _classes(module) or _imported(module)]
+    return list(dict.fromkeys(names + [name for name, value in held.items() if _is_network(value)]))
 
 
 def _missing(found: Any, arguments: Mapping[str, Any]) -> list[str]:

@@ -1,26 +1,28 @@
-"""What the user names, `model.py:Name` or `package.module:name`, taken apart and imported.
-
-Importing runs the file. While it runs, its own folder comes first on `sys.path`, so that it can import its
-neighbours; afterwards `sys.path` and `sys.modules` are as they were, so that the `blocks.py` beside one model
-never stands in for the `blocks.py` beside the next.
-"""
+"""What the user names, `model.py:Name` or `package.module:name`, taken apart and imported."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import os
 import sys
-import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from rfcalc.errors import LoadError
+from rfcalc.command.blame import at_line, printed, short_name
+from rfcalc.command.foreign import beside, foreign
+from rfcalc.command.importing import OWN_NAME, importing
+from rfcalc.command.notebook import read_notebook
+from rfcalc.errors import LoadError, said
 
-_OWN_FOLDER = Path(__file__).resolve().parents[1]
+__all__ = ["Target", "import_target", "importable", "line_of"]
+
+MAX_SOURCE = 64 * 2**20
+"""Bytes of the largest file that is taken for source text."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,23 @@ class Target:
             LoadError: There is no such file, or the text names neither a file nor a module.
         """
         place, name = _split_name(text)
+        if "\0" in place or not place.strip():
+            raise LoadError(f"{text!r} names nothing; write model.py, model.py:Name or package.module:name")
         path = Path(place)
-        if path.suffix == ".py" or path.exists():
-            return cls(text, _checked_file(path), "", name)
-        if os.sep in place or path.suffix in (".pt", ".pth", ".onnx", ".ipynb", ".safetensors"):
-            raise LoadError(f"{place}: {_why_no_file(path)}")
-        if not all(part.isidentifier() for part in place.split(".")):
+        try:
+            if path.suffix in (".py", ".ipynb") or os.path.lexists(path):
+                return cls(text, _checked_file(path), "", name)
+        except OSError as error:
+            raise LoadError(f"{path}: {error.strerror or error}") from error
+        if os.sep in place or (path.suffix and not _is_dotted(place)):
+            raise LoadError(f"{place}: no such file{beside(path)}")
+        if not _is_dotted(place):
             raise LoadError(
                 f"{text!r} is neither a Python file nor a module; "
                 "write model.py, model.py:Name or package.module:name"
             )
+        if f".{place.rpartition('.')[2]}" in _FILE_SUFFIXES:
+            raise LoadError(f"{place}: no such file{beside(path)}")
         return cls(text, None, place, name)
 
     @property
@@ -63,90 +72,80 @@ class Target:
         return self.text[: -len(self.name) - 1] if self.name else self.text
 
 
+_FILE_SUFFIXES = (".pt", ".pth", ".onnx", ".safetensors", ".h5", ".keras", ".ckpt", ".pkl", ".yaml", ".json")
+
+
+def _is_dotted(place: str) -> bool:
+    return all(part.isidentifier() for part in place.split("."))
+
+
 def _split_name(text: str) -> tuple[str, str]:
     place, colon, name = text.rpartition(":")
-    if colon and place and all(part.isidentifier() for part in name.split(".")):
+    if colon and place and _is_dotted(name):
         return place, name
     return text, ""
 
 
 def _checked_file(path: Path) -> Path:
+    """Return the whole path of a file of source text.
+
+    Raises:
+        LoadError: It is a folder, a pipe, too large, or no Python file; the message names what could be.
+    """
     if path.is_dir():
-        raise LoadError(f"{path} is a folder; name a file in it, such as {path / 'model.py'}")
+        raise LoadError(f"{path} is a folder; {_in_folder(path)}")
+    if not path.exists():
+        where = f" (a link to {path.readlink()}, which is not there)" if path.is_symlink() else ""
+        raise LoadError(f"{path}: no such file{where}{beside(path)}")
     if not path.is_file():
-        raise LoadError(f"{path}: {_why_no_file(path)}")
-    if path.suffix != ".py":
-        raise LoadError(f"{path}: {_why_no_file(path)}")
+        raise LoadError(f"{path} is a pipe or a device; name a Python file")
+    if path.suffix not in (".py", ".ipynb"):
+        raise LoadError(f"{path} is {foreign(path)}")
+    if path.stat().st_size > MAX_SOURCE:
+        raise LoadError(
+            f"{path} has {path.stat().st_size:,} bytes, more than the {MAX_SOURCE:,} of any source text"
+        )
     return path.resolve()
 
 
-def _why_no_file(path: Path) -> str:
-    if path.is_file():
-        return (
-            "not a Python file; rfcalc reads the code that builds the network, so name the .py file that does"
-        )
-    beside = sorted(found.name for found in path.parent.glob("*.py")) if path.parent.is_dir() else []
-    hint = f"; in that folder: {', '.join(beside[:5])}" if beside else ""
-    return f"no such file{hint}"
+def _in_folder(folder: Path) -> str:
+    """Return which file of a folder to name: those that are there, at the top or one below."""
+    try:
+        found = sorted([*folder.glob("*.py"), *folder.glob("*.ipynb"), *folder.glob("*/model.py")])
+    except OSError:
+        found = []
+    files = [str(path) for path in found if path.is_file() and path.name != "__init__.py"][:5]
+    if files:
+        return f"name a file in it, such as {' or '.join(files)}"
+    return "there is no Python file in it; name the file that builds the network"
 
 
 @contextmanager
 def importable(target: Target) -> Iterator[None]:
-    """Put the target's folder first on the import path.
-
-    On leaving, what a file target imported from its folder is forgotten; modules of the same names from
-    elsewhere are set aside meanwhile. Installed packages and the standard library are never touched, even
-    where the folder holds a file of their name. A module target is a plain import and stays loaded.
-    """
-    folder = target.folder.resolve()
-    neighbours = _neighbours(folder) if target.path else frozenset()
-    aside = {
-        name: module
-        for name, module in sys.modules.items()
-        if name.partition(".")[0] in neighbours and _hides(name, folder)
-    }
-    for name in aside:
-        del sys.modules[name]
-    path, before = list(sys.path), set(sys.modules)
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-    try:
+    """Make the target's folder importable; a file target leaves nothing behind (see `importing`)."""
+    with ExitStack() as stack:
+        stack.enter_context(importing(target.folder.resolve(), forget=target.path is not None))
+        if target.path and (package := _package(target.path)):
+            stack.enter_context(importing(package[0], forget=True))
         yield
-    finally:
-        sys.path[:] = path
-        if target.path:
-            for name in [name for name in sys.modules if name not in before and _lives_in(name, folder)]:
-                del sys.modules[name]
-        sys.modules.update(aside)
 
 
-def _neighbours(folder: Path) -> frozenset[str]:
-    """Names that the folder's files and folders can be imported by."""
-    return frozenset(found.stem if found.suffix == ".py" else found.name for found in folder.iterdir())
-
-
-def _hides(name: str, folder: Path) -> bool:
-    """Whether the loaded module `name`, of a neighbour's name, would stand in for that neighbour."""
-    top = name.partition(".")[0]
-    if top in ("__main__", "rfcalc") or top in sys.stdlib_module_names or _lives_in(name, folder):
-        return False
-    return not any("site-packages" in place or "dist-packages" in place for place in _places(top))
-
-
-def _lives_in(name: str, folder: Path) -> bool:
-    """Whether the module, or the package it is part of, stands directly in the folder."""
-    top = name.partition(".")[0]
-    if top in ("__main__", "rfcalc"):
-        return False
-    homes = {str(folder / f"{top}.py"), str(folder / top)}
-    return any(place in homes for place in _places(top))
-
-
-def _places(top: str) -> list[str]:
-    module = sys.modules.get(top)
-    places = list(getattr(module, "__path__", None) or [])
-    file = getattr(module, "__file__", None)
-    return [str(Path(place).resolve()) for place in ([file, *places] if file else places)]
+def _package(path: Path) -> tuple[Path, str] | None:
+    """Return the folder above the package of a file with relative imports, and its dotted name."""
+    if path.suffix != ".py":
+        return None
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    level = max((node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)), default=0)
+    if not level:
+        return None
+    top, parts = path.parent, [path.stem]
+    while (top / "__init__.py").is_file() or len(parts) <= level:
+        parts.insert(0, top.name)
+        top = top.parent
+    return (top, ".".join(parts)) if all(part.isidentifier() for part in parts) else None
 
 
 def import_target(target: Target) -> ModuleType:
@@ -156,20 +155,30 @@ def import_target(target: Target) -> ModuleType:
         LoadError: It exits, raises, or is no valid Python; the message names the line.
     """
     try:
-        return _run_file(target.path) if target.path else importlib.import_module(target.module)
+        if target.path is None:
+            return importlib.import_module(target.module)
+        return _run_notebook(target.path) if target.path.suffix == ".ipynb" else _run_file(target.path)
+    except LoadError:
+        raise
     except SystemExit as error:
         raise LoadError(
-            f"{target.place} exits while it loads (sys.exit({error.code!r}){line_of(error, target)}); "
+            f"{target.place} exits while it loads (sys.exit({printed(error.code)}){line_of(error, target)}); "
             "put what runs as a script under if __name__ == '__main__':"
         ) from error
     except SyntaxError as error:
-        place = _short(error.filename) or target.place
+        place = short_name(error.filename) or target.place
         line = f", line {error.lineno}" if error.lineno else ""
         shown = f": {error.text.strip()}" if error.text else ""
         raise LoadError(f"{place}{line}: syntax error: {error.msg}{shown}") from error
     except ImportError as error:
         raise LoadError(
-            f"{target.place} does not import{line_of(error, target)}: {error}{_import_hint(error, target)}"
+            f"{target.place} does not import{line_of(error, target)}: {_text(error)}"
+            f"{_import_hint(error, target)}"
+        ) from error
+    except RecursionError as error:
+        raise LoadError(
+            f"{target.place} recurses too deep while it loads{line_of(error, target)} "
+            f"(the limit is {sys.getrecursionlimit()}): {said(error)}"
         ) from error
     except Exception as error:
         raise LoadError(
@@ -177,14 +186,19 @@ def import_target(target: Target) -> ModuleType:
         ) from error
 
 
+def _text(error: BaseException) -> str:
+    return said(error).removeprefix(type(error).__name__).removeprefix(": ")
+
+
 def _run_file(path: Path) -> ModuleType:
+    package = _package(path)
+    if package is not None:
+        return importlib.import_module(package[1])
     name = (
-        path.stem
-        if path.stem.isidentifier() and path.stem not in sys.modules
-        else f"_rfcalc_target_{path.stem}"
+        path.stem if path.stem.isidentifier() and path.stem not in sys.modules else f"{OWN_NAME}{path.stem}"
     )
-    if path.stem in sys.stdlib_module_names:
-        name = f"_rfcalc_target_{path.stem}"
+    if path.stem in sys.stdlib_module_names or path.stem == "__main__":
+        name = f"{OWN_NAME}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise LoadError(f"{path} is not a Python file that can be imported")
@@ -195,40 +209,35 @@ def _run_file(path: Path) -> ModuleType:
     return module
 
 
-def said(error: BaseException) -> str:
-    """The kind of an exception and the first line of what it says."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+def _run_notebook(path: Path) -> ModuleType:
+    notebook = read_notebook(path)
+    module = ModuleType(f"{OWN_NAME}{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    vars(module)[NOTE] = notebook.note
+    for cell in notebook.code:
+        exec(cell, vars(module))
+    return module
+
+
+NOTE = "__rfcalc_note__"
+"""Where a module that was made of a notebook keeps what the report says of it."""
 
 
 def line_of(error: BaseException, target: Target) -> str:
-    """Where in the user's own files the error comes from: the innermost frame below the target's folder."""
-    folder = str(target.folder.resolve())
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = Path(frame.filename)
-        if file.is_relative_to(folder) and "site-packages" not in file.parts and file.parent != _OWN_FOLDER:
-            return f" at {_short(frame.filename)}:{frame.lineno}"
-    return ""
-
-
-def _short(file: str | None) -> str:
-    if not file:
-        return ""
-    path = Path(file)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
+    """Return where in the user's own files an error comes from: " at model.py:12", "" for nowhere."""
+    return at_line(error, target.folder.resolve())
 
 
 def _import_hint(error: ImportError, target: Target) -> str:
-    if "relative import" in str(error) and target.path:
-        top = target.path.parent
-        parts = [target.path.stem]
-        while (top / "__init__.py").is_file():
-            parts.insert(0, top.name)
-            top = top.parent
-        if len(parts) > 1:
-            return f"; it is part of a package, so run in {top}: python -m rfcalc {'.'.join(parts)}"
+    if "relative import" in said(error) and target.path:
         return "; it has no package, so write the import without the leading dot"
     missing = getattr(error, "name", None)
-    if isinstance(error, ModuleNotFoundError) and missing == target.module.partition(".")[0]:
-        return "; a module target is looked for in the current folder and among the installed packages"
+    if isinstance(error, ModuleNotFoundError) and missing:
+        if missing == target.module.partition(".")[0]:
+            return "; a module target is looked for in the current folder and among the installed packages"
+        if target.path:
+            return (
+                f"; {missing} is not installed here, and lies neither beside {target.path.name} nor above it"
+            )
     return ""

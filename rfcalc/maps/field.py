@@ -38,6 +38,13 @@ class Reach(Protocol):
     def input_size(self) -> tuple[int, ...]:
         """The input's spatial size, e.g. (224, 224)."""
 
+    @property
+    def map_dims(self) -> tuple[tuple[int, bool], ...]:
+        """Length of each spatial dimension of a map (N, C, *spatial), and whether units differ along it.
+
+        () for a tensor that is no such map.
+        """
+
     def products(self, index: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """The unit's pixels as a union of products: a bitmask for each axis in each product."""
 
@@ -80,7 +87,8 @@ class Field:
         """Return, for each input axis, the input indices that the unit at `index` depends on.
 
         Args:
-            *index: The unit's position, e.g. y, x; nothing for a vector. Negative indices count from the end.
+            *index: The unit's position, e.g. y, x; 0, 0 for a map of 1x1; nothing for a vector. Negative
+                indices count from the end.
 
         Returns:
             One frozenset for each input axis: (rows, columns) for images. The exact pixels may be fewer than
@@ -120,6 +128,13 @@ class Field:
 
     def _checked(self, index: tuple[int, ...]) -> tuple[int, ...]:
         shape = self.positions
+        dims = self.reach.map_dims
+        if len(index) == len(dims) > len(shape):
+            # After global pooling all units of a map see the same: they have an index, but no position.
+            if all(-n <= i < n for i, (n, _) in zip(index, dims, strict=True)):
+                index = tuple(i for i, (_, differs) in zip(index, dims, strict=True) if differs)
+            else:
+                raise IndexError(f"unit {index} lies outside of the grid {tuple(n for n, _ in dims)}")
         if len(index) != len(shape):
             raise IndexError(f"a unit of this tensor has {len(shape)} indices (grid {shape}), got {index}")
         if any(not -n <= i < n for i, n in zip(index, shape, strict=True)):

@@ -64,6 +64,16 @@ class Readout:
         dims = [id(dim) for dim in self._unioned[0]]
         return tuple(d for d, dim in enumerate(self.state.dims) if id(dim) in dims)
 
+    @property
+    def map_dims(self) -> tuple[tuple[int, bool], ...]:
+        """Length of each spatial dimension of a map (N, C, *spatial), and whether units differ along it."""
+        first = len(self.state.dims) - len(self.input_size)
+        if first != 2 or any(d < first for d in self.position_dims):
+            return ()
+        return tuple(
+            (self.state.shape[d], d in self.position_dims) for d in range(first, len(self.state.dims))
+        )
+
     def products(self, index: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Return the unit's pixels as a union of products of bitmasks."""
         place: dict[Atom, int] = {}

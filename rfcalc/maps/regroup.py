@@ -19,7 +19,8 @@ def reshaped(state: State, shape: Sequence[int]) -> State:
     shape = tuple(shape)
     if old == shape:
         return state
-    if not state.paths:
+    if not state.paths or 0 in shape:
+        # No elements (no boxes were found, say): nothing to depend on anything, and 0 has no factors.
         return replace(constant(shape), flags=state.flags)
     # Dimensions that both shapes begin or end with are left alone: lengths of 1 stay where they belong.
     head = 0

@@ -157,14 +157,13 @@ class State:
 
 
 def image(shape: Sequence[int], axes: int) -> State:
-    """Return the state of the input itself, (N, C, *spatial) with as many spatial axes."""
+    """Return the state of the input itself, (N, C, *spatial) with as many spatial axes; tokens have no C."""
     maps: dict[int, IndexMap] = {}
-    dims: list[Dim] = [
-        () if shape[0] == 1 else (standard_atom(0, shape[0]),),
-        (standard_atom(1, shape[1], True),),
-    ]
+    first = len(shape) - axes
+    dims: list[Dim] = [() if shape[0] == 1 else (standard_atom(0, shape[0]),)]
+    dims += [(standard_atom(dim, shape[dim], True),) for dim in range(1, first)]
     parts = []
-    for dim in range(2, 2 + axes):
+    for dim in range(first, len(shape)):
         size = shape[dim]
         atom = standard_atom(dim, size)
         dims.append((atom,))

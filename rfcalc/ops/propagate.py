@@ -25,7 +25,7 @@ def propagate(graph: Graph) -> dict[int, State]:
         if entry.producer is None:
             states[entry.index] = constant(entry.shape)
     shape = graph.values[graph.input].shape
-    states[graph.input] = image(shape, len(shape) - 2)
+    states[graph.input] = image(shape, len(graph.input_size) - 1)
     for node in graph.nodes:
         if not node.outputs:
             continue

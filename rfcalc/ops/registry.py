@@ -78,7 +78,7 @@ OPS: dict[str, Op] = _aten(
     scaled_dot_product_attention=_ATTENTION,
     _scaled_dot_product_fused_attention_overrideable=_ATTENTION,
     mkldnn_rnn_layer=Op(mixing.recurrent, "recurrent", Kind.RECURRENT, cost.recurrent),
-    embedding=Op(None, "", Kind.EMBEDDING),
+    embedding=Op(views.embedding, "embedding", Kind.EMBEDDING),
     # Whole dimensions: norms, statistics, order
     _softmax=Op(mixing.softmax, "softmax"),
     _safe_softmax=Op(mixing.softmax, "softmax"),

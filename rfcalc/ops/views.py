@@ -124,3 +124,10 @@ def im2col(call: Call) -> State:
     state = state.reduced([1]).resized(1, call.shape()[1], channel=True)
     uneven = replace(state, mixed=True)
     return replace(uneven, dims=(*state.dims[:2], state.dims[2] + state.dims[3]))
+
+
+def embedding(call: Call) -> State:
+    """Return the state of looked-up rows: each token's place sees that token; the features are new."""
+    tokens = call.state(call.arguments["indices"])
+    opened = replace(tokens, dims=(*tokens.dims, ()))
+    return opened.resized(len(tokens.dims), call.shape()[-1], channel=True)

@@ -146,7 +146,7 @@ def _what_ifs(
 
 def _measured(model: nn.Module, analysis: Analysis, row: Row, layer: str, change: str, train: bool) -> WhatIf:
     try:
-        other = analyze(model, input_size=analysis.input_size, train=train, count_all=analysis.count_all)
+        other = analyze(model, input_size=analysis.graph.given, train=train, count_all=analysis.count_all)
     except RfcalcError as error:
         return WhatIf(layer, change, None, None, None, str(error))
     same = [candidate for candidate in other.rows if candidate.name == row.name]

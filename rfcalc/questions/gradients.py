@@ -67,7 +67,7 @@ class Oracle:
                 gradient = gradient + pending[source] if source in pending else gradient
                 pending[source] = self._binarised(gradient)
         reached = pending.get(graph.input)
-        spatial = graph.values[graph.input].shape[2:]
+        spatial = graph.input_size[1:]
         if reached is None:
             return torch.zeros(spatial, dtype=torch.bool)
         return (reached != 0).flatten(0, 1).any(0)

@@ -113,7 +113,7 @@ def _tried(
             assert tap.module is not None
             stack.enter_context(changed(tap.module, dilated(tap.module, tap.dilation)))
         try:
-            other = analyze(model, input_size=analysis.input_size, train=train)
+            other = analyze(model, input_size=analysis.graph.given, train=train)
         except RfcalcError:
             return None
     same = [candidate for candidate in other.rows if candidate.name == row.name]

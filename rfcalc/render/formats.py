@@ -12,7 +12,6 @@ from rfcalc.render.columns import Column, default_columns
 from rfcalc.render.json import to_json
 from rfcalc.render.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
 from rfcalc.render.sections import sections
-from rfcalc.text import shape
 
 
 def render(
@@ -60,7 +59,7 @@ def _csv(lines: Sequence[Line], columns: Sequence[Column]) -> str:
 
 
 def _markdown(report: Report, lines: Sequence[Line], columns: Sequence[Column]) -> str:
-    title = f"# {report.model} at {shape(report.analysis.input_size)}"
+    title = f"# {report.model} at {report.analysis.input_text}"
     cells = {column: [column.cell(line) for line in lines] for column in columns}
     shown = [column for column in columns if any(cells[column])]
     rows = list(zip(*(cells[column] for column in shown), strict=True))

@@ -11,7 +11,7 @@ from rfcalc._version import __version__
 from rfcalc.analysis.coverage import worst_share
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Row
+    from rfcalc.analysis.analyze import Analysis, Row
     from rfcalc.analysis.budget import Verdict
     from rfcalc.maps.field import Field
     from rfcalc.render.report import Report
@@ -53,11 +53,43 @@ def report_object(report: Report) -> dict[str, Any]:
         "outputs": {name: field_object(field) for name, field in analysis.outputs.items()},
         "structure": dataclasses.asdict(analysis.structure),
         "verdict": verdict_object(report.verdict, report.budget_source),
+        **_given(report),
         **_answers(report),
         "rows": [
             {**row_object(row), **({"erf_sigma": list(report.sigmas[row.index])} if report.sigmas else {})}
             for row in analysis.rows
         ],
+    }
+
+
+def _given(report: Report) -> dict[str, Any]:
+    """What is there only where forward() takes several inputs or branches on values, or a note is due."""
+    analysis = report.analysis
+    given: dict[str, Any] = {}
+    if len(analysis.graph.given) > 1:
+        given["inputs"] = [
+            {
+                "name": name,
+                "given": str(one),
+                **({} if name not in analysis.inputs else _view_object(analysis.inputs[name])),
+            }
+            for name, one in zip(analysis.graph.names, analysis.graph.given, strict=True)
+        ]
+    if analysis.graph.asks:
+        given["branches"] = {
+            "places": list(dict.fromkeys(ask.place for ask in analysis.graph.asks)),
+            "others": [{**_view_object(run), "macs": run.macs} for run in analysis.others],
+            "all_followed": not analysis.graph.unexplored,
+        }
+    if report.notes:
+        given["notes"] = list(report.notes)
+    return given
+
+
+def _view_object(view: Analysis) -> dict[str, Any]:
+    return {
+        "field": field_object(view.field),
+        "outputs": {name: field_object(field) for name, field in view.outputs.items()},
     }
 
 

@@ -43,6 +43,7 @@ class Report:
         sigmas: The closed-form effective receptive field of every row; None: not asked.
         measured: Sigma of the measured one, of the features that the budget judges; None: not asked.
         verification: What --verify found; None: not asked.
+        notes: Further sentences on how the model was had: which cells of a notebook ran.
     """
 
     target: str
@@ -56,6 +57,7 @@ class Report:
     sigmas: tuple[Sigma, ...] | None = None
     measured: tuple[float, ...] | None = None
     verification: Verification | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -94,7 +96,27 @@ def facts(report: Report) -> list[tuple[str, str]]:
     if len(analysis.outputs) > 1:
         texts = [f"{name} {extent(field)}" for name, field in analysis.outputs.items()]
         found.insert(1, ("outputs", ", ".join(texts)))
+    if analysis.further:
+        found[1:1] = [(f"input {name}", _field(view)) for name, view in analysis.inputs.items()]
+    found += [("branches", text) for text in branch_sentences(analysis)]
+    found += [("note", note) for note in report.notes]
     return found
+
+
+def branch_sentences(analysis: Analysis) -> list[str]:
+    """What forward() decides by values, and what is known of the other ways; [] where it decides nothing."""
+    if not analysis.graph.asks:
+        return []
+    places = list(dict.fromkeys(ask.place for ask in analysis.graph.asks))
+    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+    asked = f"forward() reads values out of tensors at {', '.join(places[:3])}{more}"
+    unexplored = "; not every branch was followed" if analysis.graph.unexplored else ""
+    if not analysis.others:
+        return [
+            f"{asked}; what it does with them in Python is not followed, no other branch was met{unexplored}"
+        ]
+    ways = [f"{sizes(run.field)} px with {run.macs:,} MACs" for run in (analysis, *analysis.others)]
+    return [f"{asked} and branches on them: {' or '.join(ways)}; the first is shown{unexplored}"]
 
 
 def limit_texts(limit: Limit) -> tuple[str, str, str, str, str, str]:

@@ -15,7 +15,6 @@ from rfcalc.analysis.view import Line
 from rfcalc.render.columns import Column, default_columns
 from rfcalc.render.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
 from rfcalc.render.sections import Section, sections
-from rfcalc.text import shape
 
 _GAP = 2  # characters between two columns: one of padding, one where a box would have its line
 _NAME_AT_LEAST = 16
@@ -103,7 +102,7 @@ def _natural(column: Column, cells: Sequence[str]) -> int:
 def _parts(
     report: Report, shown: Sequence[Filled], left_out: Sequence[str], width: int
 ) -> list[RenderableType]:
-    size = shape(report.analysis.input_size)
+    size = report.analysis.input_text
     mode = "training" if report.train else "eval"
     parts: list[RenderableType] = [
         Text.assemble((report.model, "bold"), f"  input {size}  {mode} mode"),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 
-__all__ = ["Graph", "Node", "Ref", "Value", "write_view"]
+from rfcalc.trace.inputs import Input
+
+__all__ = ["Ask", "Graph", "Node", "Ref", "Value", "outside", "write_view"]
+
+# An op without a kernel and without a rule: whatever asks what it reads gets "unknown" for an answer.
+torch.library.define("rfcalc::outside", "(Tensor[] left) -> Tensor")
+
+outside = torch.ops.rfcalc.outside.default
+"""Stands for what happens to tensors between leaving PyTorch (`x.numpy()`) and coming back."""
 
 
 def write_view() -> None:
@@ -82,16 +90,35 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Ask:
+    """One value that forward() takes out of a tensor, to branch on or to compute with in Python.
+
+    Attributes:
+        place: Where: "model.py:12".
+        answer: What forward() got: a truth value or a number.
+    """
+
+    place: str
+    answer: bool | int | float
+
+
+@dataclass(frozen=True)
 class Graph:
     """One forward pass as data.
 
     Attributes:
         nodes: Op calls in execution order.
         values: Every tensor that takes part.
-        input: Number of the network's input value.
+        input: Number of the input value that receptive fields are measured on.
         outputs: What forward() returned: name ("" for a lone tensor, "0", "out.aux", ...) -> value number.
         batch: Images in the batch that ran (counts are divided by it).
-        input_size: (channels, *spatial).
+        input_size: (channels, *spatial) of `input`; integer tokens have one channel.
+        given: Everything that forward() was called with, in order.
+        inputs: Value number of each of them; `input` is the one whose receptive fields are asked for.
+        names: Name of each of them: the parameter of forward().
+        asks: Values that forward() took out of tensors that depend on the input, on weights or on chance.
+        others: Runs that took another branch at one of `asks`, each with other ops.
+        unexplored: Whether further branches were not followed for lack of time.
     """
 
     nodes: tuple[Node, ...]
@@ -100,6 +127,20 @@ class Graph:
     outputs: dict[str, int]
     batch: int
     input_size: tuple[int, ...]
+    given: tuple[Input, ...] = ()
+    inputs: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    asks: tuple[Ask, ...] = ()
+    others: tuple[Graph, ...] = field(default=(), repr=False, compare=False)
+    unexplored: bool = False
+
+    def seen_from(self, number: int) -> Graph:
+        """Return the same run with the receptive fields asked on another of its inputs.
+
+        Args:
+            number: Place among `inputs`, from 0.
+        """
+        return replace(self, input=self.inputs[number], input_size=self.given[number].size)
 
     def producer(self, value: int) -> Node | None:
         """Return the node that made a value; None for the input, parameters and constants."""

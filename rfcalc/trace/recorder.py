@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rfcalc.trace.dispatch import SMALL, aliasing, costly_on_meta, map_tensors, on_cpu, to_meta, zeros
-from rfcalc.trace.graph import Graph, Node, Ref, Value, write_view
+from rfcalc.trace.graph import Ask, Graph, Node, Ref, Value, outside, write_view
+from rfcalc.trace.inputs import Input
 from rfcalc.trace.shapes import SHAPES, UnsupportedError
 
 __all__ = ["DataDependentError", "Recorder"]
@@ -57,6 +60,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         model_tensors: Parameters and buffers by id, with their qualified names.
         location: Returns (path, class name, call number) of the module that is running.
         abstract: The input is a meta tensor: follow shapes instead of computing.
+        parameters: Ids of the parameters: what depends on them alone is another in each initialisation.
+        known: Ids of tensors that modules keep as plain attributes.
+        answers: What forward() is given instead of the values that it asks for, in order; the tensors' own
+            values from then on.
     """
 
     def __init__(
@@ -64,8 +71,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         model_tensors: Mapping[int, str],
         location: Callable[[], tuple[str, str, int]],
         abstract: bool,
+        parameters: frozenset[int] = frozenset(),
+        known: frozenset[int] = frozenset(),
+        answers: Sequence[bool | int | float] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.asks: list[Ask] = []
+        self._answers = answers
+        self._parameters = parameters
+        self._known = known
+        self._volatile: set[int] = set()
+        self._left: list[Tracked] = []
         self.nodes: list[Node] = []
         self.values: list[Value] = []
         self._model_tensors = model_tensors
@@ -88,9 +104,35 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return the value that a tensor holds now."""
         return self._current(self._find(tensor)).value
 
-    def graph(self, inputs: int, outputs: dict[str, int], batch: int, input_size: tuple[int, ...]) -> Graph:
-        """Return what was recorded."""
-        return Graph(tuple(self.nodes), tuple(self.values), inputs, outputs, batch, input_size)
+    def graph(
+        self, inputs: Sequence[int], outputs: dict[str, int], batch: int, given: tuple[Input, ...]
+    ) -> Graph:
+        """Return what was recorded; receptive fields are asked for on the first input that has axes."""
+        first = next(i for i, one in enumerate(given) if one.axes)
+        return Graph(
+            tuple(self.nodes),
+            tuple(self.values),
+            inputs[first],
+            outputs,
+            batch,
+            given[first].size,
+            given,
+            tuple(inputs),
+            asks=tuple(self.asks),
+        )
+
+    def leaves(self, tensor: torch.Tensor) -> None:
+        """Note that the content of a tensor leaves PyTorch: `x.numpy()`, `x.tolist()`.
+
+        Raises:
+            DataDependentError: There is no content: only shapes are followed.
+        """
+        tracked = self._current(self._find(tensor))
+        if not tracked.tainted:
+            return
+        if self._abstract:
+            raise DataDependentError
+        self._left.append(tracked)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -115,8 +157,29 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         except Exception:
             self.failed_shapes = [self.values[t.value].shape for t in reads]
             raise
-        self._record(func, node_args, node_kwargs, reads, numbers, result, tainted, is_view, written)
+        if tainted or self._is_volatile(func, numbers):
+            if torch.Tag.data_dependent_output in func.tags and isinstance(result, bool | int | float):
+                result = self._answered(result)
+            node = len(self.nodes)
+            self._record(func, node_args, node_kwargs, reads, numbers, result, tainted, is_view, written)
+            self._volatile.update(self.nodes[node].outputs)
+        else:
+            self._record(func, node_args, node_kwargs, reads, numbers, result, tainted, is_view, written)
         return result
+
+    def _is_volatile(self, func: Any, numbers: tuple[int, ...]) -> bool:
+        """Whether a result may be another in the next run: it depends on weights or on chance."""
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            return True
+        return any(number in self._volatile for number in numbers)
+
+    def _answered(self, value: Any) -> Any:
+        """Return what forward() gets for a value that it asks for, and note that it asked."""
+        number = len(self.asks)
+        if number < len(self._answers):
+            value = type(value)(self._answers[number])
+        self.asks.append(Ask(_place(), value))
+        return value
 
     def _run(
         self,
@@ -248,9 +311,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _find(self, tensor: torch.Tensor) -> Tracked:
         tracked = self._tracked.get(id(tensor))
         if tracked is None:
-            # A parameter, a buffer, or a tensor that was made before the run.
+            # A parameter, a buffer, or a tensor that was made before the run, unless the content of another
+            # has left PyTorch: it may then have come back in this one.
+            own = id(tensor) in self._model_tensors or id(tensor) in self._known
+            if self._left and not own:
+                return self._returned(tensor)
             tracked = self._track(tensor, None, tainted=False)
             tracked.is_model = True
+            if id(tensor) in self._parameters:
+                self._volatile.add(tracked.value)
+        return tracked
+
+    def _returned(self, tensor: torch.Tensor) -> Tracked:
+        """Track a tensor from outside of PyTorch as one that anything which left may have a part in."""
+        index = len(self.nodes)
+        left = list({id(t): t for t in self._left}.values())
+        numbers = tuple(t.value for t in left)
+        tracked = self._track(tensor, index, tainted=True)
+        args = ([Ref(number) for number in numbers],)
+        self.nodes.append(Node(index, outside, args, {}, (tracked.value,), numbers, *self._location()))
         return tracked
 
     def _current(self, tracked: Tracked) -> Tracked:
@@ -301,3 +380,15 @@ def _replace(tree: Any, old: int, new: int) -> Any:
     if isinstance(tree, list | tuple):
         return type(tree)(_replace(t, old, new) for t in tree)
     return tree
+
+
+_NOT_THE_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+
+
+def _place() -> str:
+    """Return "model.py:12", the innermost line that runs now and belongs to neither PyTorch nor rfcalc."""
+    for frame, line in traceback.walk_stack(None):
+        file = frame.f_code.co_filename
+        if not file.startswith(_NOT_THE_USERS):
+            return f"{Path(file).name}:{line}"
+    return "forward()"

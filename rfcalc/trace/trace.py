@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,58 +16,65 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
 from rfcalc.errors import ForwardError, InputError
+from rfcalc.trace.choices import Answers, explored
+from rfcalc.trace.failure import failure, names_of, no_tensor
 from rfcalc.trace.graph import Graph as Graph
 from rfcalc.trace.graph import Node as Node
 from rfcalc.trace.graph import Ref as Ref
 from rfcalc.trace.graph import Value as Value
+from rfcalc.trace.graph import write_view
+from rfcalc.trace.inputs import Input, arranged, inputs_of
+from rfcalc.trace.prepare import prepared, sample
 from rfcalc.trace.recorder import DataDependentError, Recorder
 
 __all__ = ["Graph", "Node", "Ref", "Value", "trace"]
 
 
-def trace(model: nn.Module, input_size: tuple[int, ...], *, train: bool = False) -> Graph:
-    """Run the model once on one image and return the run as data.
+def trace(model: nn.Module, input_size: Any, *, train: bool = False) -> Graph:
+    """Run the model once on one sample and return the run as data.
 
-    Shapes alone are followed first (the input is a meta tensor; weights stay where they are and are not
+    Shapes alone are followed first (the inputs are meta tensors; weights stay where they are and are not
     read), which costs next to nothing. Where forward() asks for the content of a tensor, it runs for real on
-    the model's device.
+    the model's device, and again with other answers: see `explored`.
 
     Args:
-        model: Any module whose forward takes one tensor (N, C, *spatial).
-        input_size: (C, *spatial) of one image.
-        train: Run in training mode, on two images.
+        model: Any module whose forward takes tensors.
+        input_size: (C, *spatial) of one sample, or several inputs: see `inputs_of`.
+        train: Run in training mode, on two samples.
 
     Raises:
-        InputError: The size is not (C, length), (C, H, W) or (C, D, H, W) of positive integers.
+        InputError: No input is (C, length), (C, H, W) or (C, D, H, W) of positive integers, or tokens.
+        LoadError: The model is no eager network (TorchScript, quantised, ...).
         ForwardError: forward() raised; the message names the layer and the shapes.
     """
-    size = tuple(input_size)
-    if not 2 <= len(size) <= 4 or not all(_is_length(n) for n in size):
-        raise InputError(
-            f"an input is (C, length), (C, H, W) or (C, D, H, W), all positive; got {input_size}"
-        )
-    model = getattr(model, "_orig_mod", model)
+    given = inputs_of(input_size)
+    model = prepared(model, given)
+    abstract = True
+
+    def run(answers: Answers) -> Graph:
+        return _run(model, given, train, abstract, answers)
+
+    def run_again(answers: Answers) -> Graph | None:
+        try:
+            return run(answers)
+        except (_FailedError, DataDependentError, ForwardError):
+            return None
+
     try:
-        return _run(model, size, train, abstract=True)
+        graph = run(())
     except (_FailedError, DataDependentError):
-        pass
-    try:
-        return _run(model, size, train, abstract=False)
-    except _FailedError as failure:
-        shapes = ", ".join(str(s) for s in failure.shapes) or str((1, *size))
-        where = f" at '{failure.path}'" if failure.path else ""
-        cause = failure.__cause__
-        reason = " ".join(str(cause).split())
-        if type(cause) is not RuntimeError or not reason:
-            reason = f"{type(cause).__name__}: {reason}".removesuffix(": ")
+        abstract = False
+        try:
+            graph = run(())
+        except _FailedError as failed:
+            cause = failed.__cause__ or failed
+            raise failure(model, given, failed.path, failed.shapes, cause) from cause
+    if any(node.op.namespace == "quantized" for node in graph.nodes if node.op is not write_view):
         raise ForwardError(
-            f"forward() of {type(model).__name__} failed{where} with shapes {shapes}: {reason}; "
-            f"the input was {'x'.join(map(str, size))}, another can be chosen with --input"
-        ) from cause
-
-
-def _is_length(n: object) -> bool:
-    return isinstance(n, int) and n > 0
+            f"forward() of {type(model).__name__} calls quantised ops, whose weights are packed where nobody "
+            "can count them; name the float network"
+        )
+    return explored(graph, run_again)
 
 
 class _FailedError(Exception):
@@ -110,25 +119,45 @@ class _Location:
             pass
 
 
-class _CircularPadding(TorchFunctionMode):
-    """Makes F.pad(mode="circular") one indexing op for each dimension; PyTorch writes slice by slice."""
+_LEAVING = frozenset(
+    [torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.tolist, torch.Tensor.__dlpack__]
+)
+"""Methods that hand a tensor's content to something other than PyTorch."""
+
+
+class _FunctionMode(TorchFunctionMode):
+    """What has to be seen above the ops.
+
+    Content that leaves PyTorch does so without an op. And F.pad(mode="circular") becomes one indexing op for
+    each dimension; PyTorch writes slice by slice.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func in _LEAVING and args:
+            self._recorder.leaves(args[0])
         if getattr(func, "__name__", "") == "pad" and "circular" in (*args, *kwargs.values()):
-            arguments = dict(zip(("input", "pad", "mode", "value"), args, strict=False)) | kwargs
-            x, amounts = arguments["input"], arguments["pad"]
-            for i in range(len(amounts) // 2):
-                n, dim = x.shape[-1 - i], x.dim() - 1 - i
-                if max(amounts[2 * i : 2 * i + 2]) > n:
-                    return func(*args, **kwargs)
-                if any(amounts[2 * i : 2 * i + 2]):
-                    places = torch.arange(-amounts[2 * i], n + amounts[2 * i + 1], device="cpu") % n
-                    x = x.index_select(dim, places.to(x.device) if not x.is_meta else places)
-            return x
+            return self._circular(func, args, kwargs)
         return func(*args, **kwargs)
+
+    @staticmethod
+    def _circular(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        arguments = dict(zip(("input", "pad", "mode", "value"), args, strict=False)) | kwargs
+        x, amounts = arguments["input"], arguments["pad"]
+        for i in range(len(amounts) // 2):
+            n, dim = x.shape[-1 - i], x.dim() - 1 - i
+            if max(amounts[2 * i : 2 * i + 2]) > n:
+                return func(*args, **kwargs)
+            if any(amounts[2 * i : 2 * i + 2]):
+                places = torch.arange(-amounts[2 * i], n + amounts[2 * i + 1], device="cpu") % n
+                x = x.index_select(dim, places.to(x.device) if not x.is_meta else places)
+        return x
 
 
 @contextmanager
@@ -140,7 +169,7 @@ def _untouched(model: nn.Module, train: bool) -> Iterator[None]:
         for m in modules
     ]
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    random_state = torch.get_rng_state()
+    random_states = random.getstate(), torch.get_rng_state()
     try:
         # Fused attention kernels hide the products inside.
         torch.backends.mha.set_fastpath_enabled(False)
@@ -149,7 +178,8 @@ def _untouched(model: nn.Module, train: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-        torch.set_rng_state(random_state)
+        random.setstate(random_states[0])
+        torch.set_rng_state(random_states[1])
         for m, attributes, registered in saved:
             for key, entries in registered.items():
                 current = attributes[key]
@@ -163,44 +193,45 @@ def _untouched(model: nn.Module, train: bool) -> Iterator[None]:
                 m.__dict__.update(attributes)
 
 
-def _run(model: nn.Module, size: tuple[int, ...], train: bool, abstract: bool) -> Graph:
+def _run(model: nn.Module, given: tuple[Input, ...], train: bool, abstract: bool, answers: Answers) -> Graph:
     batch = 2 if train else 1
     first = next((p for p in model.parameters() if p.is_floating_point()), None)
     dtype = torch.float32 if first is None else first.dtype
     device = "meta" if abstract else "cpu" if first is None else first.device
-    names = {id(t): name for name, t in [*model.named_parameters(), *model.named_buffers()]}
+    parameters = list(model.named_parameters())
+    names = {id(t): name for name, t in [*parameters, *model.named_buffers()]}
+    # Tensors that a module keeps without registering them: vars() and not getattr(), which may run its code.
+    kept = {id(t) for m in model.modules() for t in vars(m).values() if isinstance(t, torch.Tensor)}
     location = _Location(model)
-    recorder = Recorder(names, location, abstract)
+    recorder = Recorder(
+        names, location, abstract, frozenset(id(t) for _, t in parameters), frozenset(kept), answers
+    )
     with ExitStack() as stack:
         stack.enter_context(_untouched(model, train))
         stack.enter_context(torch.no_grad())
         stack.enter_context(_uncompiled())
-        image = _image((batch, *size), dtype, device)
-        number = recorder.add_input(image)
+        tensors = [_input(one, batch, dtype, device) for one in given]
+        numbers = [recorder.add_input(tensor) for tensor in tensors]
+        args, kwargs = arranged(given, tensors)
         stack.enter_context(location.following())
         try:
-            with _CircularPadding(), recorder:
-                result = model(image)
+            with _FunctionMode(recorder), recorder:
+                result = model(*args, **kwargs)
         except DataDependentError:
             raise
         except Exception as error:
             raise _FailedError(location()[0], recorder.failed_shapes) from error
         outputs = {name: recorder.value_of(t) for name, t in _named_outputs(result, "")}
     if not outputs:
-        raise ForwardError(
-            f"forward() of {type(model).__name__} returned no tensor but {type(result).__name__}"
-        )
-    return recorder.graph(number, outputs, batch, size)
+        raise ForwardError(no_tensor(model, result))
+    return replace(recorder.graph(numbers, outputs, batch, given), names=names_of(model, given))
 
 
-def _image(shape: tuple[int, ...], dtype: torch.dtype, device: str | torch.device) -> torch.Tensor:
+def _input(one: Input, batch: int, dtype: torch.dtype, device: str | torch.device) -> torch.Tensor:
     try:
-        image = torch.empty(shape, dtype=dtype, device=device)
-        if not image.is_meta:
-            image.copy_(torch.linspace(-1, 1, image.numel()).reshape(shape))
+        return sample(one, batch, dtype, device)
     except (RuntimeError, MemoryError) as error:
-        raise InputError(f"an input of {'x'.join(map(str, shape[1:]))} is too large: {error}") from error
-    return image
+        raise InputError(f"an input of {one} is too large: {error}") from error
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
 
@@ -160,10 +161,7 @@ class TestOwnFaults:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        def fail(*_: object) -> None:
-            raise error
-
-        monkeypatch.setattr("rfcalc.command.inspection.inspect", fail)
+        monkeypatch.setattr("rfcalc.command.inspection.inspect", Mock(side_effect=error))
         assert main([write(), "--no-budget"]) == 2
         out, err = capsys.readouterr()
         assert out == ""

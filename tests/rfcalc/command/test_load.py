@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from rfcalc.command.load import load_model, parse_arguments
+from rfcalc.command.load import load_model
+from rfcalc.command.options import parse_arguments
 from rfcalc.command.target import Target
 from rfcalc.errors import LoadError, UsageError
 
@@ -118,12 +119,6 @@ class TestErrors:
         ):
             load(write("import no_such_package\n"))
 
-    def test_a_relative_import_says_how_to_run_the_package(self, write: Write) -> None:
-        write("", "pkg/__init__.py")
-        path = write("from .blocks import X\n", "pkg/model.py")
-        with pytest.raises(LoadError, match=r"part of a package, so run in .*: python -m rfcalc pkg\.model$"):
-            load(path)
-
     def test_a_constructor_that_raises_has_its_line(self, write: Write) -> None:
         path = write(
             "class Net(nn.Module):\n    def __init__(self):\n        raise ValueError('no weights')\n"
@@ -156,11 +151,11 @@ class TestErrors:
             load_model(target)
 
     def test_a_folder_and_a_checkpoint_are_no_python_files(self, tmp_path: Path) -> None:
-        with pytest.raises(LoadError, match=r"is a folder; name a file in it"):
+        with pytest.raises(LoadError, match=r"is a folder; there is no Python file in it"):
             load_model(str(tmp_path))
         (tmp_path / "weights.pt").write_bytes(b"")
         with pytest.raises(
-            LoadError, match=r"not a Python file; rfcalc reads the code that builds the network"
+            LoadError, match=r"a PyTorch checkpoint.*; rfcalc reads the code that builds the network"
         ):
             load_model(str(tmp_path / "weights.pt"))
 

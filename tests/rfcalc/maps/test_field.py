@@ -79,3 +79,26 @@ def test_a_three_dimensional_network_has_fields_of_three_axes():
     assert field.size == (1, 3, 5)
     assert field.jump == (1, 2, 1)
     assert field.mask(0, 1, 2).sum() == 15
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.AdaptiveAvgPool2d(1), (1, 1)),
+        (nn.AdaptiveAvgPool2d((1, None)), (1, 8)),
+        (nn.Conv2d(3, 4, 8), (1, 1)),
+        (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Upsample(scale_factor=4)), (4, 4)),
+    ],
+    ids=["pooled", "pooled rows", "conv", "spread again"],
+)
+def test_every_unit_of_a_map_has_an_index(model, shape):
+    """A global pooling leaves a map of 1x1 whose unit is (0, 0); the gradient says what it sees."""
+    field = analyze(model, (3, 8, 8)).output
+    for y, x in ((0, 0), (shape[0] - 1, shape[1] - 1)):
+        image = torch.randn(1, 3, 8, 8, requires_grad=True)
+        model(image)[0, :, y, x].sum().backward()
+        seen = image.grad[0].abs().sum(0) > 0
+        assert torch.equal(field.mask(y, x), seen)
+        assert field.inputs_seen(y, x)[1] == set(seen.any(0).nonzero().flatten().tolist())
+    with pytest.raises(IndexError, match="lies outside of the grid"):
+        field.inputs_seen(*shape)
