@@ -32,6 +32,7 @@ def _chances(folder, image: Image.Image) -> list[tuple[float, str]]:
 def test_one_image_gives_its_classes_the_likeliest_first(finished, data, capsys):
     folder = finished("held")
     path = f"{data[1]}/test/red/0.png"
+    capsys.readouterr()  # of the training
     assert train.main(["--predict", path, "--weights", str(folder)]) == 0
     out = capsys.readouterr().out
     wanted = _chances(folder, Image.open(path))
@@ -47,6 +48,7 @@ def test_an_image_of_another_size_is_resized_and_that_is_said(finished, tmp_path
     folder = finished("held")
     wide = Image.linear_gradient("L").resize((90, 60)).convert("RGB")
     wide.save(tmp_path / "wide.png")
+    capsys.readouterr()
     assert train.main(["--predict", str(tmp_path / "wide.png"), "--weights", str(folder)]) == 0
     out = capsys.readouterr().out
     assert "wide.png: brought to the network's 32x32 (scaled to fit, the longer side cut evenly)" in out
@@ -107,6 +109,7 @@ def test_the_folder_of_a_search_is_its_winner(finished, data, refused, tmp_path,
     )
     assert "has no winner yet" in refused("--teacher", str(search), *data, "--out", str(tmp_path / "runs"))
     held = finished("held")
+    capsys.readouterr()
     assert train.main([*words[:3], str(held)]) == 0
     wanted = capsys.readouterr().out
     shutil.copytree(held, search / "best")
