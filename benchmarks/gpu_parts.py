@@ -37,7 +37,7 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Job:
-    """What one part is told."""
+    """The settings of one part."""
 
     data: str
     cache: str
@@ -54,7 +54,7 @@ class Job:
         return resolve(self.device)
 
     def preset(self, name: str) -> str:
-        """Return the network that stands for `name` here."""
+        """Return the network used in place of `name` here."""
         return "tiny" if self.reduced else name
 
     def recipe(self, name: str, **changes: Any) -> Recipe:
@@ -128,7 +128,7 @@ def launching(mode: str) -> Callable[[Job], Result]:
 
 
 def best(job: Job) -> Result:
-    """Choose the way to launch, and say how it stands to the plain loop."""
+    """Choose the way to launch, and compare it with the plain loop."""
     ways = {
         mode: job.found.get(f"compile_{mode}", {}).get("epoch_seconds") for mode in ("off", "graphs", "on")
     }
@@ -200,7 +200,7 @@ def _epochs_within(job: Job, began: float, epoch_seconds: float, most: int) -> i
 
 
 def to_goal(job: Job) -> Result:
-    """Train `residual` by `fast`: after how many seconds do the validation images stand at 87 %?"""
+    """Train `residual` by `fast`: after how many seconds does the validation accuracy reach 87 %?"""
     began = time.perf_counter()
     train, validation, _, test = job.samples()
     model = job.network("residual", train)

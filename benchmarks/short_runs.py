@@ -307,7 +307,7 @@ def minutes(seconds: float) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """Return a share in percent; the unit is said elsewhere."""
+    """Return a share in percent; the unit is in the header of the table."""
     return "-" if share is None else f"{100 * share:.{digits}f}"
 
 

@@ -4,8 +4,8 @@
     python -m benchmarks.step_speed docs/results/logs/train-8-D3.spec.json residual --memory kept
 
 A network is a preset or the file of a spec. Each measurement is a process of its own, because glibc's
-allocator is told once; the networks take turns, so that a slower hour is slower for all of them. A step is
-the trainer's own: normalise, forward, backward, optimiser and average, on images of noise.
+allocator is configured once; the networks take turns, so that a slower hour is slower for all of them. A step
+is the trainer's own: normalise, forward, backward, optimiser and average, on images of noise.
 """
 
 # ruff: noqa: E402 (how threads wait is read when torch is imported)

@@ -1,6 +1,6 @@
 """Which input pixels the outputs of windows see, along one axis of the unbounded plane, exact.
 
-The grammar's kernels are square, so one axis stands for both. Output o of a map sees the input pixels
+The grammar's kernels are square, so one axis represents both. Output o of a map sees the input pixels
 lows[o] to highs[o] and repeats: output o + period sees the same pixels moved by `shift`. Convolutions keep a
 period of 1; a stride-2 transposed convolution doubles it. The index maps are those of torch, for taps t from
 0 to kernel - 1: a convolution's output o reads o * stride - padding + dilation * t, a transposed one's reads

@@ -1,7 +1,7 @@
 """The largest values of the grammar. docs/grammar.md lists them.
 
-A spec may come from a stranger's file, and the checks are all that stands between its numbers and the
-kernels of torch, some of which end in a segmentation fault instead of an error (a stride of 2,000,000 does).
+A spec may come from a stranger's file, and only the checks keep its numbers from the kernels of torch, some
+of which end in a segmentation fault instead of an error (a stride of 2,000,000 does).
 Each bound is far above what a network that fits a microcontroller or a benchmark uses.
 """
 

@@ -1,4 +1,4 @@
-"""Named networks, each within the whole budget of this project; docs/grammar.md tells what each is for."""
+"""Named networks, each within the whole budget of this project; docs/grammar.md lists the purpose of each."""
 
 from __future__ import annotations
 

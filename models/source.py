@@ -1,6 +1,6 @@
 """A spec as the text of a standalone model.py: torch only, readable, with its figures in the header.
 
-The file's modules are those of `blocks.py`, copied as they stand, and its constructor calls are those that
+The file's modules are those of `blocks.py`, copied unchanged, and its constructor calls are those that
 `build` runs, so the weights of the built network load into it.
 """
 
@@ -28,7 +28,7 @@ def standalone_source(spec: NetSpec) -> str:
     """Return the text of a Python file that defines `class Net` and `build_model()`.
 
     Args:
-        spec: The network; it stands in the file's header as JSON, with its figures.
+        spec: The network; the header of the file contains it as JSON, with its figures.
 
     Returns:
         Source that imports torch alone and runs nothing but definitions when imported.

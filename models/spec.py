@@ -56,12 +56,12 @@ class NetSpec:
     """A whole network. Creating one checks every rule of the grammar.
 
     Attributes:
-        name: What tables and files call it.
-        c1: First stage; `c2`, `c3`, `c4` follow.
+        name: Label of the network in tables and file names.
+        c1: First stage; `c2`, `c3` and `c4` follow it.
         stem: Layers before the stages, often none.
-        output: What turns the features into class scores.
+        output: The classifier: features to class scores.
         input_size: Channels, height and width of an image.
-        classes: Class scores that the network returns, shape (N, classes).
+        classes: Number of class scores; the network returns shape (N, classes).
         shapes: For the stem and C1 to C4, found by the check: the input shape (C, H, W) of every layer, then
             the output shape of the last.
 

@@ -1,4 +1,4 @@
-"""The words in which kinds of layer say what to construct: a call, and a convolution with its channels."""
+"""What a kind of layer constructs, as data: a call, and a convolution with its channels."""
 
 from __future__ import annotations
 
