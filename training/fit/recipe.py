@@ -58,7 +58,7 @@ class Recipe:
     ema: float = 0.0
     """Horizon of the exponential moving average of the weights, as a share of all steps; 0: no average."""
     policy: str = "mild"
-    """Augmentation by name, see `training.batches.follow_albumentations`."""
+    """Augmentation by name, see `training.batches.draws`."""
     mixup: float = 0.0
     """Largest share of the second image at the end of the ramp (Tiniest's form); 0: none."""
     cutmix: float = 0.0
