@@ -2,11 +2,12 @@
 
     python -m benchmarks.bfloat16_gradients --seconds 420
 
-Each shape is computed forward and backward in bfloat16 and compared with float32 on the same, rounded numbers.
-glibc's allocator fills what it hands out with a byte (GLIBC_TUNABLES=glibc.malloc.perturb): a kernel that reads
-what nobody wrote is wrong every time, not once in a while. Each family of shapes runs in a process of its own,
-in an order that is shuffled with a fixed seed, until its share of the seconds is used up: the table says how many
-of its shapes were tried.
+Each shape is computed forward and backward in bfloat16 and compared with float32 on the same rounded numbers.
+glibc's allocator fills what it hands out with a byte (GLIBC_TUNABLES=glibc.malloc.perturb): a kernel that
+reads what nobody wrote is wrong every time, not once in a while. Each family of shapes runs in a process of
+its own, in an order that is shuffled with a fixed seed, until its share of the seconds is used up: the table
+says how many of its shapes were tried, and how many of the wrong ones the trainer computes in bfloat16 all
+the same (`training.fit.precision.needs_float32`): none, or this command ends with exit code 1.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 from torch.nn import functional as F
 
 from records.flags import positive
+from training.fit.precision import needs_float32
 
 PERTURB = "glibc.malloc.perturb=128"
 """128 makes the bytes that are handed out 127 (its complement): as bfloat16 3.4e38, whose sums overflow."""
@@ -130,6 +133,21 @@ def differences(shape: Shape, batch: int = 2) -> dict[str, float]:
     return result
 
 
+def widened(shape: Shape) -> bool:
+    """Return whether the trainer computes this layer in float32."""
+    kind = nn.ConvTranspose2d if shape.transposed else nn.Conv2d
+    layer = kind(
+        shape.channels,
+        shape.width,
+        shape.kernel,
+        stride=shape.stride,
+        dilation=shape.dilation,
+        groups=shape.groups,
+        device="meta",
+    )
+    return needs_float32(layer, (shape.size, shape.size))
+
+
 def sweep(family: str, seconds: float) -> dict[str, Any]:
     """Try the shapes of a family, in this process; return what was wrong and how many were tried."""
     shapes = families()[family]
@@ -142,7 +160,7 @@ def sweep(family: str, seconds: float) -> dict[str, Any]:
         tried += 1
         bad = [name for name, gap in found.items() if gap > TOLERANCE]
         if bad:
-            wrong.append({"results": bad, **asdict(shape)})
+            wrong.append({"results": bad, "left": not widened(shape), **asdict(shape)})
         worst = max([worst, *(gap for gap in found.values() if gap <= TOLERANCE)])
     return {"tried": tried, "of": len(shapes), "worst of the right ones": worst, "wrong": wrong}
 
@@ -182,9 +200,10 @@ def main(arguments: list[str] | None = None) -> int:
         title=f"bfloat16 against float32, torch {torch.__version__}, {platform.machine()}, {capable}"
     )
     table.add_column("layers")
-    for column in ("tried", "wrong", "worst of the right ones"):
+    for column in ("tried", "wrong", "of these in bfloat16", "worst of the right ones"):
         table.add_column(column, justify="right")
     table.add_column("wrong: result; channels; maps; layout", overflow="fold")
+    left = 0
     for family in families():
         found = apart(family, options.seconds / len(families()))
         wrong = found["wrong"]
@@ -197,9 +216,12 @@ def main(arguments: list[str] | None = None) -> int:
             results = sorted({name for each in wrong for name in each["results"]})
             summary = "; ".join(" ".join(part) for part in ([", ".join(results)], *parts))
         tried = f"{found['tried']:,} of {found['of']:,}"
-        table.add_row(family, tried, str(len(wrong)), f"{found['worst of the right ones']:.4f}", summary)
+        missed = sum(each["left"] for each in wrong)
+        left += missed
+        worst = f"{found['worst of the right ones']:.4f}"
+        table.add_row(family, tried, str(len(wrong)), str(missed), worst, summary)
     Console(width=150).print(table)
-    return 0
+    return 1 if left else 0
 
 
 def _natural(text: str) -> tuple[int, str]:

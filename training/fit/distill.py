@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.errors import TrainingError
-from training.fit.device import autocast
 from training.fit.evaluate import logits_of
+from training.fit.precision import autocast
 from training.fit.recipe import Recipe
 
 

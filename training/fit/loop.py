@@ -15,9 +15,10 @@ from records.run import EpochRecord
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit import checkpoint as files
-from training.fit.device import determinism, float32_where_bfloat16_is_slow, resolve
+from training.fit.device import determinism, resolve
 from training.fit.engine import Progress as Progress
 from training.fit.engine import Run
+from training.fit.precision import float32_where_bfloat16_is_unfit
 from training.fit.recipe import Recipe
 
 
@@ -95,7 +96,7 @@ def fit(
         if run.notice is not None and on_notice is not None:
             on_notice(run.notice)
         keeper = _Keeper(checkpoint, save_every, stop)
-        stack.enter_context(float32_where_bfloat16_is_slow(model, place, run.recipe.precision))
+        stack.enter_context(float32_where_bfloat16_is_unfit(model, place, run.recipe.precision))
         loader = stack.enter_context(run.loader(workers))
         stopped = False
         while len(run.epochs) < recipe.epochs and not stopped:

@@ -14,11 +14,12 @@ from training.batches.loader import Batch
 from training.batches.mixing import Mix, mixed
 from training.data.samples import Samples
 from training.errors import TrainingError
-from training.fit.device import Normalise, autocast, may_return_early, memory_format
+from training.fit.device import Normalise, may_return_early, memory_format
 from training.fit.distill import Teacher, distillation
 from training.fit.evaluate import logits_of
 from training.fit.graphs import Capture, Recorded, record_on_cuda
 from training.fit.optim import Ema, Optimizers
+from training.fit.precision import autocast
 from training.fit.recipe import Recipe
 
 

@@ -11,7 +11,7 @@ from training.batches.loader import Batch
 from training.batches.mixing import Mix
 from training.data.samples import Samples
 from training.errors import TrainingError
-from training.fit.device import float32_where_bfloat16_is_slow
+from training.fit.device import float32_where_bfloat16_is_unfit
 from training.fit.distill import Teacher
 from training.fit.optim import Ema, build_optimizer
 from training.fit.recipe import RECIPES, Recipe
@@ -123,7 +123,7 @@ def test_what_torch_compile_traces_is_the_network(samples, monkeypatch, precisio
     recipe = replace(RECIPE, precision=precision)
     plain, losses = trained(samples, recipe, [Mix(0.0)] * 3)
     model = network()
-    with float32_where_bfloat16_is_slow(model, CPU, precision):
+    with float32_where_bfloat16_is_unfit(model, CPU, precision):
         step = Step(model, samples, replace(recipe, compile="on"), build_optimizer(model, recipe), None, CPU)
         found = []
         for number in range(3):
