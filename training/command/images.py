@@ -30,10 +30,8 @@ class Origin:
 
 
 def origin(record: RunRecord) -> Origin:
-    """Return where the images of a run came from; what was found counts, not what was asked for."""
     settings = record.settings or RunSettings()
-    known = record.dataset.kind if record.dataset.kind in ("cifar10", "shapes") else settings.data
-    return Origin(known, settings.resize, settings.cache)
+    known = datasets.kept_name(record.dataset.kind, settings.data)
 
 
 def images_of(
