@@ -4,10 +4,10 @@
 
 Each shape is computed forward and backward in bfloat16 and compared with float32 on the same rounded numbers.
 glibc's allocator fills what it hands out with a byte (GLIBC_TUNABLES=glibc.malloc.perturb): a kernel that
-reads what nobody wrote is wrong every time, not once in a while. Each family of shapes runs in a process of
-its own, in an order that is shuffled with a fixed seed, until its share of the seconds is used up: the table
-says how many of its shapes were tried, and how many of the wrong ones the trainer computes in bfloat16 all
-the same (`training.fit.precision.needs_float32`): none, or this command ends with exit code 1.
+reads what nobody wrote is wrong every time, not once in a while. The shapes of a family are tried in an order
+that is shuffled with a fixed seed, until its share of the seconds is used up: the table says how many were
+tried, and how many of the wrong ones the trainer computes in bfloat16 all the same
+(`training.fit.precision.needs_float32`): none, or this command ends with exit code 1.
 """
 
 from __future__ import annotations
@@ -165,63 +165,53 @@ def sweep(family: str, seconds: float) -> dict[str, Any]:
     return {"tried": tried, "of": len(shapes), "worst of the right ones": worst, "wrong": wrong}
 
 
-def apart(family: str, seconds: float) -> dict[str, Any]:
-    """Do that in a process of its own, whose memory is filled before it is handed out."""
-    words = [
-        sys.executable,
-        "-m",
-        "benchmarks.bfloat16_gradients",
-        "--here",
-        family,
-        "--seconds",
-        str(seconds),
-    ]
+def apart(seconds: float, threads: int) -> dict[str, dict[str, Any]]:
+    """Sweep every family in a process of its own, whose memory is filled before it is handed out."""
+    flags = ["--here", "--seconds", str(seconds), "--threads", str(threads)]
+    words = [sys.executable, "-m", "benchmarks.bfloat16_gradients", *flags]
     environment = os.environ | {"GLIBC_TUNABLES": PERTURB}
     ended = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(ended.stdout)
+    found: dict[str, dict[str, Any]] = json.loads(ended.stdout)
     return found
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Try every family and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        "--seconds", type=float, default=420.0, help="for all families together (default 420)"
-    )
+    parser.add_argument("--seconds", type=float, default=420.0, help="for all shapes together (default 420)")
     parser.add_argument("--threads", type=positive, default=1, help="of torch (default 1)")
-    parser.add_argument("--here", choices=tuple(families()), help=argparse.SUPPRESS)
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.here:
-        print(json.dumps(sweep(options.here, options.seconds)))
+        share = options.seconds / len(families())
+        print(json.dumps({family: sweep(family, share) for family in families()}))
         return 0
+    found = apart(options.seconds, options.threads)
     capable = torch.backends.cpu.get_cpu_capability()
-    table = Table(
-        title=f"bfloat16 against float32, torch {torch.__version__}, {platform.machine()}, {capable}"
-    )
+    title = f"bfloat16 against float32, torch {torch.__version__}, {platform.machine()}, {capable}"
+    table = Table(title=title)
     table.add_column("layers")
     for column in ("tried", "wrong", "of these in bfloat16", "worst of the right ones"):
         table.add_column(column, justify="right")
     table.add_column("wrong: result; channels; maps; layout", overflow="fold")
-    left = 0
-    for family in families():
-        found = apart(family, options.seconds / len(families()))
-        wrong = found["wrong"]
-        summary = "-"
-        if wrong:
-            parts = [
-                sorted({str(each[key]) for each in wrong}, key=_natural)
-                for key in ("channels", "size", "layout")
-            ]
-            results = sorted({name for each in wrong for name in each["results"]})
-            summary = "; ".join(" ".join(part) for part in ([", ".join(results)], *parts))
-        tried = f"{found['tried']:,} of {found['of']:,}"
-        missed = sum(each["left"] for each in wrong)
-        left += missed
-        worst = f"{found['worst of the right ones']:.4f}"
-        table.add_row(family, tried, str(len(wrong)), str(missed), worst, summary)
+    for family, of_family in found.items():
+        table.add_row(family, *_row(of_family))
     Console(width=150).print(table)
-    return 1 if left else 0
+    return 1 if any(each["left"] for of_family in found.values() for each in of_family["wrong"]) else 0
+
+
+def _row(found: dict[str, Any]) -> list[str]:
+    wrong = found["wrong"]
+    left = sum(each["left"] for each in wrong)
+    worst = f"{found['worst of the right ones']:.4f}"
+    cells = [f"{found['tried']:,} of {found['of']:,}", str(len(wrong)), str(left), worst]
+    if not wrong:
+        return [*cells, "-"]
+    parts = [", ".join(sorted({name for each in wrong for name in each["results"]}))]
+    for key in ("channels", "size", "layout"):
+        parts.append(" ".join(sorted({str(each[key]) for each in wrong}, key=_natural)))
+    return [*cells, "; ".join(parts)]
 
 
 def _natural(text: str) -> tuple[int, str]:

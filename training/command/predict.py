@@ -17,7 +17,7 @@ from rich.text import Text
 
 from training.command.options import Options
 from training.command.trained import Trained, open_trained
-from training.data.images import decode
+from training.data.pictures import decode
 from training.data.samples import Samples
 from training.errors import DataError
 from training.fit import device

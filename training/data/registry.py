@@ -15,6 +15,7 @@ from rich.console import Console
 from training.data import archives, cifar10, cifar100, images, shapes
 from training.data import cache as store
 from training.data.download import DownloadError
+from training.data.listing import listing
 from training.data.named import Named
 from training.data.progress import advancing, say
 from training.data.splits import SPLIT_SEED, holdout, subset
@@ -132,9 +133,9 @@ def _images(data: str, path: Path, resize: int | None, cache: Path, console: Con
     form = f"{store.FORMAT}" if resize is None else f"{store.FORMAT}.{resize}x{resize}"
     if data and path.is_dir():
         kind, name = "folder", path.resolve().name
-        listing = images.listing(path)
-        total, fingerprint = listing.total_bytes, listing.fingerprint
-        members, what = listing.members, f"{len(listing.files):,} images of {path}"
+        found = listing(path)
+        total, fingerprint = found.total_bytes, found.fingerprint
+        members, what = found.members, f"{len(found.files):,} images of {path}"
     elif path.is_file():
         suffix = archives.suffix_of(path)
         if suffix is None:

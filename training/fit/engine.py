@@ -36,6 +36,7 @@ from training.fit.identity import identity_of, same_run
 from training.fit.memory import enough_for, made_within
 from training.fit.optim import Ema, averaged, build_optimizer, learning_rate
 from training.fit.recipe import Recipe
+from training.fit.saved import Saved
 from training.fit.step import Step
 
 _CHECK_EVERY_ON_CPU, _CHECK_EVERY = 8, 32
@@ -111,10 +112,12 @@ class Run:
         self._identity = identity_of(model, train, seed, teacher)
         self._partial: _Partial | None = None
         self._began = 0.0
-        saved = None
+        saved: Saved | None = None
         if resumed is not None and files.exists(resumed):
-            saved, self.notice = files.load(resumed)
-            recipe = same_run(saved, self._identity, recipe, resumed)
+            state, self.notice = files.load(resumed)
+            saved = Saved.checked(state, resumed)
+            same_run(saved.identity, saved.recipe, self._identity, recipe, resumed)
+            recipe = saved.recipe
         check_teacher(recipe, teacher)
         self._steps = steps_of(len(train), recipe.batch_size)
         with enough_for(device, recipe.batch_size):
@@ -126,6 +129,8 @@ class Run:
                 deterministic=deterministic,
                 data_bytes=train.images.nbytes,
             )
+        if saved is not None:
+            saved.check_network(model, self.recipe, self._steps)
         model.to(memory_format=memory_format(self.recipe.layout))
         self._optimizer = build_optimizer(model, self.recipe)
         horizon = self.recipe.ema * self._steps * self.recipe.epochs
@@ -270,16 +275,16 @@ class Run:
             "partial": partial and partial.to_json(partial.seconds + self._elapsed()),
         }
 
-    def _restore(self, saved: dict[str, Any]) -> None:
-        self._model.load_state_dict(saved["state_dict"])
-        self._optimizer.load_state_dict(saved["optimizer"])
-        if self._ema is not None:
-            self._ema.load_state_dict(saved["ema"])
-        self.epochs = [EpochRecord(**record) for record in saved["epochs"]]
-        if (partial := saved.get("partial")) is not None:
-            right = torch.tensor(partial["right"], device=self._device)
-            losses = partial["losses"].to(self._device)
-            self._partial = _Partial(partial["step"], losses, right, partial["seconds"])
+    def _restore(self, saved: Saved) -> None:
+        self._model.load_state_dict(saved.weights)
+        self._optimizer.load_state_dict(saved.optimizer)
+        if self._ema is not None and saved.ema is not None:
+            self._ema.load_state_dict(saved.ema)
+        self.epochs = list(saved.epochs)
+        if (partial := saved.partial) is not None:
+            right = torch.tensor(partial.right, device=self._device)
+            losses = partial.losses.to(self._device)
+            self._partial = _Partial(partial.step, losses, right, partial.seconds)
 
 
 def _mean(losses: torch.Tensor) -> float:

@@ -66,7 +66,8 @@ def evaluate(
             of its own kind that is never to be mixed with the plain accuracy.
 
     Raises:
-        TrainingError: The network's classes are not as many as the samples', or one image is too large.
+        TrainingError: The network's classes are not as many as the samples', one image is too large, or the
+            network answers with NaN.
     """
     place = resolve(device)
     if any(_elsewhere(parameter.device, place) for parameter in model.parameters()):
@@ -79,7 +80,14 @@ def evaluate(
     finally:
         for module, training in modes:
             module.training = training
-    return _judge(torch.cat(rows), samples)
+    probabilities = torch.cat(rows)
+    if not bool(probabilities.isfinite().all()):
+        wrong = int((~probabilities.isfinite().all(dim=1)).sum())
+        raise TrainingError(
+            f"the network answers {wrong:,} of {len(samples):,} images with NaN: its weights are of no use "
+            "(its training may have diverged)"
+        )
+    return _judge(probabilities, samples)
 
 
 def _elsewhere(device: torch.device, place: torch.device) -> bool:

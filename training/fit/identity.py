@@ -39,27 +39,33 @@ def identity_of(
     }
 
 
-def same_run(saved: dict[str, Any], identity: dict[str, Any], recipe: Recipe, path: Path) -> Recipe:
-    """Return the checkpoint's recipe, in which "auto" is settled.
+def same_run(
+    saved: dict[str, Any], found: Recipe, identity: dict[str, Any], recipe: Recipe, path: Path
+) -> None:
+    """Check that a checkpoint is of the run that wants to go on from it.
+
+    Args:
+        saved: Identity in the checkpoint.
+        found: Recipe in the checkpoint, in which "auto" is settled.
+        identity: Of the run.
+        recipe: Of the run.
+        path: The checkpoint, for messages.
 
     Raises:
         CheckpointError: The checkpoint is of another network, data set, seed or recipe.
     """
     advice = "resume with what it began with, or start anew under another name"
-    try:
-        found = Recipe.from_json(saved["recipe"])
-        for what, value in identity.items():
-            if what in _NEWER and what not in saved["identity"]:
+    for what, value in identity.items():
+        if what not in saved:
+            if what in _NEWER:
                 continue
-            if saved["identity"][what] != value:
-                shown = f" ({saved['identity'][what]}, not {value})" if what == "seed" else ""
-                raise CheckpointError(f"{path} was written by a run with another {what}{shown}; {advice}")
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} lacks {error}: it is not a checkpoint of a training run") from error
+            raise CheckpointError(f"{path} lacks {what!r}: it is not a checkpoint of a training run")
+        if saved[what] != value:
+            shown = f" ({saved[what]}, not {value})" if what == "seed" else ""
+            raise CheckpointError(f"{path} was written by a run with another {what}{shown}; {advice}")
     for field in dataclasses.fields(Recipe):
         asked, kept = getattr(recipe, field.name), getattr(found, field.name)
         if asked != kept and not (asked == "auto" and field.name in SETTLED):
             raise CheckpointError(
                 f"{path} was written with {field.name}={kept!r} and not {asked!r}; {advice}"
             )
-    return found

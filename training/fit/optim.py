@@ -50,9 +50,10 @@ class Optimizers:
         return {"members": [member.state_dict() for member in self._members]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the state of the same optimisers of the same network."""
+        """Go on from the state of the same optimisers of the same network; the recipe's settings stay."""
         for member, saved in zip(self._members, state["members"], strict=True):
-            member.load_state_dict(saved)
+            groups = member.state_dict()["param_groups"]
+            member.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizers:
