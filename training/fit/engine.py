@@ -261,7 +261,7 @@ class Run:
         Raises:
             TrainingError: The weights are not finite: a checkpoint of them would be of no use to anybody.
         """
-        if not bool(torch.stack(torch._foreach_norm(self._finite)).isfinite().all()):
+        if not bool(nn.utils.get_total_norm(self._finite).isfinite()):
             epoch = len(self.epochs) + (self._partial is not None)
             raise TrainingError(f"the weights became infinite or NaN by epoch {epoch}; {self._calmer()}")
         partial = self._partial

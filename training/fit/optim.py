@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from training.errors import TrainingError
 from training.fit.muon import Muon
@@ -173,7 +174,8 @@ class Ema:
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps)) if self._decay else 0.0
         self._steps += 1
         averages, states = zip(*self._floating, strict=True)
-        torch._foreach_lerp_(list(averages), list(states), 1 - decay)
+        average_all = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        average_all(list(averages), list(states), None)  # one kernel for all, not one for each small tensor
         for average, value in self._copied:
             average.copy_(value)
 
