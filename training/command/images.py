@@ -30,8 +30,10 @@ class Origin:
 
 
 def origin(record: RunRecord) -> Origin:
+    """Return where the images of a run came from; what was found counts, not what was asked for."""
     settings = record.settings or RunSettings()
     known = datasets.kept_name(record.dataset.kind, settings.data)
+    return Origin(known, settings.resize, settings.cache)
 
 
 def images_of(
