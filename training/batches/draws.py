@@ -209,7 +209,7 @@ def draw(policy: Policy, count: int, image_size: tuple[int, int], key: Sequence[
         policy: Its operations.
         count: Images.
         image_size: (height, width).
-        key: What the draws are a function of, such as (seed, epoch, chunk).
+        key: Numbers that the draws are a function of, such as (seed, epoch, chunk).
     """
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(key))))
     return tuple(operation.draw(count, image_size, random) for operation in policy)

@@ -67,7 +67,7 @@ class Augmentation:
 
         Args:
             images: (N, H, W, 3) uint8, left as they are.
-            key: What the random draws are a function of, such as (seed, epoch, chunk).
+            key: Numbers that the draws are a function of, such as (seed, epoch, chunk).
         """
         result = images.copy()
         drawn = draw(self._policy, len(images), self._image_size, key)

@@ -23,7 +23,7 @@ class BatchedAugmentation:
         policy: By name.
         image_size: (height, width).
         mean: Per channel, 0-255: the fill of holes.
-        device: Where the images are.
+        device: Device of the images.
 
     Raises:
         TrainingError: There is no such policy.

@@ -78,7 +78,7 @@ def members(archive: Path, limits: Limits = LIMITS) -> Iterator[Member]:
 
     Args:
         archive: A file whose name ends in one of `SUFFIXES`.
-        limits: What is too much.
+        limits: Bounds beyond which the archive is refused.
 
     Raises:
         DataError: The archive is missing, damaged, truncated, encrypted, oversized or hostile.

@@ -91,8 +91,8 @@ def load_or_build(cache: Path, key: str, build: Callable[[Path], Content], conso
     Args:
         cache: Folder of all cached data sets; made where it is missing.
         key: Name of this data set's folder, which stands for its content.
-        build: Makes the data set; it gets an empty folder for large scratch files, removed afterwards.
-        console: Where a damaged cache is reported.
+        build: Function that makes the data set; its argument is an empty folder for scratch files.
+        console: Console for a remark on a damaged cache.
 
     Raises:
         DataError: The folder cannot be written, or `build` raised it.

@@ -37,9 +37,9 @@ class Source:
     url: str
     filename: str
     md5: str
-    """Of the archive."""
+    """Checksum of the archive."""
     size: int
-    """Bytes of the archive."""
+    """Size of the archive in bytes."""
     folder: str
     """Inside the archive, and where torchvision unpacks it."""
     train: tuple[tuple[str, str], ...]

@@ -44,11 +44,11 @@ def content(
 
     Args:
         source: The archive or folder, for messages.
-        members: Its files and folders in any order.
+        members: Files and folders of the source, in any order.
         resize: See `decode`.
         scratch: An empty folder for as many bytes as the decoded images hold.
-        at: Called with the position of each member.
-        note: Called with a line about what was left out.
+        at: Function called with the position of each member.
+        note: Function called with a line about what was left out.
 
     Raises:
         DataError: An image or the layout is wrong.

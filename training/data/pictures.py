@@ -7,7 +7,7 @@ from records.pictures import PictureError, opened
 from training.data.cache import Pixels
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""Of the files that are taken for images; the format is decided by the content."""
+"""Suffixes of the files that are taken for images; the content decides the format."""
 
 
 def decode(data: bytes, resize: int | None = None) -> Pixels:

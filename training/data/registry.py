@@ -47,11 +47,11 @@ class Dataset:
     """A data set, decoded and ready."""
 
     name: str
-    """Of a named data set, "cifar10" for example; else the archive's or folder's name without its suffix."""
+    """The name of a named data set, or the archive's or folder's name without its suffix."""
     kind: str
     """The name of a named data set, "archive" or "folder"."""
     title: str
-    """What tables and reports print."""
+    """Name that tables and reports print."""
     fingerprint: str
     """Key of the cache: the same key, the same pixels and labels in the same order."""
     classes: tuple[str, ...]
@@ -62,7 +62,7 @@ class Dataset:
     std: tuple[float, float, float]
     """Per channel of `train`, 0-255."""
     notice: str | None = None
-    """What every screen and artefact has to say loudly: the data is not what was wanted."""
+    """A remark that every screen and artefact shows: the data is not what was wanted."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -87,7 +87,7 @@ def load(
         cache: Folder of the decoded data sets.
         resize: Bring every image of a folder or archive to `resize` x `resize` pixels.
         root: Folder of downloads.
-        console: Where progress is shown; standard error by default.
+        console: Console for the progress; standard error by default.
 
     Raises:
         DataError: The data set cannot be used; one line says what, where and the way out.
@@ -116,7 +116,7 @@ def kept_name(kind: str, asked: str | None) -> str | None:
 
     Args:
         kind: `Dataset.kind` of the images that were found.
-        asked: What `--data` was; kept for a folder or an archive.
+        asked: Value of `--data`, which is kept for a folder or an archive.
     """
     return kind if kind in NAMED else asked
 

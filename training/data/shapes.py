@@ -69,7 +69,7 @@ def draw(labels: npt.NDArray[np.int64], draws: Draws) -> npt.NDArray[np.uint8]:
 
     Args:
         labels: (n,) positions in `CLASSES`.
-        draws: Where everything but the class comes from.
+        draws: Source of everything but the class.
 
     Returns:
         (n, 32, 32, 3)

@@ -53,7 +53,7 @@ class Entry:
     """A member, whose content has not been read."""
 
     name: str
-    """As the archive spells it; bytes that are not UTF-8 are kept as surrogates."""
+    """Name as the archive spells it; bytes that are not UTF-8 are kept as surrogates."""
     size: int
     """Bytes of content; 0 for a folder."""
     kind: str

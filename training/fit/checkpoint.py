@@ -1,4 +1,4 @@
-"""What a run leaves on disk: `last.pt` to go on from, and safetensors to pass on.
+"""The files of weights: `last.pt`, to go on from, and safetensors, to pass on.
 
 A checkpoint appears whole (temporary file, fsync, rename, fsync of the folder), and the one before stays
 beside it as `last.previous.pt`, for the case that the newest is damaged; a damaged one never takes its place.
@@ -137,9 +137,9 @@ def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> N
     """Write a network's weights as safetensors, whole.
 
     Args:
-        path: Where to.
-        model: Its whole state, buffers included.
-        metadata: What a reader needs to use them (spec, classes, normalisation); each value is stored as
+        path: File to write.
+        model: Network; its whole state is written, buffers included.
+        metadata: Facts to use them by (spec, classes, normalisation); each value is stored as
             JSON.
     """
     from safetensors.torch import save as serialise

@@ -17,9 +17,9 @@ from training.fit.recipe import SETTLED, Recipe
 from training.fit.weights import fingerprint
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-"""What differs in the text of a network from process to process."""
+"""The part of a network's text that differs from process to process."""
 _NEWER = ("architecture", "normalisation")
-"""What checkpoints did not say at first, which is not held against them."""
+"""Parts that older checkpoints lack, which is not held against them."""
 
 
 def identity_of(
@@ -28,6 +28,7 @@ def identity_of(
     """Return what must be equal for a checkpoint to be of the same run."""
     taught = {} if teacher is None else {"teacher": fingerprint(teacher)}
     images = zlib.crc32(np.ascontiguousarray(train.images).data)
+    # Checksums, not the things themselves: a checkpoint must not grow with the data set.
     return {
         "network": {name: list(value.shape) for name, value in model.state_dict().items()},
         "architecture": zlib.crc32(_ADDRESS.sub("", repr(model)).encode()),
@@ -45,10 +46,10 @@ def same_run(
     """Check that a checkpoint is of the run that wants to go on from it.
 
     Args:
-        saved: Identity in the checkpoint.
-        found: Recipe in the checkpoint, in which "auto" is settled.
-        identity: Of the run.
-        recipe: Of the run.
+        saved: Identity that the checkpoint holds.
+        found: Recipe that the checkpoint holds, in which "auto" is settled.
+        identity: Identity of the run.
+        recipe: Recipe of the run.
         path: The checkpoint, for messages.
 
     Raises:

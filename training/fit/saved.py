@@ -85,9 +85,9 @@ class Saved:
         """Check everything whose size follows from the network and the images.
 
         Args:
-            model: Of the run that wants to go on, as it is before.
-            recipe: Settled.
-            steps: Of an epoch.
+            model: Network of the run that wants to go on, before it is restored.
+            recipe: Recipe without "auto".
+            steps: Number of steps in an epoch.
 
         Raises:
             CheckpointError: A tensor is missing, foreign, of another shape or not finite, or an average is

@@ -28,13 +28,13 @@ class Step:
 
     Args:
         model: On the device; changed in place.
-        samples: What it learns from: classes, mean and deviation.
-        recipe: Settled: no "auto" in it.
-        optimizer: Of the model's parameters.
-        ema: Takes in the weights after each step.
-        device: Where the model is.
-        teacher: Answers beside the labels.
-        capture: How a graph is recorded, where the recipe asks for one.
+        samples: Source of the classes, mean and deviation.
+        recipe: Recipe without "auto".
+        optimizer: Optimiser of the model's parameters.
+        ema: Moving average, updated after each step.
+        device: Device of the model.
+        teacher: Network whose answers are learned beside the labels.
+        capture: Function that records a CUDA graph, where the recipe asks for one.
     """
 
     def __init__(

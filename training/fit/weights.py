@@ -33,7 +33,7 @@ def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module,
 
     Args:
         path: A safetensors file, or the folder of a run that holds `best.safetensors`.
-        model: Takes the weights in place; None: built from the spec in the file's metadata.
+        model: Network that takes the weights in place; None: it is built from the spec in the file.
 
     Returns:
         The network in eval mode, and the metadata: `network`, `spec`, `target`, `classes`, `input_size`,
@@ -52,7 +52,7 @@ def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module,
         if metadata.get("spec") is None:
             raise NoSpecError(
                 f"{file} holds weights but no spec; name the network too: --model model.py:Name "
-                f"(it was {metadata.get('target') or metadata.get('network') or 'not said'})"
+                f"(it was {metadata.get('target') or metadata.get('network') or 'unknown'})"
             )
         try:
             model = build(NetSpec.from_json(metadata["spec"]))
@@ -138,11 +138,11 @@ def as_teacher(
     """Return a trained network as one that reads the student's normalised images.
 
     Args:
-        network: From `load_network`.
-        metadata: Likewise.
-        classes: Of the student's data.
-        mean: Per channel, 0-255, of the student's data.
-        std: Likewise.
+        network: Network that `load_network` returned.
+        metadata: Metadata that it returned.
+        classes: Classes of the student's data, in order.
+        mean: Mean of the student's data, per channel, 0-255.
+        std: Deviation of the student's data, per channel.
 
     Raises:
         TrainingError: The teacher knows other classes, or the same ones in another order.
