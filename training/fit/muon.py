@@ -77,7 +77,7 @@ def orthogonalise(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     # Frobenius norm 1: no singular value is above 1, where the iteration converges.
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
-        # Each singular value s becomes a s + b s^3 + c s^5: 0.1 becomes 0.34, then 0.99, and stays between 0.7 and 1.2.
+        # A singular value s becomes a s + b s^3 + c s^5: 0.1 becomes 0.34, 0.99, then 0.7 to 1.2.
         square = x @ x.mT
         x = a * x + (b * square + c * (square @ square)) @ x
     return x if wide else x.mT
