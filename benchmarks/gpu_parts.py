@@ -22,10 +22,11 @@ from training.batches.mixing import Mix
 from training.batches.resident import Resident
 from training.data import registry as datasets
 from training.data.samples import Samples
-from training.fit.device import determinism, float32_where_bfloat16_is_slow, memory_format, resolve, settle
+from training.fit.device import determinism, memory_format, resolve, settle
 from training.fit.evaluate import evaluate
 from training.fit.loop import History, fit
 from training.fit.optim import Ema, build_optimizer
+from training.fit.precision import float32_where_bfloat16_is_unfit
 from training.fit.recipe import RECIPES, Recipe
 from training.fit.step import Step
 
@@ -156,7 +157,7 @@ def waiting(job: Job) -> Result:
     model.to(memory_format=memory_format(recipe.layout))
     with ExitStack() as stack:
         stack.enter_context(determinism(False, place))
-        stack.enter_context(float32_where_bfloat16_is_slow(model, place, recipe.precision))
+        stack.enter_context(float32_where_bfloat16_is_unfit(model, place, recipe.precision))
         optimizer = build_optimizer(model, recipe)
         step = Step(model, train, recipe, optimizer, Ema(model, 100), place)
         loader, other = (stack.enter_context(_loader(train, recipe, place)) for _ in range(2))

@@ -221,7 +221,7 @@ def open_bench(
         book.content["environments"].append(environment)
     known = book.content["facts"]
     recipe = replace(recipe, precision=known["precision"], layout=known["layout"])
-    kept = dataset.kind if dataset.kind in ("cifar10", "shapes") else options.data
+    kept = datasets.kept_name(dataset.kind, options.data) or options.data
     return Bench(kept, options.cache, dataset, where.type, recipe, images), book
 
 

@@ -39,8 +39,8 @@ from records.flags import positive
 from training.batches.loader import Batch
 from training.batches.mixing import Mix
 from training.data.samples import Samples
-from training.fit.device import float32_where_bfloat16_is_slow
 from training.fit.optim import Ema, build_optimizer
+from training.fit.precision import float32_where_bfloat16_is_unfit
 from training.fit.recipe import RECIPES
 from training.fit.step import Step
 
@@ -82,7 +82,7 @@ def measure(spec: NetSpec, steps: int, batch: int, precision: str) -> Cost:
     step = Step(model, samples, recipe, build_optimizer(model, recipe), Ema(model, 100), cpu)
     pictures = Batch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels))
     seconds = []
-    with float32_where_bfloat16_is_slow(model, cpu, precision):
+    with float32_where_bfloat16_is_unfit(model, cpu, precision):
         for number in range(WARM_UP + steps):
             if number == WARM_UP:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

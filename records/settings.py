@@ -48,8 +48,8 @@ class RunSettings:
         exclusive="network",
     )
     data: str | None = flag(
-        "cifar10, shapes, or a folder or archive of {train,test}/<class>/* (default: CIFAR-10 where it is "
-        "present or can be downloaded, else shapes)",
+        "cifar10, cifar100, shapes, or a folder or archive of {train,test}/<class>/* (default: CIFAR-10 "
+        "where it is present or can be downloaded, else shapes)",
         metavar="D",
         group=_DATA,
     )

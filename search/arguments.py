@@ -34,7 +34,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         "--data",
         metavar="D",
-        help="cifar10, shapes, or a folder or archive of train/<class>/* and test/<class>/*",
+        help="cifar10, cifar100, shapes, or a folder or archive of train/<class>/* and test/<class>/*",
     )
     add("--cache", type=Path, metavar="DIR", help="where decoded images are kept (default data/cache)")
     add("--resize", type=positive, metavar="N", help="bring every image to N x N pixels")

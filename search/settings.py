@@ -11,7 +11,7 @@ class Settings(Record):
     """What was asked for, and what the defaults of the device filled in."""
 
     data: str
-    """What `training.data.registry.load` takes: "cifar10", "shapes" or a path."""
+    """What `training.data.registry.load` takes: one of its `NAMED` data sets or a path."""
     cache: str
     resize: int | None
     base: str

@@ -152,7 +152,7 @@ def _fresh(options: argparse.Namespace, console: Console) -> tuple[Settings, Dat
         {
             "schema": Settings.SCHEMA,
             # What was found, not what was asked for: a resumed search must not find something else.
-            "data": dataset.kind if dataset.kind in ("cifar10", "shapes") else options.data,
+            "data": datasets.kept_name(dataset.kind, options.data),
             "cache": str(cache),
             "resize": options.resize,
             "base": base_name,

@@ -25,11 +25,11 @@ class Chunk:
     """A few whole batches of one epoch."""
 
     chosen: npt.NDArray[np.int64]
-    """Which images, in order."""
+    """Indices of the images, in order."""
     key: tuple[int, ...]
-    """Of the random draws of their augmentation."""
+    """Key of the random draws of their augmentation."""
     skip: int
-    """So many at the front were trained on before the run broke off."""
+    """Number of images at the front that were trained on before the run broke off."""
 
 
 def steps_of(count: int, batch_size: int) -> int:
@@ -52,18 +52,19 @@ def plan(
     """Yield the chunks of the epochs, one after the other.
 
     Args:
-        count: Images there are.
-        batch_size: Images a batch.
-        seed: Of shuffling and augmentation.
+        count: Number of images.
+        batch_size: Images in a batch.
+        seed: Seed of shuffling and augmentation.
         first_epoch: Counted from 1.
-        first_step: Batches of the first epoch that are not wanted any more.
-        last_epoch: Included.
+        first_step: Batches of the first epoch to leave out: they were trained on already.
+        last_epoch: Number of the last epoch, included.
     """
     used = steps_of(count, batch_size) * batch_size
     size = max(1, round(CHUNK_IMAGES / batch_size)) * batch_size
     for epoch in range(first_epoch, last_epoch + 1):
         order = np.random.Generator(np.random.PCG64([_SHUFFLE, seed, epoch])).permutation(count)
         done = first_step * batch_size if epoch == first_epoch else 0
+        # Chunks begin at multiples of `size` wherever a run is resumed: their draws belong to their start.
         for start in range(done // size * size, used, size):
             stop = min(start + size, used)
             yield Chunk(order[start:stop], (_AUGMENT, seed, epoch, start), max(0, done - start))

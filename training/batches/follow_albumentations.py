@@ -1,9 +1,9 @@
-"""Augmentation: albumentations policies by name, applied to whole chunks of images.
+"""The draws followed on the processor: albumentations' transforms, applied to whole chunks of images.
 
 `compose` builds a policy as the library's own pipeline: that is the definition. Called image by image, nine
-tenths of the library's time at 32x32 goes into drawing parameters, so `Augmentation` draws them for a whole
-chunk at once, from the transforms' own ranges, and does to the pixels what the transforms' `apply` does.
-Tests hold the two against each other: equal pixels for equal parameters, equal distributions of parameters.
+tenths of the library's time at 32x32 goes into drawing parameters, so `Augmentation` takes the parameters of
+a whole chunk from `training.batches.draws`, and does to the pixels what the transforms' `apply` does. Tests
+hold the two against each other: equal pixels for equal parameters, equal distributions of parameters.
 
 The library's seeding is not used: `Compose(seed=)` gives every transform the same stream (flips and grey then
 go together), and forked workers repeat each other. Here a chunk's draws are a function of its key alone.
@@ -11,15 +11,15 @@ go together), and forked workers repeat each other. Here a chunk's draws are a f
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from training.batches.policies import draw_chosen, draw_holes, draw_matrices, generator, policy_named
+from training.batches.draws import Draw, Flip, Grey, Hole, Move, Operation, draw, policy_named
 
 if TYPE_CHECKING:
     import albumentations
@@ -27,70 +27,52 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class _Form:
+    """What an operation is in this library."""
+
+    transform: Callable[[Any, Any, tuple[int, ...]], Any]
+    """Takes the library, the operation and the fill colour; returns the library's transform."""
+    follow: Callable[[Any, Pixels, Draw], None]
+    """Takes the transform, images (N, H, W, 3) and the draw; changes the images in place."""
+
+
 def compose(policy: str, image_size: tuple[int, int], mean: Sequence[float]) -> albumentations.Compose:
     """Build a policy as an albumentations pipeline.
 
     Args:
-        policy: "none"; "mild"; "assignment": flip, shift-scale-rotate, one hole of half the image's height
-            and width, grey, each with p = 0.5, in the wording of albumentations 1.x; "strong".
-        image_size: (height, width); lengths are shares of it, given below for 32 x 32.
+        policy: By name; the policies are in `training.batches.draws`.
+        image_size: (height, width).
         mean: Per channel, 0-255: the fill of holes.
 
     Raises:
         TrainingError: There is no such policy.
     """
-    found = policy_named(policy, image_size)
+    operations = policy_named(policy, image_size)
     library = _library()
-    if found is None:
-        return library.Compose([])
-    (across, down), (tall, broad) = found.shift, found.hole
-    return library.Compose(
-        [
-            library.HorizontalFlip(p=found.flip, strict=True),
-            # ShiftScaleRotate of 2.0.8 would stretch height and width apart and cut shifts to whole pixels
-            # towards zero (at 32x32 never the full 2); Affine, which it recommends itself, does neither.
-            library.Affine(
-                translate_px={"x": (-across, across), "y": (-down, down)},
-                scale=(1 - found.scale, 1 + found.scale),
-                rotate=(-found.rotate, found.rotate),
-                keep_ratio=True,
-                border_mode=_reflect_101(),
-                p=found.moved,
-                strict=True,
-            ),
-            library.CoarseDropout(
-                num_holes_range=(1, 1),
-                hole_height_range=(tall, tall),
-                hole_width_range=(broad, broad),
-                fill=tuple(round(value) for value in mean),
-                p=found.holed,
-                strict=True,
-            ),
-            library.ToGray(p=found.grey, strict=True),
-        ]
-    )
+    return library.Compose([_transform(library, operation, mean) for operation in operations])
 
 
 class Augmentation:
     """A policy that augments chunks of images; safe to call from several threads."""
 
     def __init__(self, policy: str, image_size: tuple[int, int], mean: Sequence[float]) -> None:
-        self.policy = policy
-        # Without a policy the library, whose import takes a second, is not needed.
-        transforms = () if policy == "none" else compose(policy, image_size, mean).transforms
-        self._steps = [functools.partial(_batched(transform), transform) for transform in transforms]
+        self._policy, self._image_size = policy_named(policy, image_size), image_size
+        # Without operations the library, whose import takes a second, is not needed.
+        library = _library() if self._policy else None
+        self._steps = [(_transform(library, each, mean), FORMS[type(each)].follow) for each in self._policy]
 
     def __call__(self, images: Pixels, key: Sequence[int]) -> Pixels:
         """Return augmented copies.
 
         Args:
             images: (N, H, W, 3) uint8, left as they are.
-            key: What the random draws are a function of, such as (seed, epoch, chunk).
+            key: Numbers that the draws are a function of, such as (seed, epoch, chunk).
         """
-        random = generator(list(key))
         result = images.copy()
-        for step in self._steps:
-            step(result, random)
+        drawn = draw(self._policy, len(images), self._image_size, key)
+        for (transform, follow), each in zip(self._steps, drawn, strict=True):
+            follow(transform, result, each)
         return result
 
 
@@ -104,40 +86,43 @@ def _library() -> Any:
     return albumentations
 
 
-def _reflect_101() -> int:
+def _transform(library: Any, operation: Operation, mean: Sequence[float]) -> Any:
+    return FORMS[type(operation)].transform(library, operation, tuple(round(value) for value in mean))
+
+
+def _flip_of(library: Any, flip: Flip, fill: tuple[int, ...]) -> Any:
+    return library.HorizontalFlip(p=flip.p, strict=True)
+
+
+def _flip(transform: Any, images: Pixels, drawn: Draw) -> None:
+    images[drawn.chosen] = images[drawn.chosen, :, ::-1]
+
+
+def _move_of(library: Any, move: Move, fill: tuple[int, ...]) -> Any:
     import cv2
 
-    return int(cv2.BORDER_REFLECT_101)
+    across, down = move.shift
+    # ShiftScaleRotate of 2.0.8 would stretch height and width apart and cut shifts to whole pixels towards
+    # zero (at 32x32 never the full 2); Affine, which it recommends itself, does neither.
+    return library.Affine(
+        translate_px={"x": (-across, across), "y": (-down, down)},
+        scale=(1 - move.scale, 1 + move.scale),
+        rotate=(-move.rotate, move.rotate),
+        keep_ratio=True,
+        border_mode=cv2.BORDER_REFLECT_101,
+        p=move.p,
+        strict=True,
+    )
 
 
-def _batched(transform: Any) -> Callable[[Any, Pixels, np.random.Generator], None]:
-    """Return the function that does a transform's work on a chunk, in place."""
-    name = type(transform).__name__
-    known = {"HorizontalFlip": _flip, "Affine": _affine, "CoarseDropout": _dropout, "ToGray": _grey}
-    if name not in known:
-        raise NotImplementedError(
-            f"{name} has no form for chunks; "
-            "add one to training/batches/follow_albumentations.py, with its tests"
-        )
-    return known[name]
-
-
-def _flip(transform: Any, images: Pixels, random: np.random.Generator) -> None:
-    chosen = draw_chosen(transform.p, len(images), random)
-    images[chosen] = images[chosen, :, ::-1]
-
-
-def _affine(transform: Any, images: Pixels, random: np.random.Generator) -> None:
+def _move(transform: Any, images: Pixels, drawn: Draw) -> None:
     import cv2
 
-    chosen = draw_chosen(transform.p, len(images), random)
     height, width = images.shape[1:3]
-    for index, matrix in zip(
-        chosen, affine_matrices(transform, (height, width), len(chosen), random), strict=True
-    ):
+    for index in np.flatnonzero(drawn.chosen):
         images[index] = cv2.warpAffine(
             images[index],
-            matrix,
+            drawn.values[index],
             (width, height),
             flags=transform.interpolation,
             borderMode=transform.border_mode,
@@ -145,57 +130,43 @@ def _affine(transform: Any, images: Pixels, random: np.random.Generator) -> None
         )
 
 
-def affine_matrices(
-    transform: Any, image_size: tuple[int, int], count: int, random: np.random.Generator
-) -> npt.NDArray[np.float64]:
-    """Draw the parameters of an `albumentations.Affine` for many images.
-
-    Args:
-        transform: Uses `translate_px`, `scale` with `keep_ratio`, `rotate` and nothing else.
-        image_size: (height, width).
-        count: How many to draw.
-        random: Where the draws come from.
-
-    Returns:
-        (count, 2, 3) matrices that take input (x, y) to output (x, y): the library's
-        `create_affine_transformation_matrix`, written out.
-    """
-    if (
-        not transform.keep_ratio
-        or transform.fit_output
-        or transform.balanced_scale
-        or transform.translate_px is None
-    ):
-        raise NotImplementedError(
-            "the chunked Affine needs translate_px and keep_ratio=True, with fixed output size"
-        )
-    return draw_matrices(
-        transform.translate_px, transform.scale["x"], transform.rotate, image_size, count, random
+def _hole_of(library: Any, hole: Hole, fill: tuple[int, ...]) -> Any:
+    tall, broad = hole.size
+    return library.CoarseDropout(
+        num_holes_range=(1, 1),
+        hole_height_range=(tall, tall),
+        hole_width_range=(broad, broad),
+        fill=fill,
+        p=hole.p,
+        strict=True,
     )
 
 
-def _dropout(transform: Any, images: Pixels, random: np.random.Generator) -> None:
-    chosen = draw_chosen(transform.p, len(images), random)
-    if transform.num_holes_range != (1, 1):
-        raise NotImplementedError("the chunked CoarseDropout makes exactly one hole")
-    height, width = images.shape[1:3]
-    holes = draw_holes(
-        transform.hole_height_range, transform.hole_width_range, (height, width), len(chosen), random
-    )
+def _hole(transform: Any, images: Pixels, drawn: Draw) -> None:
     fill = np.array(transform.fill, dtype=np.uint8)
-    for index, (top, left, bottom, right) in zip(chosen, holes, strict=True):
+    for index in np.flatnonzero(drawn.chosen):
+        top, left, bottom, right = drawn.values[index]
         images[index, top:bottom, left:right] = fill
 
 
-def _grey(transform: Any, images: Pixels, random: np.random.Generator) -> None:
+def _grey_of(library: Any, grey: Grey, fill: tuple[int, ...]) -> Any:
+    return library.ToGray(p=grey.p, method="weighted_average", strict=True)
+
+
+def _grey(transform: Any, images: Pixels, drawn: Draw) -> None:
     import cv2
 
-    chosen = draw_chosen(transform.p, len(images), random)
-    if not len(chosen):
+    count, width = int(drawn.chosen.sum()), images.shape[2]
+    if not count:
         return
-    if transform.method != "weighted_average":
-        raise NotImplementedError("the chunked ToGray knows the weighted average alone")
-    width = images.shape[2]
     # The images one under the other are one tall image: grey is made pixel by pixel.
-    grey = cv2.cvtColor(images[chosen].reshape(-1, width, 3), cv2.COLOR_RGB2GRAY)
-    images[chosen] = np.asarray(grey, dtype=np.uint8).reshape(len(chosen), -1, width, 1)
+    grey = cv2.cvtColor(images[drawn.chosen].reshape(-1, width, 3), cv2.COLOR_RGB2GRAY)
+    images[drawn.chosen] = np.asarray(grey, dtype=np.uint8).reshape(count, -1, width, 1)
+
+
+FORMS: dict[type[Operation], _Form] = {
+    Flip: _Form(_flip_of, _flip),
+    Move: _Form(_move_of, _move),
+    Hole: _Form(_hole_of, _hole),
+    Grey: _Form(_grey_of, _grey),
+}

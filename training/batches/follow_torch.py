@@ -1,66 +1,19 @@
-"""The policies as batched torch operations: on the device that trains, or wherever albumentations is missing.
+"""The draws followed in torch, in batches: on the device that trains, or where albumentations is missing.
 
-It follows the same draws as `training.batches.follow_albumentations` for the same key, so the two make the
-same pictures, up to the rounding of the interpolation; a test holds them against each other.
+`training.batches.follow_albumentations` follows the same draws, so the two make the same pictures for the
+same key, up to the rounding of the interpolation; a test holds them against each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from training.batches.policies import (
-    Floats,
-    Integers,
-    Policy,
-    draw_chosen,
-    draw_holes,
-    draw_matrices,
-    generator,
-    policy_named,
-)
-
-
-@dataclass(frozen=True, eq=False)
-class Draws:
-    """What is done to each of N images."""
-
-    flipped: npt.NDArray[np.bool_]
-    """(N,)"""
-    matrices: Floats
-    """(N, 2, 3) that take input (x, y) to output (x, y); the identity where an image is not moved."""
-    holes: Integers
-    """(N, 4): top, left, bottom, right; all 0 where there is none."""
-    grey: npt.NDArray[np.bool_]
-    """(N,)"""
-
-
-def draw(policy: Policy, image_size: tuple[int, int], count: int, key: Sequence[int]) -> Draws:
-    """Draw for `count` images, in the order in which `training.batches.follow_albumentations` does."""
-    random = generator(list(key))
-    flipped, grey = np.zeros((2, count), dtype=np.bool_)
-    matrices = np.tile(np.eye(2, 3), (count, 1, 1))
-    holes = np.zeros((count, 4), dtype=np.int64)
-    flipped[draw_chosen(policy.flip, count, random)] = True
-    moved = draw_chosen(policy.moved, count, random)
-    (across, down), (tall, broad) = policy.shift, policy.hole
-    matrices[moved] = draw_matrices(
-        {"x": (-across, across), "y": (-down, down)},
-        (1 - policy.scale, 1 + policy.scale),
-        (-policy.rotate, policy.rotate),
-        image_size,
-        len(moved),
-        random,
-    )
-    holed = draw_chosen(policy.holed, count, random)
-    holes[holed] = draw_holes((tall, tall), (broad, broad), image_size, len(holed), random)
-    grey[draw_chosen(policy.grey, count, random)] = True
-    return Draws(flipped, matrices, holes, grey)
+from training.batches.draws import Draw, Flip, Floats, Grey, Hole, Move, Operation, draw, policy_named
 
 
 class BatchedAugmentation:
@@ -70,7 +23,7 @@ class BatchedAugmentation:
         policy: By name.
         image_size: (height, width).
         mean: Per channel, 0-255: the fill of holes.
-        device: Where the images are.
+        device: Device of the images.
 
     Raises:
         TrainingError: There is no such policy.
@@ -85,28 +38,59 @@ class BatchedAugmentation:
 
     def __call__(self, images: torch.Tensor, key: Sequence[int]) -> torch.Tensor:
         """Return augmented copies of (N, 3, H, W) uint8 images; `key` is what the draws are a function of."""
-        if self._policy is None:
-            return images
-        return self.follow(images, draw(self._policy, self._image_size, len(images), key))
+        return self.follow(images, draw(self._policy, len(images), self._image_size, key))
 
-    def follow(self, images: torch.Tensor, draws: Draws) -> torch.Tensor:
-        """Do to the images what was drawn: shapes do not depend on it, so a GPU never waits."""
-        images = torch.where(self._send(draws.flipped).view(-1, 1, 1, 1), images.flip(3), images)
-        images = warp(images, self._send(_to_input(draws.matrices)))
-        hole = self._send(draws.holes)
-        rows = torch.arange(self._image_size[0], device=self._device)
-        columns = torch.arange(self._image_size[1], device=self._device)
-        tall = (rows >= hole[:, 0:1]) & (rows < hole[:, 2:3])  # (N, H)
-        broad = (columns >= hole[:, 1:2]) & (columns < hole[:, 3:4])  # (N, W)
-        images = torch.where((tall[:, :, None] & broad[:, None])[:, None], self._fill, images)
-        return torch.where(self._send(draws.grey).view(-1, 1, 1, 1), to_grey(images), images)
+    def follow(self, images: torch.Tensor, drawn: Sequence[Draw]) -> torch.Tensor:
+        """Return (N, 3, H, W) images changed as was drawn, one draw for each operation of the policy."""
+        for operation, each in zip(self._policy, drawn, strict=True):
+            images = FORMS[type(operation)](images, each, self._fill)
+        return images
 
-    def _send(self, values: npt.NDArray[np.generic]) -> torch.Tensor:
-        tensor = torch.from_numpy(values)
-        if self._device.type != "cuda":
-            return tensor.to(self._device)
-        # Not pinned, the copy would wait for the queue to drain.
-        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+# Every operation is computed for every image, and the result kept where the image was chosen: shapes do not
+# depend on the draws then, so a GPU never waits for the processor to count.
+
+
+def _flip(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+    return torch.where(_each(drawn.chosen, images.device), images.flip(3), images)
+
+
+def _move(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+    return warp(images, _send(_to_input(np.asarray(drawn.values, dtype=np.float64)), images.device))
+
+
+def _hole(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+    corners = _send(drawn.values, images.device)  # (N, 4)
+    rows = torch.arange(images.shape[2], device=images.device)
+    columns = torch.arange(images.shape[3], device=images.device)
+    tall = (rows >= corners[:, 0:1]) & (rows < corners[:, 2:3])  # (N, H)
+    broad = (columns >= corners[:, 1:2]) & (columns < corners[:, 3:4])  # (N, W)
+    return torch.where((tall[:, :, None] & broad[:, None])[:, None], fill, images)
+
+
+def _grey(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+    return torch.where(_each(drawn.chosen, images.device), to_grey(images), images)
+
+
+FORMS: dict[type[Operation], Callable[[torch.Tensor, Draw, torch.Tensor], torch.Tensor]] = {
+    Flip: _flip,
+    Move: _move,
+    Hole: _hole,
+    Grey: _grey,
+}
+"""Each takes images (N, 3, H, W), the draw and the fill colour (1, 3, 1, 1), and returns images."""
+
+
+def _each(chosen: npt.NDArray[np.bool_], device: torch.device) -> torch.Tensor:
+    return _send(chosen, device).view(-1, 1, 1, 1)
+
+
+def _send(values: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
+    tensor = torch.from_numpy(values)
+    if device.type != "cuda":
+        return tensor.to(device)
+    # Not pinned, the copy would wait for the queue to drain.
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _to_input(matrices: Floats) -> npt.NDArray[np.float32]:

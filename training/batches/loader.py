@@ -37,12 +37,12 @@ class Loader:
     """An endless supply of epochs; a context manager that ends its threads.
 
     Args:
-        samples: What to draw from.
+        samples: Images to draw from.
         policy: Augmentation by name.
         batch_size: Images a batch; what is left at an epoch's end is left out.
-        seed: Of shuffling and augmentation.
+        seed: Seed of shuffling and augmentation.
         workers: Threads that prepare chunks ahead of time; 0: prepared when asked for.
-        first_epoch: Where `epoch()` begins to count, from 1.
+        first_epoch: Number of the first epoch, counted from 1.
         first_step: Batches of that epoch that are left out: they were trained on before a run broke off.
         last_epoch: Nothing is prepared beyond it.
 

@@ -20,7 +20,7 @@ class Mix:
     """How a batch is mixed with its own mirror order."""
 
     share: float
-    """Of the second image and of its label; 0: nothing is mixed."""
+    """Share of the second image and of its label; 0: nothing is mixed."""
     patch: tuple[int, int, int, int] | None = None
     """Top, left, bottom, right of what is cut from the second image; None: the whole images are blended."""
 
@@ -29,10 +29,10 @@ def draw_mix(recipe: Recipe, done: float, image_size: tuple[int, int], random: n
     """Draw how a batch is mixed.
 
     Args:
-        recipe: With both `mixup` and `cutmix` set, each has half of the batches.
-        done: Share of the run, 0-1: the ramp.
+        recipe: Source of `mixup` and `cutmix`; with both set, each has half of the batches.
+        done: Share of the run that is done, 0-1: the ramp.
         image_size: (height, width).
-        random: Where the draws come from.
+        random: Source of the draws.
     """
     if not recipe.mixup and not recipe.cutmix:
         return Mix(0.0)

@@ -11,19 +11,19 @@ from training.batches.chunks import plan, steps_of
 from training.batches.follow_torch import BatchedAugmentation
 from training.batches.loader import Batch
 from training.data.samples import Samples
-from training.fit.memory import said_where_it_runs_out
+from training.fit.memory import memory_error_as
 
 
 class Resident:
-    """What `training.batches.loader.Loader` is, on the device: the same images in the same order.
+    """The batches of `training.batches.loader.Loader`, made on the device: same images, same order.
 
     Args:
-        samples: What to draw from; copied to the device as uint8.
+        samples: Images to draw from; copied to the device as uint8.
         policy: Augmentation by name.
         batch_size: Images a batch; what is left at an epoch's end is left out.
-        seed: Of shuffling and augmentation.
-        device: Where the images are kept and augmented.
-        first_epoch: Where `epoch()` begins to count, from 1.
+        seed: Seed of shuffling and augmentation.
+        device: Device that keeps and augments the images.
+        first_epoch: Number of the first epoch, counted from 1.
         first_step: Batches of that epoch that are left out.
         last_epoch: There is nothing beyond it.
 
@@ -56,7 +56,7 @@ class Resident:
             last_epoch=last_epoch,
         )
         size = f"{samples.images.nbytes / 1e9:.1f} GB of images"
-        with said_where_it_runs_out(f"{size} do not fit on {device}; use augment=cpu"):
+        with memory_error_as(f"{size} do not fit on {device}; use augment=cpu"):
             self._images = torch.from_numpy(np.array(samples.images)).to(device)  # (N, H, W, 3)
             self._labels = torch.from_numpy(np.array(samples.labels)).to(device)
 

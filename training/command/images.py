@@ -32,7 +32,7 @@ class Origin:
 def origin(record: RunRecord) -> Origin:
     """Return where the images of a run came from; what was found counts, not what was asked for."""
     settings = record.settings or RunSettings()
-    known = record.dataset.kind if record.dataset.kind in ("cifar10", "shapes") else settings.data
+    known = datasets.kept_name(record.dataset.kind, settings.data)
     return Origin(known, settings.resize, settings.cache)
 
 

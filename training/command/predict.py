@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from records.pictures import PictureError
 from training.command.options import Options
 from training.command.trained import Trained, open_trained
-from training.data.images import decode
+from training.data.pictures import decode
 from training.data.samples import Samples
 from training.errors import DataError
 from training.fit import device
@@ -72,13 +72,10 @@ def open_picture(path: Path, image_size: tuple[int, int]) -> Picture:
         DataError: It cannot be read, or is no image.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # remarks about metadata
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            pixels = decode(path.read_bytes())
+        pixels = decode(path.read_bytes())
     except OSError as error:
         raise DataError(f"--predict {path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except PictureError as error:
         raise DataError(f"--predict {path}: cannot be decoded ({error})") from error
     size = pixels.shape[1], pixels.shape[0]
     wanted = image_size[1], image_size[0]

@@ -9,29 +9,25 @@ import gzip
 import lzma
 import stat
 import struct
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from io import BufferedIOBase, RawIOBase
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO
 
+from training.data import tar
 from training.errors import DataError
 
 SUFFIXES = (".tar", ".tar.xz", ".tar.gz", ".tgz", ".zip")
 
-_TAR_HEADERS = (
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-)
 _PIECE = 1 << 20
 
 # On garbage the standard library's parsers raise more than their own errors (found by flipping bytes).
 _DAMAGE = (
-    *(EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, gzip.BadGzipFile),
+    *(EOFError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, gzip.BadGzipFile),
     *(ValueError, IndexError, KeyError, OverflowError, RuntimeError, struct.error),
 )
 
@@ -82,7 +78,7 @@ def members(archive: Path, limits: Limits = LIMITS) -> Iterator[Member]:
 
     Args:
         archive: A file whose name ends in one of `SUFFIXES`.
-        limits: What is too much.
+        limits: Bounds beyond which the archive is refused.
 
     Raises:
         DataError: The archive is missing, damaged, truncated, encrypted, oversized or hostile.
@@ -109,22 +105,6 @@ def members(archive: Path, limits: Limits = LIMITS) -> Iterator[Member]:
 
 
 def _tar_members(archive: Path, limits: Limits) -> Iterator[Member]:
-    ended = False
-
-    class Header(tarfile.TarInfo):
-        """A header that cannot make tarfile read gigabytes of name, or backwards for ever (CVE-2025-8194)."""
-
-        @classmethod
-        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-            nonlocal ended
-            ended = ended or (len(buf) > 0 and not any(buf))
-            header = super().frombuf(buf, encoding, errors)
-            if header.size < 0:
-                raise DataError(f"{archive}: {shown(header.name)} claims a negative size; refused")
-            if header.type in _TAR_HEADERS and header.size > _PIECE:
-                raise DataError(f"{archive}: a name of {header.size:,} bytes; refused")
-            return header
-
     with ExitStack() as stack:
         raw = stack.enter_context(archive.open("rb"))
         suffix = suffix_of(archive)
@@ -134,28 +114,22 @@ def _tar_members(archive: Path, limits: Limits) -> Iterator[Member]:
         elif suffix in (".tar.gz", ".tgz"):
             unpacked = stack.enter_context(gzip.open(raw))
         capped = _Capped(unpacked, archive, limits)
-        # A stream ("r|") is read once, front to back: one pass over the compression, and no seeking tricks.
-        tar = stack.enter_context(
-            tarfile.open(fileobj=cast(IO[bytes], capped), mode="r|", tarinfo=Header, errorlevel=2)
-        )
-        while (info := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header otherwise
-            path = _parts(info.name, archive)
-            if info.isdir():
-                yield Member(path, b"", raw.tell(), is_folder=True)
-                continue
-            if not info.isreg() or info.issparse():
-                raise DataError(f"{archive}: {shown(info.name)} is {_kind(info)}, not a plain file; refused")
-            if info.size > limits.member_bytes:
-                raise _too_large(archive, info.name, limits)
-            file = tar.extractfile(info)
-            assert file is not None
-            data = file.read()
-            if len(data) != info.size:
-                raise EOFError(f"{shown(info.name)} is cut off")
-            yield Member(path, data, raw.tell())
-        if not ended:
-            raise EOFError("no end mark")
+        reader = tar.TarReader(capped)
+        try:
+            for entry in reader.entries():
+                path = _parts(entry.name, archive)
+                if entry.kind == "folder":
+                    yield Member(path, b"", raw.tell(), is_folder=True)
+                    continue
+                if entry.kind != "file":
+                    raise DataError(
+                        f"{archive}: {shown(entry.name)} is {entry.kind}, not a plain file; refused"
+                    )
+                if entry.size > limits.member_bytes:
+                    raise _too_large(archive, entry.name, limits)
+                yield Member(path, reader.content(entry), raw.tell())
+        except tar.RefusedError as error:
+            raise DataError(f"{archive}: {shown(str(error))}; refused") from error
         while capped.read(_PIECE):  # the packer's own checksum stands at the end
             pass
 
@@ -197,7 +171,7 @@ def _zip_members(archive: Path, limits: Limits) -> Iterator[Member]:
             yield Member(path, b"".join(pieces), position)
 
 
-class _Capped(RawIOBase):
+class _Capped:
     """A readable that stops an archive which unpacks to too much."""
 
     def __init__(self, source: IO[bytes] | BufferedIOBase, archive: Path, limits: Limits) -> None:
@@ -227,12 +201,6 @@ def _parts(name: str, archive: Path) -> tuple[str, ...]:
     if ".." in parts:
         raise DataError(f"{archive}: {shown(name)} points outside the archive; refused")
     return tuple(part for part in parts if part not in ("", "."))
-
-
-def _kind(info: tarfile.TarInfo) -> str:
-    if info.issym() or info.islnk():
-        return "a link"
-    return "a device" if info.isdev() else "a special file"
 
 
 def _too_large(archive: Path, name: str, limits: Limits) -> DataError:

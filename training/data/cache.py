@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,8 +91,8 @@ def load_or_build(cache: Path, key: str, build: Callable[[Path], Content], conso
     Args:
         cache: Folder of all cached data sets; made where it is missing.
         key: Name of this data set's folder, which stands for its content.
-        build: Makes the data set; it gets an empty folder for large scratch files, removed afterwards.
-        console: Where a damaged cache is reported.
+        build: Function that makes the data set; its argument is an empty folder for scratch files.
+        console: Console for a remark on a damaged cache.
 
     Raises:
         DataError: The folder cannot be written, or `build` raised it.
@@ -205,9 +205,24 @@ def _open(folder: Path) -> Cached | None:
             if _checksum(path) != facts.checksums[name]:
                 raise _DamagedError(f"{path.name} has changed")
             arrays[name] = np.load(path, mmap_mode="r" if "images" in name else None, allow_pickle=False)
+        _check(facts, arrays)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _DamagedError(" ".join(str(error).split()) or type(error).__name__) from error
     return Cached(facts, arrays)
+
+
+def _check(facts: Facts, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse arrays and facts that do not belong together; a checksum proves only who wrote them."""
+    if not np.isfinite([*facts.mean, *facts.std]).all():
+        raise _DamagedError("mean or deviation is no number")
+    for split in ("train", "test"):
+        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            raise _DamagedError(f"{split}_images.npy holds {images.dtype} of shape {images.shape}")
+        if labels.shape != images.shape[:1] or labels.dtype != np.int64:
+            raise _DamagedError(f"{split}_labels.npy holds {labels.dtype} of shape {labels.shape}")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(facts.classes):
+            raise _DamagedError(f"{split}_labels.npy numbers a class that is not there")
 
 
 def _rgb(values: Iterable[float]) -> Rgb:

@@ -31,12 +31,12 @@ def download(url: str, target: Path, *, md5: str, size: int, what: str, console:
     """Bring a file to `target`, which appears whole and with the right checksum or not at all.
 
     Args:
-        url: Where it is; http or https. A redirect or a proxy of the environment is followed.
-        target: Where it goes; its folder is made.
-        md5: What its bytes must give.
-        size: How many bytes it has; a longer one is cut off unread.
-        what: Its name for people.
-        console: Where the size is announced and the progress shown.
+        url: Address of the file; http or https. A redirect or a proxy of the environment is followed.
+        target: Path to write; its folder is made.
+        md5: Checksum that its bytes must have.
+        size: Size in bytes; a longer file is cut off unread.
+        what: Name of the file in messages.
+        console: Console for the size and the progress.
 
     Raises:
         DownloadError: No network, or the file is not the one expected.

@@ -1,29 +1,23 @@
-"""Class folders of images, in an archive or on the disk, decoded in one pass.
+"""Class folders of images, decoded in one pass, whether they come from an archive or from the disk.
 
 [anything/] train/<class>/<image>  and  [anything/] test/<class>/<image>
 """
 
-import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from records.pictures import PictureError
 from training.data.archives import Member, shown
-from training.data.cache import Content, Part, Pixels
+from training.data.cache import Content, Part
+from training.data.pictures import SUFFIXES, decode
 from training.errors import DataError
 
 SPLITS = ("train", "test")
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-# Named one by one, since Pillow also knows formats that start other programs (EPS).
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 @dataclass
@@ -35,44 +29,6 @@ class _Gathered:
     names: list[str] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
     passed_over: list[str] = field(default_factory=list)
-
-
-def decode(data: bytes, resize: int | None = None) -> Pixels:
-    """Decode an image file.
-
-    Args:
-        data: The file's bytes.
-        resize: Side of the square that the image is brought to: its shorter side is scaled to fit, its
-            longer one cut evenly. None: left as it is.
-
-    Returns:
-        (H, W, 3) RGB; grey is repeated, transparency dropped, a camera's turn applied.
-
-    Raises:
-        ValueError: The image is unreadable; the text is the reason.
-    """
-    try:
-        with Image.open(BytesIO(data), formats=_FORMATS) as image:
-            return np.asarray(_prepared(image, resize))
-    # Decoders raise whatever comes to their mind on broken files (SyntaxError, struct.error, TypeError, ...).
-    except Exception as error:
-        reason = "not an image" if "cannot identify" in str(error) else " ".join(str(error).split())
-        raise ValueError(reason or type(error).__name__) from error
-
-
-def _prepared(image: Image.Image, resize: int | None) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        raise ValueError("more than 16 bits a pixel; save it with 8")
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA")
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    if resize is not None and image.size != (resize, resize):
-        image = ImageOps.fit(image, (resize, resize), Image.Resampling.BICUBIC)
-    return image
 
 
 def content(
@@ -88,11 +44,11 @@ def content(
 
     Args:
         source: The archive or folder, for messages.
-        members: Its files and folders in any order.
+        members: Files and folders of the source, in any order.
         resize: See `decode`.
         scratch: An empty folder for as many bytes as the decoded images hold.
-        at: Called with the position of each member.
-        note: Called with a line about what was left out.
+        at: Function called with the position of each member.
+        note: Function called with a line about what was left out.
 
     Raises:
         DataError: An image or the layout is wrong.
@@ -101,9 +57,6 @@ def content(
     lead: tuple[str, ...] | None = None
     other: str | None = None
     with ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore", UserWarning)  # remarks about metadata
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         splits = {name: _Gathered(stack.enter_context((scratch / name).open("wb"))) for name in SPLITS}
         for member in members:
             at(member.position)
@@ -128,7 +81,7 @@ def content(
                 continue
             try:
                 pixels = decode(member.data, resize)
-            except ValueError as error:
+            except PictureError as error:
                 raise DataError(
                     f"{source}: cannot read the image {where} ({error}); repair or remove it"
                 ) from error
@@ -208,95 +161,3 @@ def _part(raw: Path, gathered: _Gathered, classes: tuple[str, ...], shape: tuple
 
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
-
-
-@dataclass(frozen=True)
-class File:
-    """A file below a folder of images."""
-
-    path: tuple[str, ...]
-    """Parts of its path inside the folder."""
-    where: str
-    size: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What lies in a folder of images, without having read it."""
-
-    files: tuple[File, ...]
-    folders: tuple[tuple[str, ...], ...]
-
-    @property
-    def total_bytes(self) -> int:
-        """How much there is to read."""
-        return sum(file.size for file in self.files)
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of all paths, sizes and times of change."""
-        digest = sha256()
-        for file in self.files:
-            digest.update(os.fsencode("/".join(file.path)) + f"\0{file.size} {file.mtime_ns}\n".encode())
-        for path in self.folders:
-            digest.update(os.fsencode("/".join(path)) + b"/\n")
-        return digest.hexdigest()
-
-    def members(self) -> Iterator[Member]:
-        """Read everything, in order."""
-        position = 0
-        for path in self.folders:
-            yield Member(path, b"", 0, is_folder=True)
-        for file in self.files:
-            position += file.size
-            where = Path(file.where)
-            try:
-                # Only what content() decodes is worth reading.
-                data = where.read_bytes() if where.suffix.lower() in SUFFIXES else b""
-            except OSError as error:
-                raise DataError(f"{where}: cannot be read: {error.strerror}") from error
-            yield Member(file.path, data, position)
-
-
-def listing(folder: Path) -> Listing:
-    """List the train and test folders of `folder`, or of the folders inside it that have them.
-
-    Raises:
-        DataError: A folder cannot be listed, or a link leads nowhere.
-    """
-    files: list[File] = []
-    folders: list[tuple[str, ...]] = []
-
-    def walk(place: str, path: tuple[str, ...], depth: int) -> None:
-        for entry in _visible(place):
-            inside = (*path, entry.name)
-            if entry.is_dir():
-                folders.append(inside)
-                if depth > 1:
-                    walk(entry.path, inside, depth - 1)
-            else:
-                status = entry.stat()
-                files.append(File(inside, entry.path, status.st_size, status.st_mtime_ns))
-
-    try:
-        if any((folder / split).is_dir() for split in SPLITS):
-            roots: list[tuple[Path, tuple[str, ...]]] = [(folder, ())]
-        else:
-            roots = [(Path(entry.path), (entry.name,)) for entry in _visible(str(folder)) if entry.is_dir()]
-        for root, path in roots:
-            for split in SPLITS:
-                if (root / split).is_dir():
-                    walk(str(root / split), (*path, split), depth=3)
-    except OSError as error:
-        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
-    return Listing(tuple(files), tuple(folders))
-
-
-def _visible(folder: str) -> list[os.DirEntry[str]]:
-    # scandir and not Path.iterdir: sixty thousand files have to be listed in a fraction of a second.
-    with os.scandir(folder) as entries:
-        shown_ones = [
-            entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"
-        ]
-    return sorted(shown_ones, key=lambda entry: entry.name)

@@ -1,4 +1,7 @@
-"""Where images come from: CIFAR-10, a folder or an archive of class folders, or the built-in shapes."""
+"""Where images come from: a data set known by name, or a folder or an archive of class folders.
+
+A new data set is written in two files: its own, with a `Named`, and one entry of `NAMED` here.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,14 +12,21 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from training.data import archives, cifar10, images, shapes
+from training.data import archives, cifar10, cifar100, images, shapes
 from training.data import cache as store
 from training.data.download import DownloadError
+from training.data.listing import listing
+from training.data.named import Named
 from training.data.progress import advancing, say
 from training.data.splits import SPLIT_SEED, holdout, subset
 from training.errors import DataError
 
-__all__ = ["SPLIT_SEED", "Dataset", "Split", "holdout", "load", "subset"]
+__all__ = ["NAMED", "SPLIT_SEED", "Dataset", "Split", "holdout", "kept_name", "load", "subset"]
+
+NAMED: dict[str, Named] = {each.name: each for each in (cifar10.DATA, cifar100.DATA, shapes.DATA)}
+"""What `--data` takes by name."""
+DEFAULT, STAND_IN = cifar10.DATA.name, shapes.DATA.name
+"""What is loaded where nothing is named, and what replaces it where it cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +47,11 @@ class Dataset:
     """A data set, decoded and ready."""
 
     name: str
-    """"cifar10", "shapes", or the archive's or folder's name without its suffix."""
+    """The name of a named data set, or the archive's or folder's name without its suffix."""
     kind: str
-    """"cifar10", "archive", "folder" or "shapes"."""
+    """The name of a named data set, "archive" or "folder"."""
     title: str
-    """What tables and reports print."""
+    """Name that tables and reports print."""
     fingerprint: str
     """Key of the cache: the same key, the same pixels and labels in the same order."""
     classes: tuple[str, ...]
@@ -52,7 +62,7 @@ class Dataset:
     std: tuple[float, float, float]
     """Per channel of `train`, 0-255."""
     notice: str | None = None
-    """What every screen and artefact has to say loudly: the data is not what was wanted."""
+    """A remark that every screen and artefact shows: the data is not what was wanted."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -72,37 +82,49 @@ def load(
     """Find, check and decode a data set once; later calls map the cached pixels.
 
     Args:
-        data: None, "cifar10", "shapes", or the path of a folder or an archive of `train/<class>/*` and
-            `test/<class>/*` images.
+        data: One of `NAMED`, or the path of a folder or an archive of `train/<class>/*` and `test/<class>/*`
+            images. None: CIFAR-10, and where it cannot be had the drawn shapes, with a notice.
         cache: Folder of the decoded data sets.
         resize: Bring every image of a folder or archive to `resize` x `resize` pixels.
         root: Folder of downloads.
-        console: Where progress is shown; standard error by default.
+        console: Console for the progress; standard error by default.
 
     Raises:
         DataError: The data set cannot be used; one line says what, where and the way out.
     """
     console = Console(stderr=True) if console is None else console
-    if resize is not None and data in (None, "cifar10", "shapes"):
-        raise DataError(f"--resize {resize}: only for a folder or an archive; {data or 'cifar10'} is 32x32")
-    if data == "shapes":
-        return _shapes(cache, console)
-    if data is not None and data != "cifar10":
+    known = NAMED.get(DEFAULT if data is None else data)
+    if known is None:
+        assert data is not None
         return _images(data, Path(data), resize, cache, console)
+    if resize is not None:
+        raise DataError(
+            f"--resize {resize}: only for a folder or an archive; {known.name} is {known.size}x{known.size}"
+        )
     try:
-        return _cifar10(cache, root, console)
+        return _named(known, cache, root, console)
     except DownloadError as error:
         if data is not None:
-            raise DataError(f"--data cifar10: {error}; put {cifar10.SOURCE.filename} into {root}") from error
-        notice = f"NOT CIFAR-10: {error}. Using the built-in drawn shapes instead."
+            raise DataError(f"--data {data}: {error}; put {known.archive} into {root}") from error
+        notice = f"NOT {known.title}: {error}. Using the built-in drawn shapes instead."
         say(console, notice)
-        return _shapes(cache, console, notice)
+        return _named(NAMED[STAND_IN], cache, root, console, notice)
 
 
-def _cifar10(cache: Path, root: Path, console: Console) -> Dataset:
-    key = f"cifar10-{store.FORMAT}"
-    cached = store.load_or_build(cache, key, lambda scratch: cifar10.content(root, console), console)
-    return _dataset(cached, name="cifar10", kind="cifar10", title=cifar10.TITLE, key=key)
+def kept_name(kind: str, asked: str | None) -> str | None:
+    """Return what a run that is gone on with has to name: what was found, not what was asked for.
+
+    Args:
+        kind: `Dataset.kind` of the images that were found.
+        asked: Value of `--data`, which is kept for a folder or an archive.
+    """
+    return kind if kind in NAMED else asked
+
+
+def _named(known: Named, cache: Path, root: Path, console: Console, notice: str | None = None) -> Dataset:
+    key = known.key(store.FORMAT)
+    cached = store.load_or_build(cache, key, lambda scratch: known.content(root, console), console)
+    return _dataset(cached, name=known.name, kind=known.name, title=known.title, key=key, notice=notice)
 
 
 def _images(data: str, path: Path, resize: int | None, cache: Path, console: Console) -> Dataset:
@@ -111,9 +133,9 @@ def _images(data: str, path: Path, resize: int | None, cache: Path, console: Con
     form = f"{store.FORMAT}" if resize is None else f"{store.FORMAT}.{resize}x{resize}"
     if data and path.is_dir():
         kind, name = "folder", path.resolve().name
-        listing = images.listing(path)
-        total, fingerprint = listing.total_bytes, listing.fingerprint
-        members, what = listing.members, f"{len(listing.files):,} images of {path}"
+        found = listing(path)
+        total, fingerprint = found.total_bytes, found.fingerprint
+        members, what = found.members, f"{len(found.files):,} images of {path}"
     elif path.is_file():
         suffix = archives.suffix_of(path)
         if suffix is None:
@@ -125,7 +147,9 @@ def _images(data: str, path: Path, resize: int | None, cache: Path, console: Con
             raise DataError(f"{path}: the archive is empty (0 bytes); get it again")
         members, what = partial(archives.members, path), f"the images of {path}"
     else:
-        raise DataError(f"--data {data}: no such folder or archive (and neither cifar10 nor shapes)")
+        raise DataError(
+            f"--data {data}: no such folder or archive, nor a data set known by name: {', '.join(NAMED)}"
+        )
 
     def build(scratch: Path) -> store.Content:
         with advancing(console, f"decoding {what}", total, in_bytes=True) as advance:
@@ -151,12 +175,6 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _shapes(cache: Path, console: Console, notice: str | None = None) -> Dataset:
-    key = f"shapes-{store.FORMAT}.{shapes.VERSION}"
-    cached = store.load_or_build(cache, key, lambda scratch: shapes.content(console), console)
-    return _dataset(cached, name="shapes", kind="shapes", title=shapes.TITLE, key=key, notice=notice)
 
 
 def _dataset(

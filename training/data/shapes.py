@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from training.data.cache import Content, Part
+from training.data.named import Named
 from training.data.progress import advancing
 
 VERSION = 2
@@ -68,7 +69,7 @@ def draw(labels: npt.NDArray[np.int64], draws: Draws) -> npt.NDArray[np.uint8]:
 
     Args:
         labels: (n,) positions in `CLASSES`.
-        draws: Where everything but the class comes from.
+        draws: Source of everything but the class.
 
     Returns:
         (n, 32, 32, 3)
@@ -253,3 +254,4 @@ DISTANCES: dict[str, Callable[[Plane, Plane], Plane]] = {
     "star": _polygon(*_around(*[1.08, 0.46] * 5)),
     "triangle": _polygon(*_around(1.08, 1.08, 1.08)),
 }
+DATA = Named("shapes", TITLE, SIZE, lambda root, console: content(console), version=VERSION)

@@ -18,7 +18,7 @@ def holdout(labels: npt.ArrayLike, fraction: float = 0.1, seed: int = SPLIT_SEED
         labels: (N,) class of each image.
         fraction: Share of each class that is held out, rounded to whole images; every class keeps at least
             one image on either side.
-        seed: Chooses the images; the default is the project's own split.
+        seed: Seed of the choice; the default is the project's own split.
 
     Returns:
         Indices to train on and indices to validate on, both ascending; together they are 0..N-1.
@@ -46,10 +46,10 @@ def subset(indices: npt.ArrayLike, labels: npt.ArrayLike, n: int, seed: int) -> 
     growing budgets see growing sets.
 
     Args:
-        indices: (M,) where to choose from, positions in `labels`.
+        indices: (M,) images to choose from, positions in `labels`.
         labels: (N,) class of each image of the whole set.
-        n: How many; `M` or more means all of them.
-        seed: Chooses the images.
+        n: Number of images to choose; `M` or more means all of them.
+        seed: Seed of the choice.
 
     Returns:
         (min(n, M),) indices, ascending.
@@ -66,7 +66,8 @@ def subset(indices: npt.ArrayLike, labels: npt.ArrayLike, n: int, seed: int) -> 
         )
     position, size = _positions(chosen_from, seed)
     # Webster's method: the k-th image of a class of s waits at (k + 1/2) / s; unlike rounding shares it never
-    # takes an image back when n grows.
+    # takes an image back when n grows. Classes of 4 and 2 images wait at 1/8, 3/8, 5/8, 7/8 and 1/4, 3/4: the
+    # first three chosen are two of the first class and one of the second.
     waiting = (position + 0.5) / size
     order = np.lexsort((_shuffled(len(indices), seed + 1), waiting))
     return np.sort(indices[order[:n]])

@@ -1,9 +1,9 @@
-"""What a run leaves on disk: `last.pt` to go on from, and safetensors to pass on.
+"""The files of weights: `last.pt`, to go on from, and safetensors, to pass on.
 
 A checkpoint appears whole (temporary file, fsync, rename, fsync of the folder), and the one before stays
 beside it as `last.previous.pt`, for the case that the newest is damaged; a damaged one never takes its place.
-It is read with `weights_only=True`
-and nothing else: a file that would need more is refused, since unpickling it would run what it says.
+It is read with `weights_only=True` and nothing else: a file that would need more is refused, since unpickling
+it would run what it says. `training.fit.saved` checks what it holds.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} holds more than weights and plain values; it is not opened, as that could run code"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    # A pickle that is none fails in many ways (IndexError, AttributeError, struct.error, ...).
+    except Exception as error:
         raise _DamagedError("is damaged") from error
     if not isinstance(state, dict) or state.get("schema") not in _READABLE:
         found = state.get("schema") if isinstance(state, dict) else type(state).__name__
@@ -136,9 +137,9 @@ def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> N
     """Write a network's weights as safetensors, whole.
 
     Args:
-        path: Where to.
-        model: Its whole state, buffers included.
-        metadata: What a reader needs to use them (spec, classes, normalisation); each value is stored as
+        path: File to write.
+        model: Network; its whole state is written, buffers included.
+        metadata: Facts to use them by (spec, classes, normalisation); each value is stored as
             JSON.
     """
     from safetensors.torch import save as serialise
@@ -173,6 +174,9 @@ def load_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     for key, text in texts.items():
         try:
             metadata[key] = json.loads(text)
-        except ValueError:
+        except (
+            ValueError,
+            RecursionError,
+        ):  # plain text, a number of thousands of digits, a thousand brackets
             metadata[key] = text
     return tensors, metadata

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import importlib.util
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import TypeGuard
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -18,6 +16,7 @@ from torch.nn import functional as F
 
 from training.errors import TrainingError
 from training.fit.memory import ran_out
+from training.fit.precision import autocast, float32_where_bfloat16_is_unfit
 from training.fit.recipe import Recipe
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -69,44 +68,6 @@ class Normalise:
         images = images.to(self._device, non_blocking=may_return_early(self._device))
         result = images.to(torch.float32, memory_format=memory_format)
         return result.sub_(self._mean).mul_(self._scale)
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Return the context of a forward pass in `precision`; norms, loss and weights stay in float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-@contextmanager
-def float32_where_bfloat16_is_slow(model: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
-    """Within it, and under `autocast`, depthwise kernels that lack a fast bfloat16 form compute in float32.
-
-    On a CPU, oneDNN has fast bfloat16 code for depthwise 3x3 kernels of stride 1 alone: the gradient of a
-    strided one costs ten times its float32 form. docs/training.md has the measurement.
-    """
-    slow: list[nn.Conv2d] = []
-    if device.type == "cpu" and precision == "bfloat16":
-        slow = [module for module in model.modules() if _is_slow_in_bfloat16(module)]
-    for module in slow:
-        module.forward = functools.partial(_in_float32, module)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for module in slow:
-            del module.forward
-
-
-def _is_slow_in_bfloat16(module: nn.Module) -> TypeGuard[nn.Conv2d]:
-    if not isinstance(module, nn.Conv2d) or not 1 < module.groups == module.in_channels:
-        return False
-    if "forward" in vars(module):  # somebody else's wrapper stays
-        return False
-    return max(module.kernel_size) > 3 or max(module.stride) > 1 or max(module.dilation) > 1
-
-
-def _in_float32(module: nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
-    with torch.autocast(images.device.type, enabled=False):
-        # The class's own forward: the instance's is this function.
-        return type(module).forward(module, images.float()).to(images.dtype)
 
 
 def memory_format(layout: str) -> torch.memory_format:
@@ -209,7 +170,7 @@ def _runs(model: nn.Module, image_size: tuple[int, int], device: torch.device, p
 
 def _step(network: nn.Module, images: torch.Tensor, precision: str) -> None:
     device = images.device
-    with float32_where_bfloat16_is_slow(network, device, precision), autocast(device, precision):
+    with float32_where_bfloat16_is_unfit(network, device, precision), autocast(device, precision):
         logits = network(images)
         if not isinstance(logits, torch.Tensor):
             return  # nothing to learn from: the first step of the training says so

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.errors import TrainingError
-from training.fit.device import autocast
 from training.fit.evaluate import logits_of
+from training.fit.precision import autocast
 from training.fit.recipe import Recipe
 
 
@@ -16,11 +16,11 @@ class Teacher:
     """A trained network that answers for the very images that the student sees, augmented and mixed.
 
     Args:
-        network: Takes (B, 3, H, W) images as the student's normalisation makes them; is moved to `device` and
-            put in eval mode.
-        classes: How many.
-        device: Where the student trains.
-        precision: Of its forward pass: the student's.
+        network: Network of (B, 3, H, W) images as the student's normalisation makes them; it is moved to
+            `device` and put in eval mode.
+        classes: Number of classes.
+        device: Device on which the student trains.
+        precision: Precision of its forward pass: the student's.
     """
 
     def __init__(self, network: nn.Module, classes: int, device: torch.device, precision: str) -> None:

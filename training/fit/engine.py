@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +35,9 @@ from training.fit.evaluate import evaluate
 from training.fit.identity import identity_of, same_run
 from training.fit.memory import enough_for, made_within
 from training.fit.optim import Ema, averaged, build_optimizer, learning_rate
+from training.fit.progress import Keeper, Progress
 from training.fit.recipe import Recipe
+from training.fit.saved import Saved
 from training.fit.step import Step
 
 _CHECK_EVERY_ON_CPU, _CHECK_EVERY = 8, 32
@@ -44,47 +46,17 @@ _TORCH, _MIX = 2, 3
 """First element of the keys of random streams, beside those of `training.batches.chunks`."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is, several times a second."""
-
-    epoch: int
-    epochs: int
-    step: int
-    """Done in this epoch."""
-    steps: int
-    """Of this epoch."""
-    loss: float
-    """Mean of the epoch so far."""
-    accuracy: float
-    """On augmented images, of the epoch so far; 0-1."""
-    images_per_second: float
-
-
-class Keeper(Protocol):
-    """Knows when a checkpoint is due and when the run is to end."""
-
-    def told(self) -> bool:
-        """Return whether the run is to end."""
-
-    def due(self) -> bool:
-        """Return whether it is time for a checkpoint."""
-
-    def save(self, run: Run) -> None:
-        """Write one, where the run keeps any."""
-
-
 @dataclass
 class _Partial:
     """An epoch under way."""
 
     step: int
-    """Done."""
+    """Steps done."""
     losses: torch.Tensor
-    """(steps,), on the device; 0 where there is none yet."""
+    """(steps,) loss of each step, on the device; 0 for the steps to come."""
     right: torch.Tensor
     seconds: float
-    """Before this process."""
+    """Seconds spent on it before this process."""
 
     def to_json(self, seconds: float) -> dict[str, Any]:
         """Return plain values and tensors for a checkpoint."""
@@ -111,10 +83,12 @@ class Run:
         self._identity = identity_of(model, train, seed, teacher)
         self._partial: _Partial | None = None
         self._began = 0.0
-        saved = None
+        saved: Saved | None = None
         if resumed is not None and files.exists(resumed):
-            saved, self.notice = files.load(resumed)
-            recipe = same_run(saved, self._identity, recipe, resumed)
+            state, self.notice = files.load(resumed)
+            saved = Saved.checked(state, resumed)
+            same_run(saved.identity, saved.recipe, self._identity, recipe, resumed)
+            recipe = saved.recipe
         check_teacher(recipe, teacher)
         self._steps = steps_of(len(train), recipe.batch_size)
         with enough_for(device, recipe.batch_size):
@@ -126,10 +100,15 @@ class Run:
                 deterministic=deterministic,
                 data_bytes=train.images.nbytes,
             )
+        # Before anything of the model is changed: a checkpoint that is refused leaves it as it was.
+        if saved is not None:
+            saved.check_network(model, self.recipe, self._steps)
         model.to(memory_format=memory_format(self.recipe.layout))
         self._optimizer = build_optimizer(model, self.recipe)
+        # In steps: the recipe gives a share, so that a shorter run has a shorter memory.
         horizon = self.recipe.ema * self._steps * self.recipe.epochs
         self._ema = Ema(model, horizon) if self.recipe.ema else None
+        # What `state` looks at: not masks of -inf, nor counters.
         self._finite = list(averaged(model).values())
         teaching = None
         if teacher is not None:
@@ -160,7 +139,7 @@ class Run:
         progress: Callable[[Progress], None] | None,
         keeper: Keeper,
     ) -> EpochRecord | None:
-        """Train one epoch to its end, judge it, and add its record; None: told to stop before its end."""
+        """Train one epoch to its end, judge it, add and return its record; None: a stop was requested."""
         number = len(self.epochs) + 1
         if self._partial is None:
             losses = torch.zeros(self._steps, device=self._device)
@@ -174,6 +153,7 @@ class Run:
         for batch in made_within(loader.epoch(), self._device, self.recipe.batch_size):
             done = (number - 1) * self._steps + partial.step
             rate = learning_rate(self.recipe, done, self._steps * self.recipe.epochs)
+            # For dropout: the step's own stream, so that a resumed run draws what the unbroken one did.
             torch.manual_seed(_draw(_TORCH, self._seed, number, partial.step))
             mixing = np.random.Generator(np.random.PCG64([_MIX, self._seed, number, partial.step]))
             mix = draw_mix(
@@ -189,7 +169,7 @@ class Run:
                     speed = (partial.step - first) * self.recipe.batch_size / self._elapsed()
                     progress(self._progress(number, loss, speed))
             if partial.step < self._steps:
-                if keeper.told():
+                if keeper.stop_requested():
                     self._check(number)
                     return None
                 if keeper.due():
@@ -256,7 +236,7 @@ class Run:
         Raises:
             TrainingError: The weights are not finite: a checkpoint of them would be of no use to anybody.
         """
-        if not bool(torch.stack(torch._foreach_norm(self._finite)).isfinite().all()):
+        if not bool(nn.utils.get_total_norm(self._finite).isfinite()):
             epoch = len(self.epochs) + (self._partial is not None)
             raise TrainingError(f"the weights became infinite or NaN by epoch {epoch}; {self._calmer()}")
         partial = self._partial
@@ -270,16 +250,16 @@ class Run:
             "partial": partial and partial.to_json(partial.seconds + self._elapsed()),
         }
 
-    def _restore(self, saved: dict[str, Any]) -> None:
-        self._model.load_state_dict(saved["state_dict"])
-        self._optimizer.load_state_dict(saved["optimizer"])
-        if self._ema is not None:
-            self._ema.load_state_dict(saved["ema"])
-        self.epochs = [EpochRecord(**record) for record in saved["epochs"]]
-        if (partial := saved.get("partial")) is not None:
-            right = torch.tensor(partial["right"], device=self._device)
-            losses = partial["losses"].to(self._device)
-            self._partial = _Partial(partial["step"], losses, right, partial["seconds"])
+    def _restore(self, saved: Saved) -> None:
+        self._model.load_state_dict(saved.weights)
+        self._optimizer.load_state_dict(saved.optimizer)
+        if self._ema is not None and saved.ema is not None:
+            self._ema.load_state_dict(saved.ema)
+        self.epochs = list(saved.epochs)
+        if (partial := saved.partial) is not None:
+            right = torch.tensor(partial.right, device=self._device)
+            losses = partial.losses.to(self._device)
+            self._partial = _Partial(partial.step, losses, right, partial.seconds)
 
 
 def _mean(losses: torch.Tensor) -> float:

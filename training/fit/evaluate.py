@@ -19,7 +19,7 @@ from training.fit.memory import ran_out
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a network says of N images of C classes."""
+    """The answers of a network to N images of C classes."""
 
     accuracy: float
     """Share of right answers, 0-1."""
@@ -58,15 +58,16 @@ def evaluate(
     """Evaluate `model` in float32; its device and mode are left as they were found.
 
     Args:
-        model: Takes (B, 3, H, W), returns (B, C) logits.
-        samples: At least one image.
+        model: Network from (B, 3, H, W) to (B, C) logits.
+        samples: Images to answer.
         device: "cpu", "cuda", "mps" or "auto".
         batch_size: Images at a time; fewer where the memory does not suffice.
         flip: Average the probabilities of each image and its mirror image: test-time augmentation, a figure
             of its own kind that is never to be mixed with the plain accuracy.
 
     Raises:
-        TrainingError: The network's classes are not as many as the samples', or one image is too large.
+        TrainingError: The network's classes are not as many as the samples', one image is too large, or the
+            network answers with NaN.
     """
     place = resolve(device)
     if any(_elsewhere(parameter.device, place) for parameter in model.parameters()):
@@ -79,7 +80,14 @@ def evaluate(
     finally:
         for module, training in modes:
             module.training = training
-    return _judge(torch.cat(rows), samples)
+    probabilities = torch.cat(rows)
+    if not bool(probabilities.isfinite().all()):
+        wrong = int((~probabilities.isfinite().all(dim=1)).sum())
+        raise TrainingError(
+            f"the network answers {wrong:,} of {len(samples):,} images with NaN: its weights are of no use "
+            "(its training may have diverged)"
+        )
+    return _judge(probabilities, samples)
 
 
 def _elsewhere(device: torch.device, place: torch.device) -> bool:
@@ -139,6 +147,7 @@ def _judge(probabilities: torch.Tensor, samples: Samples) -> Evaluation:
     classes = len(samples.classes)
     # Clamped at the smallest float: a probability that underflows is a large loss, not an infinite one.
     chosen = probabilities.gather(1, labels[:, None]).clamp_min(torch.finfo(torch.float32).tiny)
+    # One number for each cell of the matrix: of 10 classes, class 2 taken for class 5 is 25.
     pairs = labels * classes + probabilities.argmax(dim=1)
     confusion = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).numpy()
     return Evaluation(

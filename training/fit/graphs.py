@@ -36,9 +36,9 @@ class Recorded:
     """A computation on tensors of fixed shapes, recorded at the first call and repeated from then on.
 
     Args:
-        compute: Reads its arguments and what it holds itself; may change both only in place.
-        state: What the warm-up must not change; it is put back in place.
-        capture: How to record.
+        compute: Function of tensors; it may change them, and what it holds itself, only in place.
+        state: Tensors that the warm-up must not change; they are put back in place.
+        capture: Function that records.
     """
 
     def __init__(

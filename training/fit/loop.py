@@ -15,21 +15,22 @@ from records.run import EpochRecord
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit import checkpoint as files
-from training.fit.device import determinism, float32_where_bfloat16_is_slow, resolve
-from training.fit.engine import Progress as Progress
+from training.fit.device import determinism, resolve
 from training.fit.engine import Run
+from training.fit.precision import float32_where_bfloat16_is_unfit
+from training.fit.progress import Progress as Progress
 from training.fit.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class History:
-    """What came of a run."""
+    """The result of a run."""
 
     epochs: tuple[EpochRecord, ...]
     stopped: bool
     """True when `on_epoch` or `stop` ended it early."""
     recipe: Recipe
-    """As it was followed, "auto" replaced by what was chosen."""
+    """The recipe that was followed, "auto" replaced by what was chosen."""
 
 
 OnEpoch = Callable[[EpochRecord], bool | None]
@@ -57,17 +58,17 @@ def fit(
     """Train `model` in place; on return it holds the averaged (EMA) weights, buffers included.
 
     Args:
-        model: Takes (B, 3, H, W) float32, returns (B, classes) logits. Its present weights are the start.
-        train: What to learn from.
-        validation: What each epoch is judged on, with the averaged weights; None: nothing is judged.
-        recipe: How to train.
-        seed: Of shuffling, augmentation, dropout and mixup; the weights' start is the caller's.
+        model: Network from (B, 3, H, W) float32 to (B, classes) logits. Its present weights are the start.
+        train: Training images.
+        validation: Images that each epoch is judged on, with the averaged weights; None: no judgement.
+        recipe: Optimiser, schedule, augmentation and precision.
+        seed: Seed of shuffling, augmentation, dropout and mixup; the first weights are the caller's.
         device: "cpu", "cuda", "mps" or "auto".
-        teacher: Answers beside the labels, where the recipe has a `distill_weight`; it reads the student's
-            normalised images (`training.fit.weights.as_teacher`), is moved to the device and put in eval
-            mode.
-        on_epoch: Called after each epoch; returning False ends the run.
-        checkpoint: Written at each epoch's end, and within an epoch when `save_every` has passed.
+        teacher: Network whose answers are learned beside the labels, where the recipe has a
+            `distill_weight`; it reads the student's normalised images (`training.fit.weights.as_teacher`), is
+            moved to the device and put in eval mode.
+        on_epoch: Function called after each epoch; returning False ends the run.
+        checkpoint: File written at each epoch's end, and within an epoch when `save_every` has passed.
         save_every: Seconds between checkpoints, at the least.
         resume: Go on from `checkpoint` where there is one, at the very step it was written.
         stop: Asked after each step: has a signal come, for example? True: the checkpoint is written and the
@@ -76,8 +77,8 @@ def fit(
             many as pay, which is none on a CPU: augmentation takes a twentieth of a step there, and the cores
             are busy.
         deterministic: The same bits at every run with this number of threads on this machine.
-        progress: Called every few steps.
-        on_notice: Called before the first step with what the user should know of how the run was resumed.
+        progress: Function called every few steps.
+        on_notice: Function called before the first step with a remark on how the run was resumed.
 
     Raises:
         TrainingError: The loss is not finite, the memory of the device does not suffice, or data, network,
@@ -95,26 +96,30 @@ def fit(
         if run.notice is not None and on_notice is not None:
             on_notice(run.notice)
         keeper = _Keeper(checkpoint, save_every, stop)
-        stack.enter_context(float32_where_bfloat16_is_slow(model, place, run.recipe.precision))
+        stack.enter_context(float32_where_bfloat16_is_unfit(model, place, run.recipe.precision))
         loader = stack.enter_context(run.loader(workers))
         stopped = False
         while len(run.epochs) < recipe.epochs and not stopped:
             record = run.epoch(loader, validation, progress, keeper)
             keeper.save(run)
-            stopped = record is None or (on_epoch is not None and on_epoch(record) is False) or keeper.told()
+            stopped = (
+                record is None
+                or (on_epoch is not None and on_epoch(record) is False)
+                or keeper.stop_requested()
+            )
     run.finish()
     return History(tuple(run.epochs), stopped, run.recipe)
 
 
 class _Keeper:
-    """Writes checkpoints when their time has come, and knows whether the run is to end."""
+    """Writes checkpoints when they are due, and passes on the request to stop."""
 
     def __init__(self, path: Path | None, every: float, stop: Callable[[], bool] | None) -> None:
         self._path, self._every, self._stop = path, every, stop
         self._last = time.perf_counter()
 
-    def told(self) -> bool:
-        """Return whether the run is to end."""
+    def stop_requested(self) -> bool:
+        """Return whether the run shall end."""
         return self._stop is not None and self._stop()
 
     def due(self) -> bool:
@@ -122,7 +127,7 @@ class _Keeper:
         return self._path is not None and time.perf_counter() - self._last >= self._every
 
     def save(self, run: Run) -> None:
-        """Write one, where the run keeps any."""
+        """Write a checkpoint, where the run keeps any."""
         if self._path is not None:
             files.save(self._path, run.state())
             self._last = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Too little memory: what tells it from other errors, and what the user is told."""
+"""Too little memory: how to know it from other errors, and one line with the way out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.errors import TrainingError
 T = TypeVar("T")
 
 _TEXTS = ("can't allocate memory", "MPS backend out of memory")
-"""Of a CPU's allocator and of Apple's, which raise a RuntimeError that nothing else tells from others."""
+"""Texts of a CPU's allocator and of Apple's, which raise a RuntimeError without a class of its own."""
 
 
 def ran_out(error: BaseException) -> bool:
@@ -24,7 +24,7 @@ def ran_out(error: BaseException) -> bool:
 
 
 @contextmanager
-def said_where_it_runs_out(text: str) -> Iterator[None]:
+def memory_error_as(text: str) -> Iterator[None]:
     """Turn too little memory within it into `text`, one line with the way out.
 
     Raises:
@@ -39,8 +39,8 @@ def said_where_it_runs_out(text: str) -> Iterator[None]:
 
 
 def enough_for(device: torch.device, batch: int) -> AbstractContextManager[None]:
-    """Say, where the memory does not suffice for a batch, which one would be smaller."""
-    return said_where_it_runs_out(
+    """Turn too little memory for a batch into an error that suggests a smaller one."""
+    return memory_error_as(
         f"{device} ran out of memory with batches of {batch}; try batch_size {max(2, batch // 2)}"
     )
 

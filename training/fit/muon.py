@@ -14,7 +14,7 @@ from typing import Any, overload
 import torch
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic iteration; chosen by its authors for the steepest slope at zero."""
+"""Coefficients of the quintic iteration, chosen by its authors for the steepest slope at zero."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -56,6 +56,7 @@ class Muon(torch.optim.Optimizer):
                 shapes.setdefault((matrix.shape[0], matrix.shape[1]), []).append((parameter, matrix))
             for (rows, columns), pairs in shapes.items():
                 updates = orthogonalise(torch.stack([matrix for _, matrix in pairs]))
+                # A tall matrix moves its outputs as far as a square one: the factor of the authors' code.
                 scale = max(1.0, rows / columns) ** 0.5
                 for (parameter, _), update in zip(pairs, updates, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
@@ -73,8 +74,10 @@ def orthogonalise(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     a, b, c = COEFFICIENTS
     wide = matrices.shape[1] <= matrices.shape[2]
     x: torch.Tensor = matrices if wide else matrices.mT
+    # Frobenius norm 1: no singular value is above 1, where the iteration converges.
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
+        # A singular value s becomes a s + b s^3 + c s^5: 0.1 becomes 0.34, 0.99, then 0.7 to 1.2.
         square = x @ x.mT
         x = a * x + (b * square + c * (square @ square)) @ x
     return x if wide else x.mT

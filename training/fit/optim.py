@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from training.errors import TrainingError
 from training.fit.muon import Muon
 from training.fit.recipe import Recipe
 
 FIRST_RATE = 1 / 25
-"""Of the highest learning rate: where the warm-up begins."""
+"""Learning rate at which the warm-up begins, as a share of the highest."""
 
 
 class Optimizers:
@@ -30,7 +31,7 @@ class Optimizers:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Of all members, one after the other."""
+        """The parameter groups of all members, one after the other."""
         return [group for member in self._members for group in member.param_groups]
 
     def step(self, rate: float) -> None:
@@ -50,9 +51,10 @@ class Optimizers:
         return {"members": [member.state_dict() for member in self._members]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the state of the same optimisers of the same network."""
+        """Go on from the state of the same optimisers of the same network; the recipe's settings stay."""
         for member, saved in zip(self._members, state["members"], strict=True):
-            member.load_state_dict(saved)
+            groups = member.state_dict()["param_groups"]
+            member.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizers:
@@ -86,7 +88,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizers:
 
 
 def _is_dense(parameter: torch.Tensor) -> bool:
-    """Tell whether a kernel mixes channels: a matrix or a convolution that is not depthwise."""
+    """Return whether a kernel mixes channels: a matrix or a convolution that is not depthwise."""
     return parameter.ndim > 1 and parameter.shape[1] > 1
 
 
@@ -106,7 +108,7 @@ def _sgd(groups: list[dict[str, Any]], recipe: Recipe, fused: bool) -> torch.opt
 
 
 def _fused(parameters: list[nn.Parameter]) -> bool:
-    """Tell whether one kernel can update them all, instead of several for each of a hundred small tensors."""
+    """Return whether one kernel can update them all, instead of several for each small tensor."""
     return all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in parameters)
 
 
@@ -116,8 +118,10 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     Args:
         recipe: Its highest rate, warm-up and schedule.
         step: Counted from 0 over the whole run.
-        steps: Of the whole run.
+        steps: Number of steps of the whole run.
     """
+    # For example 0.1 over 100 steps with a warm-up of 0.2, one-cycle: 0.004 at step 0, 0.1 at step 20, 0.05
+    # at step 60, 0.00125 at step 99.
     warmup = recipe.warmup * steps
     if step < warmup:
         return recipe.learning_rate * (FIRST_RATE + (1 - FIRST_RATE) * step / warmup)
@@ -169,10 +173,13 @@ class Ema:
     @torch.no_grad()
     def update(self) -> None:
         """Take in the network as it is after a step."""
+        # The ramp of TensorFlow's ExponentialMovingAverage (num_updates): a horizon of 50 steps, decay 0.98,
+        # is reached at step 440; until then the average looks back over a ninth of the steps so far.
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps)) if self._decay else 0.0
         self._steps += 1
         averages, states = zip(*self._floating, strict=True)
-        torch._foreach_lerp_(list(averages), list(states), 1 - decay)
+        average_all = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        average_all(list(averages), list(states), None)  # one kernel for all, not one for each small tensor
         for average, value in self._copied:
             average.copy_(value)
 

@@ -1,4 +1,4 @@
-"""What a process that trains is told about waiting (before it imports torch) and about memory."""
+"""Settings of a process that trains: how its threads wait (before torch is imported), and its allocator."""
 
 import ctypes
 import os
@@ -28,7 +28,7 @@ _MALLOC = {
 def prepare() -> None:
     """Make this process ready to train on a CPU, before it imports torch.
 
-    Processes that it starts inherit how to wait; about memory each is told for itself.
+    Processes that it starts inherit how to wait; the allocator is set in each process.
     """
     wait_politely()
     keep_freed_memory()

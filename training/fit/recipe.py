@@ -43,13 +43,13 @@ class Recipe:
     optimizer: str = "sgd"
     """"sgd" (Nesterov), "adamw", or "muon" for dense kernels with SGD for all else."""
     learning_rate: float
-    """The highest."""
+    """The highest learning rate of the schedule."""
     vector_rate: float = 0.1
     """Beside "muon": the highest rate of SGD for depthwise kernels, norms and biases."""
     weight_decay: float = 0.0
     """On kernels and matrices alone, never on norms and biases."""
     momentum: float = 0.9
-    """Of SGD and Muon; the first beta of AdamW."""
+    """Momentum of SGD and Muon; the first beta of AdamW."""
     schedule: str = "one-cycle"
     """Down to zero by the last step: "one-cycle" in a straight line, "cosine" along half a cosine."""
     warmup: float = 0.2
@@ -58,7 +58,7 @@ class Recipe:
     ema: float = 0.0
     """Horizon of the exponential moving average of the weights, as a share of all steps; 0: no average."""
     policy: str = "mild"
-    """Augmentation by name, see `training.batches.follow_albumentations`."""
+    """Augmentation by name, see `training.batches.draws`."""
     mixup: float = 0.0
     """Largest share of the second image at the end of the ramp (Tiniest's form); 0: none."""
     cutmix: float = 0.0
@@ -73,7 +73,7 @@ class Recipe:
     precision: str = "auto"
     """"float32", "bfloat16" (autocast), or "auto": what trains this network faster on this device."""
     layout: str = "auto"
-    """Of images and kernels in memory: "channels_last", "contiguous", or "auto" likewise."""
+    """Order of images and kernels in memory: "channels_last", "contiguous", or "auto" likewise."""
     augment: str = "auto"
     """Where images are augmented: "cpu" (albumentations and OpenCV, on the processor), "gpu" (batched, in
     torch, on the training device, which then holds the data set), or "auto": "gpu" on CUDA where the data

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -14,11 +13,13 @@ from training.batches.loader import Batch
 from training.batches.mixing import Mix, mixed
 from training.data.samples import Samples
 from training.errors import TrainingError
-from training.fit.device import Normalise, autocast, may_return_early, memory_format
+from training.fit.device import Normalise, may_return_early, memory_format
 from training.fit.distill import Teacher, distillation
 from training.fit.evaluate import logits_of
 from training.fit.graphs import Capture, Recorded, record_on_cuda
+from training.fit.memory import ran_out
 from training.fit.optim import Ema, Optimizers
+from training.fit.precision import autocast
 from training.fit.recipe import Recipe
 
 
@@ -27,13 +28,13 @@ class Step:
 
     Args:
         model: On the device; changed in place.
-        samples: What it learns from: classes, mean and deviation.
-        recipe: Settled: no "auto" in it.
-        optimizer: Of the model's parameters.
-        ema: Takes in the weights after each step.
-        device: Where the model is.
-        teacher: Answers beside the labels.
-        capture: How a graph is recorded, where the recipe asks for one.
+        samples: Source of the classes, mean and deviation.
+        recipe: Recipe without "auto".
+        optimizer: Optimiser of the model's parameters.
+        ema: Moving average, updated after each step.
+        device: Device of the model.
+        teacher: Network whose answers are learned beside the labels.
+        capture: Function that records a CUDA graph, where the recipe asks for one.
     """
 
     def __init__(
@@ -71,14 +72,35 @@ class Step:
         if self._recorded is not None:
             loss, right = self._replayed(images, labels, mix, answers)
         else:
-            with _said_in_one_line():
-                loss, right = self._graded(images, labels, mix.share or None, answers)
+            loss, right = self._computed(images, labels, mix.share or None, answers)
         if self._recipe.clip:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip)
         self._optimizer.step(rate)
         if self._ema is not None:
             self._ema.update()
         return loss, right
+
+    def _computed(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        share: float | torch.Tensor | None,
+        answers: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what `_graded` does; where the network runs and torch.compile alone fails, name the way out.
+
+        The compiler's own classes of errors are not public: whether it is to blame is found by running the
+        network without it.
+        """
+        try:
+            return self._graded(images, labels, share, answers)
+        except Exception as error:
+            if self._recipe.compile != "on" or isinstance(error, TrainingError) or ran_out(error):
+                raise
+            self._forward = self._model
+            self._graded(images, labels, share, answers)  # raises what is wrong with the network itself
+            first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise TrainingError(f"torch.compile failed ({first.strip()}); use compile=off") from error
 
     def _graded(
         self,
@@ -115,15 +137,3 @@ class Step:
         share = self._share.fill_(mix.share) if mixes else None
         loss, right = self._recorded(images, labels, share, answers)
         return loss, right
-
-
-@contextmanager
-def _said_in_one_line() -> Iterator[None]:
-    """Turn a failure of torch.compile into what the user can do about it."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            raise
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise TrainingError(f"torch.compile failed ({first.strip()}); use compile=off") from error

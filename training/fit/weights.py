@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -17,6 +17,8 @@ from training.errors import TrainingError
 from training.fit.checkpoint import CheckpointError, load_weights
 
 WEIGHTS = "best.safetensors"
+_LONGEST = 1 << 16
+"""Pixels or channels: more is no image that anybody has trained on, and a batch of it fits nowhere."""
 
 
 class NoSpecError(CheckpointError):
@@ -31,7 +33,7 @@ def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module,
 
     Args:
         path: A safetensors file, or the folder of a run that holds `best.safetensors`.
-        model: Takes the weights in place; None: built from the spec in the file's metadata.
+        model: Network that takes the weights in place; None: it is built from the spec in the file.
 
     Returns:
         The network in eval mode, and the metadata: `network`, `spec`, `target`, `classes`, `input_size`,
@@ -50,18 +52,79 @@ def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module,
         if metadata.get("spec") is None:
             raise NoSpecError(
                 f"{file} holds weights but no spec; name the network too: --model model.py:Name "
-                f"(it was {metadata.get('target') or metadata.get('network') or 'not said'})"
+                f"(it was {metadata.get('target') or metadata.get('network') or 'unknown'})"
             )
         try:
             model = build(NetSpec.from_json(metadata["spec"]))
         except SpecError as error:
             raise CheckpointError(f"{file}: its spec cannot be built: {error}") from error
+    check_metadata(metadata, file)
+    _check_finite(model, tensors, file)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         first = str(error).split("\n\t")[1:2] or [str(error)]
         raise CheckpointError(f"{file} is of another network: {' '.join(first[0].split())}") from error
     return model.eval(), metadata
+
+
+def _check_finite(model: nn.Module, tensors: dict[str, torch.Tensor], file: Path) -> None:
+    """Refuse weights that make every answer NaN; a mask of -inf that the network itself has is none."""
+    own = model.state_dict()
+    for name, value in tensors.items():
+        masked = name in own and own[name].is_floating_point() and not bool(own[name].isfinite().all())
+        if value.is_floating_point() and not masked and not bool(value.isfinite().all()):
+            raise CheckpointError(
+                f"{file}: {name!r} holds NaN or infinity, so every answer would; take other weights "
+                "(the training may have diverged)"
+            )
+
+
+def check_metadata(metadata: dict[str, Any], file: Path) -> None:
+    """Check what weights say of their images and classes, where they say it.
+
+    Raises:
+        CheckpointError: `classes` is no list of different names, `input_size` no three lengths, or
+            `normalisation` not three finite means and three positive deviations.
+    """
+    rules = {"classes": _are_names, "input_size": _is_size, "normalisation": _is_normalisation}
+    for key, holds in rules.items():
+        value = metadata.get(key)
+        if value is not None and not holds(value):
+            shown = repr(value)
+            shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+            raise CheckpointError(
+                f"{file}: {key!r} of its metadata cannot be {shown}; only weights that train.py or a search "
+                "wrote can be used"
+            )
+
+
+def _are_names(value: Any) -> bool:
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        return False
+    return len(set(value)) == len(value)
+
+
+def _is_size(value: Any) -> bool:
+    # bool is an int to Python, not to a reader of the file.
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(type(length) is int and 1 <= length <= _LONGEST for length in value)
+    )
+
+
+def _is_normalisation(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    mean, std = value.get("mean"), value.get("std")
+    return _are_numbers(mean) and _are_numbers(std) and all(each > 0 for each in std)
+
+
+def _are_numbers(values: Any) -> TypeGuard[list[float]]:
+    if not isinstance(values, list) or not values:
+        return False
+    return all(type(each) in (int, float) and abs(each) < 1e6 for each in values)  # NaN is not below
 
 
 def as_teacher(
@@ -75,11 +138,11 @@ def as_teacher(
     """Return a trained network as one that reads the student's normalised images.
 
     Args:
-        network: From `load_network`.
-        metadata: Likewise.
-        classes: Of the student's data.
-        mean: Per channel, 0-255, of the student's data.
-        std: Likewise.
+        network: Network that `load_network` returned.
+        metadata: Metadata that it returned.
+        classes: Classes of the student's data, in order.
+        mean: Mean of the student's data, per channel, 0-255.
+        std: Deviation of the student's data, per channel.
 
     Raises:
         TrainingError: The teacher knows other classes, or the same ones in another order.

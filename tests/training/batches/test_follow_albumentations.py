@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from training.batches.follow_albumentations import Augmentation, affine_matrices, compose
+from training.batches.draws import Draw, Flip, Grey, Hole, Move, draw, policy_named
+from training.batches.follow_albumentations import FORMS, Augmentation, compose
 from training.errors import TrainingError
 from training.fit.recipe import POLICIES
 
@@ -16,6 +17,10 @@ def images() -> np.ndarray:
 
 def transform(policy: str, name: str):
     return next(each for each in compose(policy, (32, 32), MEAN) if type(each).__name__ == name)
+
+
+def operation(policy: str, kind: type, size: tuple[int, int] = (32, 32)):
+    return next(each for each in policy_named(policy, size) if isinstance(each, kind))
 
 
 def kolmogorov_smirnov(first: np.ndarray, second: np.ndarray) -> float:
@@ -55,8 +60,10 @@ def test_assignment_is_what_the_assignment_says():
 
 
 def test_lengths_follow_the_size_of_the_images():
-    affine = next(each for each in compose("mild", (64, 96), MEAN) if type(each).__name__ == "Affine")
-    assert affine.translate_px == {"x": (-12, 12), "y": (-8, 8)}
+    by_name = {type(each).__name__: each for each in compose("mild", (64, 96), MEAN)}
+    assert by_name["Affine"].translate_px == {"x": (-12, 12), "y": (-8, 8)}
+    hole = by_name["CoarseDropout"]
+    assert (hole.hole_height_range, hole.hole_width_range) == ((16, 16), (24, 24))
 
 
 def test_an_unknown_policy_is_named_with_those_there_are():
@@ -64,6 +71,19 @@ def test_an_unknown_policy_is_named_with_those_there_are():
         TrainingError, match="no policy 'wild'; choose one of none, light, cutout, mild, assignment, strong"
     ):
         compose("wild", (32, 32), MEAN)
+
+
+class Fixed:
+    """Draws these shifts, and of every other range its end."""
+
+    def __init__(self, *shifts: int) -> None:
+        self.shifts = iter(shifts)
+
+    def integers(self, low: int, high: int, count: int) -> np.ndarray:
+        return np.full(count, next(self.shifts))
+
+    def uniform(self, low: float, high: float, count: int) -> np.ndarray:
+        return np.full(count, high)
 
 
 @pytest.mark.parametrize(("x", "y", "scale", "angle"), [(3, -2, 1.1, 30), (0, 4, 0.9, -45), (-1, 0, 1.0, 0)])
@@ -79,7 +99,7 @@ def test_a_matrix_is_the_librarys_for_the_same_parameters(x, y, scale, angle):
     )
     shape = (32, 48)
     theirs = fixed.get_params_dependent_on_data({"shape": (*shape, 3)}, {})["matrix"]
-    ours = affine_matrices(fixed, shape, 5, np.random.default_rng(0))
+    ours = Move(1.0, (9, 9), scale - 1, angle).matrices(5, shape, Fixed(x, y))
     assert np.allclose(ours, theirs[:2], rtol=0, atol=1e-12)
 
 
@@ -87,7 +107,7 @@ def test_a_matrix_is_the_librarys_for_the_same_parameters(x, y, scale, angle):
 def test_matrices_are_distributed_as_the_librarys(policy):
     affine = transform(policy, "Affine")
     count = 3000
-    ours = affine_matrices(affine, (32, 32), count, np.random.default_rng(1))
+    ours = operation(policy, Move).matrices(count, (32, 32), np.random.default_rng(1))
     affine.set_random_seed(2)
     theirs = np.stack(
         [affine.get_params_dependent_on_data({"shape": (32, 32, 3)}, {})["matrix"][:2] for _ in range(count)]
@@ -96,34 +116,26 @@ def test_matrices_are_distributed_as_the_librarys(policy):
         assert kolmogorov_smirnov(ours[:, row, column], theirs[:, row, column]) < 1
 
 
-@pytest.mark.parametrize("name", ["HorizontalFlip", "Affine", "CoarseDropout", "ToGray"])
-def test_pixels_are_those_of_the_librarys_apply(name, images, monkeypatch):
-    """Each image of the chunk equals `apply` for the parameters that were drawn for it."""
-    from training.batches import follow_albumentations as augment
-
-    each = transform("strong", name)
-    each.p = 1.0
-    step = augment._batched(each)
+@pytest.mark.parametrize("kind", [Flip, Move, Hole, Grey])
+def test_pixels_are_those_of_the_librarys_apply(kind, images):
+    """Each image of the chunk equals `apply` of the library for the parameters that were drawn for it."""
+    policy = policy_named("strong", (32, 32))
+    place = [type(each) for each in policy].index(kind)
+    each = compose("strong", (32, 32), MEAN)[place]
+    drawn = draw(policy, len(images), (32, 32), (5,))[place]
     result = images.copy()
-    step(each, result, np.random.default_rng(5))
-    random = np.random.default_rng(5)
-    random.random(len(images))  # what is drawn to choose the images
-    parameters: list[dict] = [{}] * len(images)
-    if name == "Affine":
-        last = np.broadcast_to([[[0.0, 0.0, 1.0]]], (len(images), 1, 3))
-        matrices = np.concatenate([affine_matrices(each, (32, 32), len(images), random), last], axis=1)
-        parameters = [{"matrix": matrix, "output_shape": (32, 32)} for matrix in matrices]
-    if name == "CoarseDropout":
-        heights, widths = np.full((2, len(images)), 12)
-        random.integers(12, 12, size=len(images), endpoint=True)
-        random.integers(12, 12, size=len(images), endpoint=True)
-        tops = random.integers(0, 32 - heights, endpoint=True)
-        lefts = random.integers(0, 32 - widths, endpoint=True)
-        parameters = [
-            {"holes": np.array([[x, y, x + 12, y + 12]]), "seed": 0} for x, y in zip(lefts, tops, strict=True)
-        ]
-    for image, made, values in zip(images, result, parameters, strict=True):
-        assert (each.apply(image, **values) == made).all()
+    FORMS[kind].follow(each, result, drawn)
+    assert drawn.chosen.any()
+    for index, (image, made) in enumerate(zip(images, result, strict=True)):
+        parameters = {}
+        if kind is Move:
+            matrix = np.concatenate([drawn.values[index], [[0.0, 0.0, 1.0]]])
+            parameters = {"matrix": matrix, "output_shape": (32, 32)}
+        if kind is Hole:
+            top, left, bottom, right = drawn.values[index]
+            parameters = {"holes": np.array([[left, top, right, bottom]]), "seed": 0}
+        expected = each.apply(image, **parameters) if drawn.chosen[index] else image
+        assert (expected == made).all()
 
 
 @pytest.mark.parametrize("policy", REAL)
@@ -147,10 +159,10 @@ def test_a_policy_changes_images_as_its_compose_does(policy):
 
 def test_holes_lie_everywhere_and_hold_the_mean():
     black = np.zeros((4000, 32, 32, 3), dtype=np.uint8)
-    from training.batches import follow_albumentations as augment
-
-    hole = transform("mild", "CoarseDropout")
-    augment._dropout(hole, black, np.random.default_rng(0))
+    hole = operation("mild", Hole)
+    FORMS[Hole].follow(
+        transform("mild", "CoarseDropout"), black, hole.draw(4000, (32, 32), np.random.default_rng(0))
+    )
     holed = black.any(axis=(1, 2, 3))
     assert holed.mean() == pytest.approx(hole.p, abs=0.03)
     assert set(map(tuple, black[black.any(axis=3)].tolist())) == {(125, 123, 114)}
@@ -184,10 +196,8 @@ def test_the_same_key_gives_the_same_images(images):
     assert (first(images, (1, 2, 3)) == second(images, (1, 2, 3))).all()
 
 
-def test_a_transform_without_a_form_for_chunks_is_refused():
-    import albumentations
-
-    from training.batches import follow_albumentations as augment
-
-    with pytest.raises(NotImplementedError, match="VerticalFlip has no form for chunks"):
-        augment._batched(albumentations.VerticalFlip())
+def test_grey_of_no_image_changes_nothing(images):
+    result = images.copy()
+    none = Draw(np.zeros(len(images), dtype=np.bool_), np.zeros((len(images), 0)))
+    FORMS[Grey].follow(transform("mild", "ToGray"), result, none)
+    assert (result == images).all()

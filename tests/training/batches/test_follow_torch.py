@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from training.batches import follow_torch as augment_gpu
+from training.batches.draws import Draw, Hole, Move, draw, policy_named
 from training.batches.follow_albumentations import Augmentation
-from training.batches.follow_torch import BatchedAugmentation, Draws, draw, to_grey, warp
-from training.batches.policies import draw_matrices, policy_named
+from training.batches.follow_torch import BatchedAugmentation, to_grey, warp
 from training.errors import TrainingError
 from training.fit.recipe import POLICIES
 
@@ -49,9 +49,7 @@ def test_the_warp_reflects_without_repeating_the_border():
     import cv2
 
     images = batch(64)
-    matrices = draw_matrices(
-        {"x": (-30, 30), "y": (-20, 20)}, (0.5, 1.5), (-180, 180), (32, 48), 64, np.random.default_rng(1)
-    )
+    matrices = Move(1.0, (30, 20), 0.5, 180).matrices(64, (32, 48), np.random.default_rng(1))
     theirs = np.stack(
         [
             cv2.warpAffine(image, matrix, (48, 32), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
@@ -76,22 +74,23 @@ def test_grey_has_the_weights_of_the_library_to_the_last_bit():
 @pytest.mark.parametrize("name", REAL)
 def test_shares_of_flips_moves_holes_and_grey_are_the_policys(name):
     policy = policy_named(name, (32, 32))
-    assert policy is not None
-    found = draw(policy, (32, 32), 20_000, (4,))
-    still = (found.matrices == np.eye(2, 3)).all(axis=(1, 2))
-    holed = found.holes.any(axis=1)
-    assert found.flipped.mean() == pytest.approx(policy.flip, abs=0.02)
+    _, move, hole, _ = policy
+    assert isinstance(move, Move)
+    assert isinstance(hole, Hole)
+    flipped, moved, holed, greyed = draw(policy, 20_000, (32, 32), (4,))
+    still = (moved.values == np.eye(2, 3)).all(axis=(1, 2))
     # A policy of shifts alone also draws the shift by (0, 0).
-    shifts = (2 * policy.shift[0] + 1) * (2 * policy.shift[1] + 1)
-    truly = 1.0 if policy.rotate or policy.scale else 1 - 1 / shifts
-    assert 1 - still.mean() == pytest.approx(policy.moved * truly, abs=0.01)
-    assert holed.mean() == pytest.approx(policy.holed, abs=0.02)
-    assert found.grey.mean() == pytest.approx(policy.grey, abs=0.02)
-    heights, widths = (found.holes[holed][:, 2:] - found.holes[holed][:, :2]).T
-    assert set(heights.tolist()) == {policy.hole[0]}
-    assert set(widths.tolist()) == {policy.hole[1]}
-    grey_of_flipped = found.grey[found.flipped].mean()
-    assert grey_of_flipped == pytest.approx(found.grey[~found.flipped].mean(), abs=0.03)
+    shifts = (2 * move.shift[0] + 1) * (2 * move.shift[1] + 1)
+    truly = 1.0 if move.rotate or move.scale else 1 - 1 / shifts
+    assert 1 - still.mean() == pytest.approx(move.p * truly, abs=0.01)
+    for operation, drawn in zip(policy, (flipped, moved, holed, greyed), strict=True):
+        assert drawn.chosen.mean() == pytest.approx(operation.p, abs=0.02)
+    corners = holed.values[holed.chosen]
+    heights, widths = (corners[:, 2:] - corners[:, :2]).T
+    assert set(heights.tolist()) == {hole.size[0]}
+    assert set(widths.tolist()) == {hole.size[1]}
+    grey_of_flipped = greyed.chosen[flipped.chosen].mean()
+    assert grey_of_flipped == pytest.approx(greyed.chosen[~flipped.chosen].mean(), abs=0.03)
 
 
 def test_a_policy_changes_images_as_the_librarys_does():
@@ -119,7 +118,13 @@ def test_given_draws_are_followed_one_by_one():
     holes = np.array([[0, 0, 0, 0], [1, 1, 3, 4], [0, 0, 0, 0], [0, 0, 0, 0]])
     matrices = np.tile(np.eye(2, 3), (4, 1, 1))
     matrices[2, 0, 2] = 1  # one pixel to the right
-    draws = Draws(np.array([True, False, False, False]), matrices, holes, np.array([False] * 3 + [True]))
+    nothing = np.zeros((4, 0))
+    draws = [
+        Draw(np.array([True, False, False, False]), nothing),
+        Draw(np.array([False, False, True, False]), matrices),
+        Draw(np.array([False, True, False, False]), holes),
+        Draw(np.array([False, False, False, True]), nothing),
+    ]
     made = BatchedAugmentation("mild", (4, 4), MEAN, CPU).follow(
         torch.from_numpy(images).permute(0, 3, 1, 2), draws
     )

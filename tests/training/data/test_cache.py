@@ -57,6 +57,36 @@ def test_what_was_built_is_read_back_without_building(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("train_images", np.zeros((5000, 6, 4), dtype=np.uint8)),
+        ("train_images", np.zeros((5000, 6, 4, 3), dtype=np.float32)),
+        ("test_labels", np.zeros(9, dtype=np.int64)),
+        ("test_labels", np.zeros(10, dtype=np.float64)),
+        ("test_labels", np.full(10, 2, dtype=np.int64)),
+        ("test_labels", np.full(10, -1, dtype=np.int64)),
+    ],
+    ids=["no colours", "floats", "fewer", "float labels", "class 2", "class -1"],
+)
+def test_a_cache_with_good_checksums_and_foreign_arrays_is_built_again(
+    tmp_path: Path, name: str, array: np.ndarray
+) -> None:
+    load_or_build(tmp_path, "key", lambda _: content(), quiet())
+    path, sealed = tmp_path / "key" / f"{name}.npy", tmp_path / "key" / "facts.json"
+    np.save(path, array)
+    facts = json.loads(sealed.read_text(encoding="utf-8"))["facts"]
+    facts["checksums"][name] = zlib.crc32(path.read_bytes())
+    seal = zlib.crc32(json.dumps(facts, sort_keys=True).encode())
+    sealed.write_text(json.dumps({"facts": facts, "crc32": seal}), encoding="utf-8")
+    console = quiet()
+
+    found = load_or_build(tmp_path, "key", lambda _: content(), console)
+
+    assert f"is damaged ({name}.npy" in said(console)
+    assert np.array_equal(found.arrays[name], load_or_build(tmp_path, "key", never, quiet()).arrays[name])
+
+
 def test_images_are_mapped_and_read_only(tmp_path: Path) -> None:
     images = load_or_build(tmp_path, "key", lambda _: content(), quiet()).arrays["train_images"]
 

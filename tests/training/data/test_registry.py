@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import io
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from training.data import cifar10, download, images, shapes
+from training.data import cifar, cifar10, download, images, shapes
 from training.data import registry as datasets
 from training.data.cache import Content, Part, Pixels
 from training.data.registry import Dataset
@@ -209,7 +210,9 @@ def test_an_archive_of_unknown_kind_names_the_known(load: Callable[..., Dataset]
 
 @pytest.mark.parametrize("word", ["imagenet", "CIFAR", "", "no/such/folder"])
 def test_an_unknown_word_is_an_error(load: Callable[..., Dataset], word: str) -> None:
-    with pytest.raises(DataError, match=r"no such folder or archive \(and neither cifar10 nor shapes\)"):
+    with pytest.raises(
+        DataError, match="no such folder or archive, nor a data set known by name: cifar10, cifar100, shapes"
+    ):
         load(word)
 
 
@@ -219,7 +222,7 @@ def test_a_resize_below_one_is_an_error(folder: Path, load: Callable[..., Datase
         load(folder, resize=resize)
 
 
-@pytest.mark.parametrize("data", ["cifar10", "shapes", None])
+@pytest.mark.parametrize("data", ["cifar10", "cifar100", "shapes", None])
 def test_resize_is_for_folders_and_archives(load: Callable[..., Dataset], data: str | None) -> None:
     with pytest.raises(DataError, match=r"--resize 64: only for a folder or an archive; \w+ is 32x32"):
         load(data, resize=64)
@@ -232,9 +235,13 @@ def test_the_errors_are_training_errors() -> None:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = dataclasses.replace(cifar10.SOURCE, url="http://127.0.0.1:9/cifar-10-python.tar.gz")
-    here = cifar10.content
-    monkeypatch.setattr(cifar10, "content", lambda root, console: here(root, console, nobody))
+    for name, known in datasets.NAMED.items():
+        if known.archive is not None:
+            nobody = dataclasses.replace(
+                cifar10.SOURCE, title=known.title, url="http://127.0.0.1:9/none.tar.gz"
+            )
+            read = functools.partial(cifar.content, source=nobody)
+            monkeypatch.setitem(datasets.NAMED, name, dataclasses.replace(known, content=read))
 
 
 @pytest.fixture
@@ -261,12 +268,15 @@ def test_without_data_and_network_the_shapes_are_used_loudly(
 
 
 @pytest.mark.usefixtures("offline")
-def test_cifar10_that_was_asked_for_is_never_replaced(load: Callable[..., Dataset], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "archive"), [("cifar10", "cifar-10-"), ("cifar100", "cifar-100-")])
+def test_a_data_set_that_was_asked_for_is_never_replaced(
+    load: Callable[..., Dataset], tmp_path: Path, name: str, archive: str
+) -> None:
     with pytest.raises(
         DataError,
-        match=r"--data cifar10: 127.0.0.1:9 cannot be reached.*; put cifar-10-python\.tar\.gz into .*data",
+        match=rf"--data {name}: 127.0.0.1:9 cannot be reached.*; put {archive}python\.tar\.gz into .*data",
     ):
-        load("cifar10")
+        load(name)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -291,7 +301,8 @@ def test_cifar10_is_read_once_and_needs_its_archive_no_more(
         calls.append(root)
         return made
 
-    monkeypatch.setattr(cifar10, "content", content)
+    known = dataclasses.replace(datasets.NAMED["cifar10"], content=content)
+    monkeypatch.setitem(datasets.NAMED, "cifar10", known)
 
     first, second, default = load("cifar10"), load("cifar10"), load(None)
 
@@ -303,6 +314,19 @@ def test_cifar10_is_read_once_and_needs_its_archive_no_more(
         None,
     )
     assert first.fingerprint == second.fingerprint == default.fingerprint
+
+
+def test_every_named_data_set_has_a_key_and_a_name_of_its_own() -> None:
+    assert [each.name for each in datasets.NAMED.values()] == list(datasets.NAMED)
+    # Keys of the caches that users have: a change would decode everything again.
+    keys = {name: each.key(1) for name, each in datasets.NAMED.items()}
+    assert keys == {"cifar10": "cifar10-1", "cifar100": "cifar100-1", "shapes": "shapes-1.2"}
+
+
+def test_a_run_that_goes_on_names_what_was_found() -> None:
+    assert datasets.kept_name("shapes", None) == "shapes"
+    assert datasets.kept_name("cifar100", "cifar100") == "cifar100"
+    assert datasets.kept_name("archive", "pets.zip") == "pets.zip"
 
 
 def test_importing_the_data_module_stays_light() -> None:

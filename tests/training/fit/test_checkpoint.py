@@ -43,6 +43,17 @@ def test_the_checkpoint_before_is_kept(tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir()) == ["last.previous.pt", "last.pt"]
 
 
+def test_what_a_killed_process_of_the_same_number_left_behind_is_no_obstacle(tmp_path):
+    """Process numbers come again: its half-made link must not keep the newest from being kept."""
+    path = tmp_path / "last.pt"
+    left = tmp_path / f".last.previous.pt-{os.getpid()}"
+    for epoch in range(3):
+        left.write_bytes(b"of another time")
+        checkpoint.save(path, {"epoch": epoch})
+    assert checkpoint.load(path)[0]["epoch"] == 2
+    assert checkpoint.load(checkpoint.previous(path))[0]["epoch"] == 1
+
+
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99], ids=["empty", "byte", "head", "half", "almost"])
 def test_a_truncated_checkpoint_gives_way_to_the_one_before(tmp_path, kept):
     path = tmp_path / "last.pt"

@@ -159,3 +159,13 @@ def test_a_device_that_is_not_there_is_named(model, samples, device, text):
 def test_samples_that_do_not_fit_together_are_refused(images, labels, text):
     with pytest.raises(TrainingError, match=text):
         Samples(images, np.array(labels, dtype=np.int64), CLASSES, (1.0,) * 3, (1.0,) * 3)
+
+
+def test_answers_that_are_nan_are_an_error_and_no_accuracy(model, samples):
+    with torch.no_grad():
+        model[4].weight[0] = 3e38  # finite, but its products are not
+        model[0].weight.mul_(1e30)
+    with pytest.raises(
+        TrainingError, match=r"the network answers \d+ of 57 images with NaN: its weights are of no"
+    ):
+        evaluate(model, samples)

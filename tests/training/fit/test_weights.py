@@ -106,3 +106,77 @@ def test_a_fingerprint_tells_networks_apart():
     assert fingerprint(first) != fingerprint(second)
     second.load_state_dict(first.state_dict())
     assert fingerprint(first) == fingerprint(second.to(memory_format=torch.channels_last))
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(trained):
+    model, folder = trained
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = float("nan")
+    save_weights(folder / "best.safetensors", model, METADATA)
+    name = next(iter(dict(model.named_parameters())))
+    with pytest.raises(
+        CheckpointError, match=rf"'{name}' holds NaN or infinity, so every answer would; take"
+    ) as e:
+        load_network(folder)
+    assert "\n" not in str(e.value)
+
+
+def test_a_mask_that_is_infinite_in_the_network_itself_is_no_fault(tmp_path):
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 3)
+            self.register_buffer("mask", torch.full((2, 2), float("-inf")).triu(1))
+
+    model = Masked()
+    save_weights(tmp_path / "best.safetensors", model, {"spec": None})
+    load_network(tmp_path / "best.safetensors", Masked())
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("classes", value) for value in ([], ["a", "a"], [1, 2], "ab", {"a": 1}, 3)),
+        *(
+            ("input_size", value)
+            for value in ([3, 32], [3, 0, 32], [3, 32.0, 32], [3, 10**9, 1], "x", [True] * 3)
+        ),
+        *(
+            ("normalisation", {"mean": mean, "std": std})
+            for mean, std in (
+                ([NAN] * 3, [1.0] * 3),
+                ([1.0] * 3, [0.0] * 3),
+                ([1.0] * 3, [-1.0] * 3),
+                ([1.0] * 3, [float("inf")] * 3),
+                ([10**400] * 3, [1.0] * 3),
+                ("abc", [1.0] * 3),
+                (None, [1.0] * 3),
+                ([[1.0]] * 3, [1.0] * 3),
+            )
+        ),
+        *(("normalisation", value) for value in ([1, 2], "x", 5)),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_metadata_that_cannot_be_is_refused_in_one_line(trained, key, value):
+    model, folder = trained
+    save_weights(folder / "best.safetensors", model, METADATA | {key: value})
+    with pytest.raises(CheckpointError, match=rf"'{key}' of its metadata cannot be ") as caught:
+        load_network(folder)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300 + len(str(folder))
+
+
+def test_metadata_of_a_thousand_brackets_is_text(trained):
+    model, folder = trained
+    from safetensors.torch import save_file
+
+    brackets = "[" * 100_000
+    save_file(
+        dict(model.state_dict()), folder / "best.safetensors", metadata={"spec": "null", "classes": brackets}
+    )
+    with pytest.raises(CheckpointError, match="'classes' of its metadata cannot be '"):
+        load_network(folder, build(SPEC))

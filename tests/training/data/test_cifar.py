@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from training.data import cifar10
-from training.data.cifar10 import Source, batch
+from training.data import cifar, cifar10, cifar100
+from training.data.cifar import Source, batch
 from training.data.download import DownloadError
 from training.errors import DataError
 
@@ -92,12 +92,14 @@ def made() -> Made:
             tar.addfile(info, io.BytesIO(data))
     md5 = {name: hashlib.md5(files[name]).hexdigest() for name in BATCHES}
     archive = packed.getvalue()
-    source = Source(
+    source = replace(
+        cifar10.SOURCE,
         url="http://127.0.0.1:9/cifar-10-python.tar.gz",  # nobody answers at the discard port
         md5=hashlib.md5(archive).hexdigest(),
         size=len(archive),
         train=(("data_batch_1", md5["data_batch_1"]), ("data_batch_2", md5["data_batch_2"])),
         test=(("test_batch", md5["test_batch"]),),
+        train_images=20_000,
     )
     return Made(files, archive, source)
 
@@ -113,16 +115,25 @@ def said(console: Console) -> str:
     return console.file.getvalue()
 
 
-def test_the_source_is_that_of_torchvision() -> None:
-    from torchvision.datasets import CIFAR10
+@pytest.mark.parametrize(("module", "name"), [(cifar10, "CIFAR10"), (cifar100, "CIFAR100")])
+def test_the_source_is_that_of_torchvision(module: Any, name: str) -> None:
+    import torchvision.datasets
 
-    source = cifar10.SOURCE
-    assert source.url == CIFAR10.url
-    assert source.filename == CIFAR10.filename
-    assert source.md5 == CIFAR10.tgz_md5
-    assert source.folder == CIFAR10.base_folder
-    assert [list(pair) for pair in source.train] == CIFAR10.train_list
-    assert [list(pair) for pair in source.test] == CIFAR10.test_list
+    theirs = getattr(torchvision.datasets, name)
+    source = module.SOURCE
+    assert source.url == theirs.url
+    assert source.filename == theirs.filename
+    assert source.md5 == theirs.tgz_md5
+    assert source.folder == theirs.base_folder
+    assert [list(pair) for pair in source.train] == theirs.train_list
+    assert [list(pair) for pair in source.test] == theirs.test_list
+
+
+def test_the_classes_of_cifar100_are_a_hundred_in_the_order_of_their_labels() -> None:
+    """The labels of the archive number the names in alphabetical order."""
+    assert len(set(cifar100.CLASSES)) == 100
+    assert list(cifar100.CLASSES) == sorted(cifar100.CLASSES)
+    assert cifar100.CLASSES[53] == "orange"
 
 
 def test_the_archive_gives_the_images_in_torchvisions_order(
@@ -130,7 +141,7 @@ def test_the_archive_gives_the_images_in_torchvisions_order(
 ) -> None:
     (tmp_path / made.source.filename).write_bytes(made.archive)
 
-    found = cifar10.content(tmp_path, console, made.source)
+    found = cifar.content(tmp_path, console, made.source)
 
     assert found.classes[:2] == ("airplane", "automobile")
     assert found.train.images.shape == (20_000, 32, 32, 3)
@@ -151,7 +162,7 @@ def test_torchvisions_own_reader_agrees(tmp_path: Path, made: Made, monkeypatch:
     monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": None})
     theirs = CIFAR10(str(tmp_path), train=False)
 
-    ours, targets = batch(made.files["test_batch"])
+    ours, targets = batch(made.files["test_batch"], made.source, 10_000)
     assert np.array_equal(theirs.data, ours)
     assert theirs.targets == targets.tolist()
 
@@ -159,7 +170,7 @@ def test_torchvisions_own_reader_agrees(tmp_path: Path, made: Made, monkeypatch:
 def test_torchvisions_unpacked_folder_is_used(tmp_path: Path, made: Made, console: Console) -> None:
     made.unpack(tmp_path)
 
-    found = cifar10.content(tmp_path, console, made.source)
+    found = cifar.content(tmp_path, console, made.source)
 
     assert found.train.labels.tolist() == labels(0) + labels(1)
     assert "downloading" not in said(console)
@@ -170,7 +181,7 @@ def test_a_folder_with_a_wrong_checksum_is_not_used(tmp_path: Path, made: Made, 
     (folder / "data_batch_2").write_bytes(made.files["data_batch_1"])
     (tmp_path / made.source.filename).write_bytes(made.archive)
 
-    found = cifar10.content(tmp_path, console, made.source)
+    found = cifar.content(tmp_path, console, made.source)
 
     assert "data_batch_2 has not the checksum of CIFAR-10: not used" in said(console)
     assert found.train.labels.tolist() == labels(0) + labels(1)
@@ -181,10 +192,10 @@ def test_a_damaged_archive_is_not_opened_but_downloaded_again(
 ) -> None:
     archive = tmp_path / made.source.filename
     archive.write_bytes(made.archive[:-1] + b"!")
-    monkeypatch.setattr(cifar10, "_from_archive", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(cifar, "_from_archive", lambda *_: pytest.fail("opened"))
 
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1:9 cannot be reached"):
-        cifar10.content(tmp_path, console, made.source)
+        cifar.content(tmp_path, console, made.source)
     assert "cifar-10-python.tar.gz has not the checksum of CIFAR-10: downloading it again" in said(console)
 
 
@@ -197,7 +208,7 @@ def test_a_batch_inside_with_a_wrong_checksum_is_not_unpickled(
     with pytest.raises(
         DataError, match=r"test_batch has not the checksum of CIFAR-10; remove .* and run again"
     ):
-        cifar10.content(tmp_path, console, source)
+        cifar.content(tmp_path, console, source)
 
 
 def test_an_archive_without_a_batch_names_it(tmp_path: Path, made: Made, console: Console) -> None:
@@ -205,7 +216,7 @@ def test_an_archive_without_a_batch_names_it(tmp_path: Path, made: Made, console
     source = replace(made.source, test=(("other_batch", "0" * 32),))
 
     with pytest.raises(DataError, match="other_batch is missing"):
-        cifar10.content(tmp_path, console, source)
+        cifar.content(tmp_path, console, source)
 
 
 class Evil:
@@ -232,4 +243,38 @@ class Evil:
 )
 def test_a_pickle_that_holds_more_or_less_than_a_batch_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
-        batch(data)
+        batch(data, cifar10.SOURCE, 10_000)
+
+
+def test_cifar100_is_read_by_its_fine_labels(tmp_path: Path, console: Console) -> None:
+    fine = [(7 * i) % 100 for i in range(10_000)]
+    entries = {
+        name: {
+            "filenames": ["a.png"],
+            "batch_label": "batch",
+            "fine_labels": fine,
+            "coarse_labels": [0] * 10_000,
+            "data": planes(number),
+        }
+        for number, name in enumerate(("train", "test"))
+    }
+    files = {name: pickled(entry) for name, entry in entries.items()}
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    source = replace(
+        cifar100.SOURCE,
+        url="http://127.0.0.1:9/none",
+        train=(("train", hashlib.md5(files["train"]).hexdigest()),),
+        test=(("test", hashlib.md5(files["test"]).hexdigest()),),
+        train_images=10_000,
+    )
+
+    found = cifar.content(tmp_path, console, source)
+
+    assert found.classes == cifar100.CLASSES
+    assert found.train.labels.tolist() == fine
+    assert np.array_equal(found.test.images, planes(1).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    with pytest.raises(DataError, match="not a batch of CIFAR-10: b'labels'"):
+        batch(files["test"], cifar10.SOURCE, 10_000)

@@ -1,0 +1,57 @@
+"""The one opener of pictures: which formats are read, how large a picture may be, and one kind of error.
+
+Pillow looks at the content, not at the name, and among the formats that it knows by default are some that
+start other programs: a file of PostScript named photo.png starts Ghostscript. So the formats are listed here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from records.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+LARGEST = 89_478_485
+"""Pixels: Pillow's own bound (a quarter of a GiB at three bytes each), from which on it only warns."""
+
+
+class PictureError(UserError, ValueError):
+    """A picture that cannot be read; the text is the reason, and the caller knows the name of the file."""
+
+
+@contextmanager
+def opened(source: Path | bytes) -> Iterator[Image.Image]:
+    """Open a picture, and turn whatever goes wrong within into one kind of error.
+
+    Args:
+        source: A file, or the bytes of one. What is not one of `FORMATS` by its content is refused.
+
+    Raises:
+        PictureError: The picture is unreadable, too large, or was found damaged while it was used.
+        OSError: The file itself cannot be read.
+    """
+    from PIL import Image
+
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks about metadata; sizes are judged below
+            with Image.open(BytesIO(content), formats=FORMATS) as image:
+                if image.width * image.height > LARGEST:
+                    size = f"{image.width}x{image.height} pixels"
+                    raise PictureError(f"{size}, more than {LARGEST:,}: a bomb, or to be made smaller")
+                yield image
+    except PictureError:
+        raise
+    # Decoders raise whatever comes to their mind on broken files (SyntaxError, struct.error, TypeError, ...).
+    except Exception as error:
+        reason = "not an image" if "cannot identify" in str(error) else " ".join(str(error).split())
+        raise PictureError(reason or type(error).__name__) from error

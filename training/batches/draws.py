@@ -1,0 +1,223 @@
+"""Draws: what happens to each image of a chunk, operation by operation; numbers alone, no pixels.
+
+A policy is a tuple of operations. Each draws for all images of a chunk at once, in the order of the policy,
+from one stream of random numbers that is a function of the chunk's key. Two modules follow the draws:
+`training.batches.follow_albumentations` on the processor and `training.batches.follow_torch` on the device.
+
+A new operation is written in three files: its class here, added to a policy below, and a function of its
+pixels in either follower. (Each follower keeps a table by class; tests hold the tables against `OPERATIONS`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from training.errors import TrainingError
+from training.fit.recipe import POLICIES
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What one operation does to each of N images."""
+
+    chosen: npt.NDArray[np.bool_]
+    """(N,) which images it happens to."""
+    values: Floats | Integers
+    """(N, ...) how, and for an image that is not chosen what leaves it as it is; (N, 0): no more to know."""
+
+
+class Operation(Protocol):
+    """One kind of change, with its ranges for images of one size."""
+
+    @property
+    def p(self) -> float:
+        """Probability that it happens to an image."""
+
+    def draw(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Draw:
+        """Draw for `count` images of (height, width)."""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """The mirror image, left for right."""
+
+    p: float
+
+    def draw(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Draw:
+        """Draw which images are mirrored; no values."""
+        return _without_values(_chosen(self.p, count, random))
+
+
+@dataclass(frozen=True)
+class Move:
+    """Shift, change of scale and rotation about the middle, together; the border is a mirror."""
+
+    p: float
+    shift: tuple[int, int]
+    """Largest shift across and down, in whole pixels, either way."""
+    scale: float
+    """Largest change of size, as a share."""
+    rotate: float
+    """Largest angle in degrees, either way."""
+
+    def draw(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Draw:
+        """Draw (N, 2, 3) matrices that take input (x, y) to output (x, y)."""
+        chosen = _chosen(self.p, count, random)
+        matrices = np.tile(np.eye(2, 3), (count, 1, 1))
+        matrices[chosen] = self.matrices(int(chosen.sum()), image_size, random)
+        return Draw(chosen, matrices)
+
+    def matrices(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Floats:
+        """Draw (count, 2, 3) matrices: those of albumentations' `create_affine_transformation_matrix`.
+
+        With c the middle of the image, s the factor, a the angle and t the shift, a pixel at x goes to
+
+            y = s R (x - c) + c + t,    R = [[cos a, sin a], [-sin a, cos a]]
+
+        so the last column is c + t - s R c. In an image of 32 x 32, whose middle is (15.5, 15.5), a turn by
+        90 degrees takes (0, 0) to (0, 31): the upper left corner becomes the lower left one.
+        """
+        across, down = self.shift
+        moves = np.stack([random.integers(-most, most + 1, count) for most in (across, down)], axis=1)
+        factor = random.uniform(1 - self.scale, 1 + self.scale, count)
+        angle = np.deg2rad(random.uniform(-self.rotate, self.rotate, count))
+        cosine, sine = factor * np.cos(angle), factor * np.sin(angle)
+        matrices = np.empty((count, 2, 3))
+        matrices[:, 0, 0], matrices[:, 0, 1] = cosine, sine
+        matrices[:, 1, 0], matrices[:, 1, 1] = -sine, cosine
+        centre = np.array([image_size[1] / 2 - 0.5, image_size[0] / 2 - 0.5])
+        matrices[:, :, 2] = centre + moves - matrices[:, :, :2] @ centre
+        return matrices
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A rectangle, wholly inside the image, that is filled with the mean colour."""
+
+    p: float
+    size: tuple[int, int]
+    """Height and width in pixels; cut to those of the image."""
+
+    def draw(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Draw:
+        """Draw (N, 4) corners: top, left, bottom, right; all 0 where there is no hole."""
+        chosen = _chosen(self.p, count, random)
+        corners = np.zeros((count, 4), dtype=np.int64)
+        corners[chosen] = self.corners(int(chosen.sum()), image_size, random)
+        return Draw(chosen, corners)
+
+    def corners(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Integers:
+        """Draw (count, 4) corners, every place as likely as another."""
+        # The sides are drawn too, from ranges of one number: it keeps the stream, and so the pictures, of the
+        # time when policies could hold ranges.
+        tall, broad = (
+            random.integers(min(side, most), min(side, most), size=count, endpoint=True)
+            for side, most in zip(self.size, image_size, strict=True)
+        )
+        top = random.integers(0, image_size[0] - tall, endpoint=True)
+        left = random.integers(0, image_size[1] - broad, endpoint=True)
+        return np.stack([top, left, top + tall, left + broad], axis=1)
+
+
+@dataclass(frozen=True)
+class Grey:
+    """Colours taken away: each channel becomes the weighted mean of the three."""
+
+    p: float
+
+    def draw(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Draw:
+        """Draw which images become grey; no values."""
+        return _without_values(_chosen(self.p, count, random))
+
+
+OPERATIONS: tuple[type[Operation], ...] = (Flip, Move, Hole, Grey)
+"""Every operation there is: what either follower must know."""
+
+Policy = tuple[Operation, ...]
+
+
+def _standard(
+    flip: float,
+    shift: float,
+    scale: float,
+    rotate: float,
+    moved: float,
+    hole: float,
+    holed: float,
+    grey: float,
+) -> Callable[[int, int], Policy]:
+    """Return a policy of the four operations as a function of the images' height and width.
+
+    Args:
+        flip: Probability of the mirror image.
+        shift: Largest shift in pixels of an image of 32 x 32; grows with the image, as does `hole`.
+        scale: Largest change of size, as a share.
+        rotate: Largest angle in degrees.
+        moved: Probability of shift, scale and rotation.
+        hole: Side of the hole in pixels of an image of 32 x 32.
+        holed: Probability of the hole.
+        grey: Probability of grey.
+    """
+
+    def policy(height: int, width: int) -> Policy:
+        across, down = round(shift * width / 32), round(shift * height / 32)
+        tall, broad = max(1, round(hole * height / 32)), max(1, round(hole * width / 32))
+        return (
+            Flip(flip),
+            Move(moved, (across, down), scale, rotate),
+            Hole(holed, (tall, broad)),
+            Grey(grey),
+        )
+
+    return policy
+
+
+_POLICIES: Mapping[str, Callable[[int, int], Policy]] = {
+    "none": lambda height, width: (),
+    "light": _standard(0.5, shift=3, scale=0.0, rotate=0, moved=1.0, hole=8, holed=0.3, grey=0.02),
+    "cutout": _standard(0.5, shift=4, scale=0.0, rotate=0, moved=1.0, hole=12, holed=0.5, grey=0.02),
+    "mild": _standard(0.5, shift=4, scale=0.0, rotate=8, moved=1.0, hole=8, holed=0.3, grey=0.05),
+    # Flip, shift-scale-rotate, one hole of half the image's height and width, grey, each with p = 0.5: the
+    # assignment's pipeline, in the wording of albumentations 1.x.
+    "assignment": _standard(0.5, shift=2, scale=0.1, rotate=45, moved=0.5, hole=16, holed=0.5, grey=0.5),
+    "strong": _standard(0.5, shift=4, scale=0.1, rotate=15, moved=1.0, hole=12, holed=0.5, grey=0.1),
+}
+
+
+def policy_named(name: str, image_size: tuple[int, int]) -> Policy:
+    """Return a policy for images of (height, width); lengths grow with them. "none" has no operation.
+
+    Raises:
+        TrainingError: There is no such policy.
+    """
+    if name not in _POLICIES:
+        raise TrainingError(f"there is no policy {name!r}; choose one of {', '.join(POLICIES)}")
+    return _POLICIES[name](*image_size)
+
+
+def draw(policy: Policy, count: int, image_size: tuple[int, int], key: Sequence[int]) -> tuple[Draw, ...]:
+    """Draw for `count` images, one operation after the other.
+
+    Args:
+        policy: Its operations.
+        count: Images.
+        image_size: (height, width).
+        key: Numbers that the draws are a function of, such as (seed, epoch, chunk).
+    """
+    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(key))))
+    return tuple(operation.draw(count, image_size, random) for operation in policy)
+
+
+def _chosen(probability: float, count: int, random: np.random.Generator) -> npt.NDArray[np.bool_]:
+    return random.random(count) < probability
+
+
+def _without_values(chosen: npt.NDArray[np.bool_]) -> Draw:
+    return Draw(chosen, np.zeros((len(chosen), 0)))
