@@ -1,4 +1,4 @@
-"""A run folder as facts in memory: what is there, read through the records, and what is missing, said."""
+"""Read a run folder: its records, its files, and notes on what is missing."""
 
 import io
 import re
@@ -13,7 +13,7 @@ from records.predictions import Predictions
 from records.run import RunRecord
 from records.search import STATES, SearchRecord, TrialRecord
 from reports.errors import ReportError
-from reports.figures.mistakes import most_confident_mistakes
+from reports.mistakes import Mistake, most_confident_mistakes
 
 _TRIAL_FILE = re.compile(r"(\d+)-(\d+)\.json")
 _UNFINISHED = {
@@ -22,18 +22,6 @@ _UNFINISHED = {
     "stopped": 'The search stopped early, at stage "{stage}": {reason}. This page shows what is there;'
     " --resume continues it.",
 }
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """An image that the network was sure about and wrong."""
-
-    image: int
-    """Its number in the images that the run was judged on, from 0."""
-    true: str
-    said: str
-    confidence: float
-    """Probability of the class that was said, 0-1."""
 
 
 @dataclass(frozen=True)

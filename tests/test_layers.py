@@ -1,6 +1,7 @@
 """The direction of imports, read from the source: an arrow that points back fails here."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,17 @@ INSIDE: dict[str, set[str]] = {
 }
 # The command line of the search alone may call the reports: it ends by writing one.
 EXCEPTIONS = {("search/__main__.py", "reports")}
+FOLDERS: dict[str, dict[str, set[str]]] = {
+    # Within a package: which folders a folder may import. "" holds the files beside the folders; __main__.py
+    # calls everything and is left out.
+    "reports": {
+        "": set(),
+        "assets": set(),
+        "tables": {""},
+        "figures": {"", "tables"},
+        "pages": {"", "tables"},
+    },
+}
 
 
 def _files(part: str) -> list[Path]:
@@ -61,6 +73,43 @@ def imported(source: str) -> set[str]:
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 found.add(argument.value.partition(".")[0])
     return found
+
+
+def inner_imports(source: str, package: str) -> set[str]:
+    """Folders of `package` that `source` imports; "" for a file beside them, or the package itself."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            # `from package import folder` names the folder after the word import.
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    inside = [name.split(".") for name in names if name.split(".")[0] == package]
+    return {each[1] if len(each) > 1 and each[1] in FOLDERS[package] else "" for each in inside}
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_imports_point_one_way_between_the_folders_of_a_package(package: str) -> None:
+    arrows = FOLDERS[package]
+    top = ROOT / package
+    folders = {path.name for path in top.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == set(arrows) - {""}, f"FOLDERS[{package!r}] must list the folders of {package}/"
+    for path in sorted(top.rglob("*.py")):
+        inside = path.relative_to(top)
+        folder = inside.parts[0] if len(inside.parts) > 1 else ""
+        if inside.name == "__main__.py" and not folder:
+            continue
+        # A package's own __init__.py is the door: the names that it passes on come from anywhere inside.
+        if inside.as_posix() == "__init__.py":
+            continue
+        wrong = inner_imports(path.read_text(encoding="utf-8"), package) - arrows[folder] - {folder}
+        assert not wrong, f"{package}/{inside.as_posix()} imports {', '.join(sorted(wrong)) or 'the top'}"
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_the_allowed_arrows_of_a_package_make_no_circle(package: str) -> None:
+    # TopologicalSorter raises CycleError where there is one.
+    TopologicalSorter(FOLDERS[package]).prepare()
 
 
 @pytest.mark.parametrize("part", ALLOWED)
@@ -137,6 +186,8 @@ def test_the_reader_of_imports_sees_every_form() -> None:
     source = "import search.propose.space\nfrom . import x\n"
     source += "def f():\n    from training import loop\n    import_module('reports.pages.page')\n"
     assert imported(source) == {"search", "training", "reports"}
+    source = "import reports.pages.html\nfrom reports import tables\nfrom reports.runs import open_run\n"
+    assert inner_imports(source, "reports") == {"pages", "tables", ""}
 
 
 def test_the_library_needs_torch_and_rich_alone() -> None:

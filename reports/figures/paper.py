@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from matplotlib.ticker import MaxNLocator
 
-from reports import targets
-from reports.figures import effective
+from reports import effective, targets
 from reports.figures import search as search_figures
 from reports.figures.training import (
     BLUE,

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from records.files import write_with
 from records.run import EpochRecord, RunRecord
 from reports.errors import ReportError
-from reports.figures.mistakes import most_confident_mistakes
+from reports.mistakes import most_confident_mistakes
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 INK, MUTED, RULE = "#1f2328", "#5b636d", "#d5d9de"

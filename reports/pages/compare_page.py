@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.pages import results
+from reports.pages import parts as shared
 from reports.pages.html import Markup, document, element, table
 from reports.tables import compare
 from reports.tables.compare import Side
@@ -37,7 +37,7 @@ def compare_page(sides: Sequence[Side], layers_alone: bool = False) -> str:
         )
     body = element(
         "div",
-        results.masthead("comparison"),
+        shared.masthead("comparison"),
         element("h1", names),
         element("main", parts),
         element("footer", "Written by python -m reports compare. This page loads nothing from anywhere."),

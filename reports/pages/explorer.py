@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from reports import effective
 from reports.errors import ReportError
-from reports.figures import effective
-from reports.pages import network
+from reports.tables.network import field_jump, field_size, shape
 
 if TYPE_CHECKING:
     from rfcalc import Analysis, Field, Row
@@ -67,7 +67,7 @@ def explore(analysis: "Analysis", images: int | None = 0) -> dict[str, Any]:
     from rfcalc.analysis.view import lines_of
 
     if len(analysis.input_size) != 3:
-        size = "x".join(map(str, analysis.input_size))
+        size = shape(analysis.input_size)
         raise ReportError(f"the explorer draws networks on images, C x H x W; the input here is {size}")
     found = lines_of(analysis)
     # A unit of a vector, or one behind a global operation, has the whole image in view: nothing to centre on.
@@ -93,14 +93,14 @@ def _influence(row: "Row", spread: effective.Effective) -> dict[str, Any]:
     """Sigma in closed form, and what was measured: a map for the centre unit and its own sigma."""
     sigmas = spread.sigmas[row.index]
     known = [round(sigma, 2) for sigma in sigmas if sigma is not None]
-    told: dict[str, Any] = {"sigma": known if len(known) == len(sigmas) else None}
+    facts: dict[str, Any] = {"sigma": known if len(known) == len(sigmas) else None}
     measured = spread.maps.get(row.index)
     if measured is not None:
         centre = [length // 2 for length in row.field.positions]
         seen = row.field.mask(*centre).numpy()
-        told["heat"] = effective.packed(measured, seen, len(spread.maps))
-        told["measured"] = [round(s, 2) for s in effective.sigma_of(measured)]
-    return told
+        facts["heat"] = effective.packed(measured, seen, len(spread.maps))
+        facts["measured"] = [round(s, 2) for s in effective.sigma_of(measured)]
+    return facts
 
 
 def _line(line: "Line", masks: Masks) -> dict[str, Any]:
@@ -113,9 +113,9 @@ def _line(line: "Line", masks: Masks) -> dict[str, Any]:
     return {
         "name": row.name,
         "op": row.op,
-        "output": "x".join(map(str, row.output_shape)),
-        "field": network.sides(seen),
-        "jump": network.jump(seen),
+        "output": shape(row.output_shape),
+        "field": field_size(seen),
+        "jump": field_jump(seen),
         "params": line.params,
         "macs": line.macs,
         "flags": sorted(seen.flags),

@@ -6,10 +6,11 @@ from typing import Any
 
 from reports import targets
 from reports.errors import ReportError
-from reports.pages import network, results
+from reports.pages import parts as shared
 from reports.pages.explorer import explore
 from reports.pages.explorer_layers import layers_table
 from reports.pages.html import Markup, document, element, picture
+from reports.tables.network import field_size, shape
 from reports.tables.table import count, millions
 
 _SCRIPTS = ("base.js", "rf_field.js", "rf_draw.js", "rf.js")
@@ -41,18 +42,18 @@ def explorer_page(
     data = explore(analysis, images)
     height, width = data["input"]
     facts = [
-        ("Receptive field", network.sides(analysis.field), "of the last features, before global pooling"),
+        ("Receptive field", field_size(analysis.field), "of the last features, before global pooling"),
         ("Parameters", count(analysis.params), "every unique parameter"),
         ("MACs", millions(analysis.macs), "convolution and linear, per image"),
-        ("Input", "x".join(map(str, named.size)), f"{len(data['lines'])} layers"),
+        ("Input", shape(named.size), f"{len(data['lines'])} layers"),
     ]
     panel = _panel(height, width, _origin(data, named))
     body = element(
         "div",
         element("a", "Skip to the layers", href="#layers", class_="skip"),
-        results.masthead("receptive-field explorer"),
+        shared.masthead("receptive-field explorer"),
         element("h1", named.title),
-        results.figures(facts),
+        shared.figures(facts),
         element("div", panel, layers_table(data["lines"]), class_="explorer"),
         element("div", photo, class_="hidden") if photo else None,
         element("footer", "Written by python -m reports rf. This page loads nothing from anywhere."),

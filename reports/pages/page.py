@@ -9,10 +9,12 @@ from records.files import write_text
 from records.run import RunRecord
 from records.search import TrialRecord
 from reports.errors import ReportError
-from reports.pages import network, results, sections
+from reports.pages import classes, network, sections
+from reports.pages import parts as shared
 from reports.pages.accuracy_section import accuracy_and_cost
 from reports.pages.html import Markup, document, element, table
 from reports.runs import SearchRun, TrainRun, open_search
+from reports.tables import conditions
 from reports.tables import runs as tables
 from reports.tables.published import published_for, within_reach
 from reports.tables.table import duration, millions
@@ -24,7 +26,7 @@ SCRIPTS = (
 )
 LONG = 12
 """With more epochs than this their table opens on request."""
-_Told = Sequence[tuple[str | None, Markup | None]]
+_Chapters = Sequence[tuple[str | None, Markup | None]]
 
 
 def write_search_report(folder: Path, output: Path | None = None) -> Path:
@@ -57,13 +59,13 @@ def search_page(run: SearchRun) -> str:
     unfinished = run.record.state in ("running", "stopped")
     title = f"Search {run.record.name}"
     body = [
-        *(results.banner("Not finished" if unfinished else "Note", note) for note in run.notes),
-        results.data_banner(run.record.dataset),
+        *(shared.banner("Not finished" if unfinished else "Note", note) for note in run.notes),
+        shared.data_banner(run.record.dataset),
         element("h1", title),
         sections.lead(run),
         sections.key_figures(run),
     ]
-    told = [
+    chapters = [
         ("Budget and verdict", sections.budget(run)),
         ("The winner", sections.winner(run)),
         (None, sections.tools(run) if scored else None),
@@ -75,11 +77,11 @@ def search_page(run: SearchRun) -> str:
         ("Rejected and failed", sections.rejected(run)),
         ("Finalists", sections.finalists(run)),
         ("The winner's last training", _epochs(best.record, "The winner's last training") if best else None),
-        ("Class by class", results.classes(best.record, "winner") if best else None),
-        ("Mistakes", results.mistakes(best) if best else None),
+        ("Class by class", classes.by_class(best.record, "winner") if best else None),
+        ("Mistakes", classes.mistakes(best) if best else None),
         ("How to reproduce it", sections.reproduce(run)),
     ]
-    return _page(title, "search report", body, told, search_data(run))
+    return _page(title, "search report", body, chapters, search_data(run))
 
 
 def train_page(run: TrainRun) -> str:
@@ -87,7 +89,7 @@ def train_page(run: TrainRun) -> str:
     record = run.record
     title = f"Training run {record.name}"
     facts = [
-        results.accuracy_words(record),
+        conditions.accuracy_words(record),
         ("Parameters", f"{record.params:,}", "every unique parameter"),
         ("Receptive field", f"{min(record.receptive_field)} px", "before global pooling"),
         ("MACs", millions(record.macs), "convolution and linear, per image"),
@@ -95,20 +97,20 @@ def train_page(run: TrainRun) -> str:
     ]
     words = f"Network {record.network}, on {record.environment.hardware}. Data set: "
     body = [
-        *(results.banner("Not finished", note) for note in run.notes),
-        results.data_banner(record.dataset),
+        *(shared.banner("Not finished", note) for note in run.notes),
+        shared.data_banner(record.dataset),
         element("h1", title),
         element("p", words, element("b", record.dataset.title), ".", class_="lead"),
-        results.figures(facts),
+        shared.figures(facts),
     ]
-    told = [
-        ("Network", results.section("network", "Network", None, network.told(run))),
+    chapters = [
+        ("Network", shared.section("network", "Network", None, network.content(run))),
         ("Epoch by epoch", _epochs(record, "Epoch by epoch")),
-        ("Class by class", results.classes(record, "run")),
-        ("Mistakes", results.mistakes(run)),
+        ("Class by class", classes.by_class(record, "run")),
+        ("Mistakes", classes.mistakes(run)),
         ("How to reproduce it", _reproduce(run)),
     ]
-    return _page(title, "training report", body, told, {"epochs": _epoch_data(record)})
+    return _page(title, "training report", body, chapters, {"epochs": _epoch_data(record)})
 
 
 def search_data(run: SearchRun) -> dict[str, Any]:
@@ -165,15 +167,15 @@ def _last(run: SearchRun) -> dict[str, Any] | None:
 
 def _epochs(record: RunRecord, title: str) -> Markup:
     if not record.epochs:
-        return results.section("epochs", title, "No epoch was finished.")
-    charts = [results.chart("loss", "Loss"), results.chart("accuracy-by-epoch", "Accuracy")]
+        return shared.section("epochs", title, "No epoch was finished.")
+    charts = [shared.chart("loss", "Loss"), shared.chart("accuracy-by-epoch", "Accuracy")]
     listed = table(tables.epochs(record.epochs), "epochs-table")
     why = "Training is measured on augmented images while the weights move; validation with the EMA weights."
     if all(epoch.val_accuracy is None for epoch in record.epochs):
         why = "Measured on augmented images while the weights move; no images were held out for validation."
     long = len(record.epochs) > LONG
     shown = element("details", element("summary", "The epochs as a table"), listed) if long else listed
-    return results.section("epochs", title, why, element("div", charts, class_="pair"), shown)
+    return shared.section("epochs", title, why, element("div", charts, class_="pair"), shown)
 
 
 def _epoch_data(record: RunRecord) -> dict[str, list[float | None]]:
@@ -183,12 +185,12 @@ def _epoch_data(record: RunRecord) -> dict[str, list[float | None]]:
 
 def _reproduce(run: TrainRun) -> Markup:
     record = run.record
-    folder = results.quoted(f"runs/train/{run.folder.resolve().name}")
+    folder = shared.quoted(f"runs/train/{run.folder.resolve().name}")
     lines = [("Train it again", record.command)] if record.command else []
     lines.append(("Write this page again", f"python -m reports {folder}"))
-    facts = results.environment_table(record.dataset, record.environment, record.seed, record.started)
-    parts = [results.commands(lines), table(facts, "environment")]
-    return results.section("reproduce", "How to reproduce it", None, parts)
+    facts = shared.environment_table(record.dataset, record.environment, record.seed, record.started)
+    parts = [shared.commands(lines), table(facts, "environment")]
+    return shared.section("reproduce", "How to reproduce it", None, parts)
 
 
 def _digits(value: float | None, digits: int = 5) -> float | None:
@@ -217,11 +219,11 @@ def _page(
     title: str,
     kind: str,
     body: Sequence[Markup | None],
-    told: _Told,
+    chapters: _Chapters,
     data: dict[str, Any],
 ) -> str:
     links, parts = [], []
-    for name, part in told:
+    for name, part in chapters:
         if part is None:
             continue
         parts.append(part)
@@ -231,7 +233,7 @@ def _page(
     whole = element(
         "div",
         element("a", "Skip to the content", href="#content", class_="skip"),
-        results.masthead(kind),
+        shared.masthead(kind),
         element("header", body),
         element(
             "div",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from records.run import RunRecord
 from reports import targets
 from reports.errors import ReportError
-from reports.pages import network
+from reports.tables.network import field_jump, field_size, shape
 from reports.tables.table import Cell, Column, Table, count, counts, duration, millions, percent
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _facts(side: Side) -> dict[str, Cell]:
     """Every fact as it is shown; a missing one is None, so that all sides have the same rows."""
     record, found = side.record, side.analysis
     field = found.field if found else None
-    size = "x".join(map(str, found.input_size)) if found else None
+    size = shape(found.input_size) if found else None
     accuracy, kind, epochs, time, data = None, None, None, None, None
     if record is not None:
         share = record.test_accuracy if record.test_accuracy is not None else record.val_accuracy
@@ -102,11 +102,11 @@ def _facts(side: Side) -> dict[str, Cell]:
             else "validation, n = 1"
         )
         epochs, time, data = str(len(record.epochs)), duration(record.seconds), record.dataset.title
-    fallback = "x".join(map(str, record.receptive_field)) if record else None
+    fallback = shape(record.receptive_field) if record else None
     return {
         "input": size,
-        "receptive field": network.sides(field) if field else fallback,
-        "jump": network.jump(field) if field else None,
+        "receptive field": field_size(field) if field else fallback,
+        "jump": field_jump(field) if field else None,
         "holes": ("yes" if "holes" in field.flags else "no") if field else None,
         "params": count(found.params if found else record.params if record else 0),
         "MACs": millions(found.macs if found else record.macs if record else 0),
@@ -127,8 +127,8 @@ def _cells(line: "Line | None") -> tuple[Cell, ...]:
     if line is None:
         return (None,) * 4
     row = line.row
-    what = f"{row.name}: {row.op} {'x'.join(map(str, row.output_shape))}"
-    return what, network.sides(row.field), line.params, line.macs
+    what = f"{row.name}: {row.op} {shape(row.output_shape)}"
+    return what, field_size(row.field), line.params, line.macs
 
 
 def _sign(left: "Line | None", right: "Line | None") -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from records.run import EpochRecord, RunRecord
 from records.search import LimitRecord, SearchRecord, TrialRecord
-from reports.runs import Mistake
+from reports.mistakes import Mistake
 from reports.tables.table import Cell, Column, Table, counts, millions, percents, times
 
 
@@ -288,5 +288,5 @@ def mistakes(found: Sequence[Mistake]) -> Table:
     """One row a mistake, in the order of the picture."""
     columns = (Column("image", number=True), Column("it is"), Column("network says"), percents("how surely"))
     return Table(
-        "The same as a table", columns, tuple((m.image, m.true, m.said, m.confidence) for m in found)
+        "The same as a table", columns, tuple((m.image, m.true, m.predicted, m.confidence) for m in found)
     )

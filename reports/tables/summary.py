@@ -6,9 +6,9 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from records.search import against_presets
-from reports.pages.results import accuracy_words
 from reports.runs import SearchRun, TrainRun
 from reports.tables import runs as tables
+from reports.tables.conditions import accuracy_words
 from reports.tables.table import duration, percent
 
 BEST = 5

@@ -51,7 +51,7 @@ def test_a_training_run_is_read(make_run: Callable[..., Path]) -> None:
 def test_the_surest_mistakes_are_read_with_their_names(make_run: Callable[..., Path]) -> None:
     wrong = open_run(make_run()).wrong
     assert len(wrong) == 24
-    assert (wrong[0].image, wrong[0].true, wrong[0].said) == (
+    assert (wrong[0].image, wrong[0].true, wrong[0].predicted) == (
         195,
         "dog",
         "frog",

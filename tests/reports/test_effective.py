@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import rfcalc
-from reports.figures import effective
+from reports import effective
 
 
 def small() -> rfcalc.Analysis:
