@@ -1,10 +1,12 @@
 """rf.html: the receptive-field explorer of one network, as one file that needs no network."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from reports import targets
+from reports.effective import SECONDS
 from reports.errors import ReportError
 from reports.pages import parts as shared
 from reports.pages.explorer import explore
@@ -21,6 +23,7 @@ def explorer_page(
     input_size: tuple[int, ...] | None = None,
     image: Path | None = None,
     images: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Return the explorer's page as text.
 
@@ -30,6 +33,7 @@ def explorer_page(
         image: A photo, cropped around its centre to the input's shape; a plain ground without one.
         images: Noise images to measure the effective fields with; 0 measures nothing, None takes as many as
             are soon done.
+        note: Called with how far the work has come, in words.
 
     Raises:
         ReportError: The input is not (C, H, W), the run folder is not finished, or the image cannot be read.
@@ -38,8 +42,9 @@ def explorer_page(
     named = targets.resolve(target, input_size)
     # Before the network is run, which takes longer than reading a picture that cannot be read.
     photo = _photo(image, *named.size[-2:]) if image is not None and len(named.size) == 3 else None
+    note(f"loading and analysing {named.title}")
     analysis = targets.measure(named, trained=True)
-    data = explore(analysis, images)
+    data = explore(analysis, images, note)
     height, width = data["input"]
     facts = [
         ("Receptive field", field_size(analysis.field), "of the last features, before global pooling"),
@@ -79,9 +84,20 @@ def _origin(data: dict[str, Any], named: targets.Named) -> str:
     images = f"{data['images']} image{'s' if data['images'] > 1 else ''}"
     return (
         f"The heat is measured with {whose}: the gradient of the layer's centre unit with respect to each"
-        f" pixel, averaged over {images} of noise. Other units show it moved by their jump, and flat where"
-        " that was not measured. Sigma is its standard deviation; the table has it in closed form, for"
-        " uniform weights (Luo et al., 2016)."
+        f" pixel, averaged over {images} of noise. Where a layer's units take turns (phases), one of each is"
+        f" measured. Other units show it moved; what was not measured is flat.{_left_out(data['left_out'])}"
+        " Sigma is its standard deviation; the table has it in closed form, for uniform weights (Luo et al.,"
+        " 2016)."
+    )
+
+
+def _left_out(layers: int) -> str:
+    if not layers:
+        return ""
+    what = "One layer was" if layers == 1 else f"{layers:,} layers were"
+    return (
+        f" {what} not measured, because the time was up after {SECONDS} s (--erf-images 1 measures all):"
+        " there the heat is the closed form."
     )
 
 

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from reports.tables.table import Column, Table, counts, millions
+from rfcalc.render.columns import sizes
 
 if TYPE_CHECKING:
     from rfcalc.analysis.analyze import Analysis, Row
@@ -92,10 +93,8 @@ def overview(found: Sequence[Stage]) -> Table:
 
 
 def field_size(field: "Field") -> str:
-    """Show a receptive field: "61", "61x53", or "whole image" where it is global."""
-    if field.is_global:
-        return "whole image"
-    return _per_axis(field.size)
+    """Show a receptive field: "61", "61x53", "17..21" over phases, or "whole image" where it is global."""
+    return "whole image" if field.is_global else sizes(field)
 
 
 def field_jump(field: "Field") -> str | None:
