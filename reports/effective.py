@@ -21,6 +21,8 @@ SECONDS = 10
 """After which measuring ends unless the user says how many images."""
 MOST_PHASES = 16
 """Phases of a layer, over both axes, that are measured each on its own."""
+BACKWARD = 10**9
+"""What a backward is taken to cost besides, in multiply-accumulates: many small ones take their time, too."""
 PAGE_BYTES = 190_000
 """What all the maps of a page may take together."""
 _FINEST, _COARSEST = 64, 16
@@ -131,7 +133,7 @@ def affordable(analysis: "Analysis", rows: Sequence["Row"]) -> int:
     so_far, work = 0, analysis.macs
     for row in analysis.rows:
         so_far += row.macs
-        work += so_far * units.get(row.index, 0)
+        work += (so_far + BACKWARD) * units.get(row.index, 0)
     return min(MOST_IMAGES, int(WORK / max(1, work)))
 
 

@@ -15,6 +15,8 @@ from records.search import STATES, SearchRecord, TrialRecord
 from reports.errors import ReportError
 from reports.mistakes import Mistake, most_confident_mistakes
 
+PICTURE_FORMATS = ("PNG",)
+"""What mistakes.png may be inside. Pillow reads many more formats by default, some by starting a program."""
 _TRIAL_FILE = re.compile(r"(\d+)-(\d+)\.json")
 _UNFINISHED = {
     "running": 'The search is still going, or it broke off without a word (search.json says "running", stage'
@@ -175,7 +177,7 @@ def _picture(path: Path) -> bytes | None:
     if content is None:
         return None
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
             image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ReportError(f"{path} cannot be read: it is no picture, or a part of one") from error

@@ -47,7 +47,10 @@ def _comparison(run: SearchRun) -> str:
     words = []
     if run.best is not None and run.best.record.test_accuracy is not None:
         note = conditions.test_note(run.best.record)
-        words.append(f"The hollow diamond is the winner after its last training, on test ({note}).")
+        words.append(
+            f"The hollow diamond is the winner after its last training, on test ({note}); where it lies far"
+            " above the trials it stands at the edge, with its value."
+        )
     if published_for(run.record.dataset):
         words.append(
             "Triangles are published networks: test accuracy as their authors report it, on the original"

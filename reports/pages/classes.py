@@ -2,12 +2,16 @@
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from records.run import RunRecord
 from reports.pages.html import Markup, element, picture, table
 from reports.pages.parts import section
-from reports.runs import TrainRun
+from reports.runs import PICTURE_FORMATS, TrainRun
 from reports.tables import runs as tables
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LARGEST_PICTURE = 60_000
 """Bytes of a picture that travels as it is; a larger one is encoded again, with loss."""
@@ -37,7 +41,9 @@ def _matrix(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
         return element("p", f"{count} classes are too many for a picture; the table has every count.")
     short = [_short(name, 14) for name in names]
     left = 12 + 6.6 * max(map(len, short))
-    cell = (640 - left) / count
+    # The names above the columns lean to the right, by 0.64 of their length: the last ones past the matrix.
+    right = 4.3 * max(map(len, short[-2:]))
+    cell = (640 - left - right) / count
     top = left * 0.75
     parts = []
     for row, (name, line) in enumerate(zip(short, counts, strict=False)):
@@ -71,9 +77,10 @@ def mistakes(run: TrainRun) -> Markup | None:
         "Above each image: what the network says, how surely, and what it is. The surest mistakes come first."
     )
     image = picture(_small(run.mistakes), f"The most confident mistakes. {words}")
+    kind = "mistakes clear" if _is_clear(run.mistakes) else "mistakes"
     shown = element(
         "div",
-        Markup(image.replace("<img ", '<img class="mistakes" ', 1)),
+        Markup(image.replace("<img ", f'<img class="{kind}" ', 1)),
         class_="wide",
         tabindex=0,
         role="region",
@@ -90,16 +97,26 @@ def _small(content: bytes) -> bytes:
     """Keep a picture within what a page can carry."""
     if len(content) <= LARGEST_PICTURE:
         return content
-    from PIL import Image  # matplotlib, which drew the picture, needs it anyway
-
-    with Image.open(io.BytesIO(content)) as image:
-        plain = image.convert("RGB")
+    with _opened(content) as image:
+        plain = image.convert("RGBA" if "A" in image.getbands() else "RGB")
     for quality in (80, 65, 50, 35):
         out = io.BytesIO()
         plain.save(out, "WEBP", quality=quality, method=6)
         if out.tell() <= LARGEST_PICTURE:
             break
     return out.getvalue()
+
+
+def _is_clear(content: bytes) -> bool:
+    """Whether the page shows through the picture; it does not in those of older runs, which are white."""
+    with _opened(content) as image:
+        return "A" in image.getbands() and image.getchannel("A").getextrema()[0] == 0
+
+
+def _opened(content: bytes) -> "Image.Image":
+    from PIL import Image  # matplotlib, which drew the picture, needs it anyway
+
+    return Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
 
 
 def _short(name: str, longest: int = 20) -> str:

@@ -15,7 +15,15 @@ from reports.pages.html import Markup, document, element, picture
 from reports.tables.network import field_size, shape
 from reports.tables.table import count, millions
 
+_PHOTO_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""What --image may be inside, whatever its name. Pillow reads many more, some by starting a program."""
 _SCRIPTS = ("base.js", "rf_field.js", "rf_draw.js", "rf.js")
+
+
+_HOW = (
+    "Choose a layer in the table and a unit in the small map: coloured are the pixels it sees, dashed its"
+    " extent on an unbounded plane. Click a pixel of the image to see which units see it."
+)
 
 
 def explorer_page(
@@ -47,19 +55,24 @@ def explorer_page(
     data = explore(analysis, images, note)
     height, width = data["input"]
     facts = [
-        ("Receptive field", field_size(analysis.field), "of the last features, before global pooling"),
+        (
+            "Receptive field",
+            _pixels(field_size(analysis.field)),
+            "of the last features, before global pooling",
+        ),
         ("Parameters", count(analysis.params), "every unique parameter"),
         ("MACs", millions(analysis.macs), "convolution and linear, per image"),
         ("Input", shape(named.size), f"{len(data['lines'])} layers"),
     ]
-    panel = _panel(height, width, _origin(data, named))
     body = element(
         "div",
         element("a", "Skip to the layers", href="#layers", class_="skip"),
         shared.masthead("receptive-field explorer"),
         element("h1", named.title),
         shared.figures(facts),
-        element("div", panel, layers_table(data["lines"]), class_="explorer"),
+        element("p", _HOW, class_="help"),
+        element("div", _panel(height, width), layers_table(data["lines"]), class_="explorer"),
+        element("p", _origin(data, named), class_="help", id="origin"),
         element("div", photo, class_="hidden") if photo else None,
         element("footer", "Written by python -m reports rf. This page loads nothing from anywhere."),
         class_="page",
@@ -91,6 +104,10 @@ def _origin(data: dict[str, Any], named: targets.Named) -> str:
     )
 
 
+def _pixels(size: str) -> str:
+    return f"{size} px" if size[:1].isdigit() else size
+
+
 def _left_out(layers: int) -> str:
     if not layers:
         return ""
@@ -101,7 +118,7 @@ def _left_out(layers: int) -> str:
     )
 
 
-def _panel(height: int, width: int, origin: str) -> Markup:
+def _panel(height: int, width: int) -> Markup:
     see = f"The input, {height} x {width} pixels, with what the chosen unit sees. Arrow keys choose a pixel."
     seen = element("canvas", id="input", tabindex=0, role="application", aria_label=see)
     units = element(
@@ -112,7 +129,13 @@ def _panel(height: int, width: int, origin: str) -> Markup:
         aria_label="The layer's units. Arrow keys choose a unit, with Shift in steps of eight.",
     )
     facts = element("dl", "", id="readout", class_="readout", aria_live="polite")
-    scale = element("div", "weak", element("i", aria_hidden="true"), "strong (square root)", class_="scale")
+    scale = element(
+        "div",
+        "weak",
+        element("i", aria_hidden="true"),
+        "strong (square root of the influence)",
+        class_="scale",
+    )
     options = [
         element("label", element("input", type="checkbox", id=name, checked=checked), words)
         for name, checked, words in (
@@ -120,18 +143,12 @@ def _panel(height: int, width: int, origin: str) -> Markup:
             ("beyond", False, "zoom out to all that lies beyond the image"),
         )
     ]
-    words = (
-        "Choose a layer in the table and a unit in the small map: coloured are the pixels it sees, dashed its"
-        " extent on an unbounded plane. Click a pixel of the image to see which units see it."
-    )
     return element(
         "div",
         seen,
         scale,
         element("div", units, facts, class_="below"),
         element("div", options, class_="options"),
-        element("p", words, class_="help"),
-        element("p", origin, class_="help", id="origin"),
         class_="panel",
     )
 
@@ -161,7 +178,7 @@ def _photo(path: Path, height: int, width: int) -> Markup:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=_PHOTO_FORMATS) as opened:
             fitted = ImageOps.fit(ImageOps.exif_transpose(opened).convert("RGB"), (width, height))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ReportError(f"--image {path}: cannot be read as an image ({error})") from error

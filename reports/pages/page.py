@@ -63,10 +63,12 @@ def search_page(run: SearchRun) -> str:
         shared.data_banner(run.record.dataset),
         element("h1", title),
         sections.lead(run),
+        sections.against_best_preset(run),
         sections.key_figures(run),
     ]
     chapters = [
         ("Budget and verdict", sections.budget(run)),
+        ("Finalists", sections.finalists(run)),
         ("The winner", sections.winner(run)),
         (None, sections.tools(run) if scored else None),
         ("Accuracy against cost", accuracy_and_cost(run) if scored else None),
@@ -75,7 +77,6 @@ def search_page(run: SearchRun) -> str:
         ("Dimensions", sections.dimensions() if scored else None),
         ("Trials", sections.trials(run) if run.trials else None),
         ("Rejected and failed", sections.rejected(run)),
-        ("Finalists", sections.finalists(run)),
         ("The winner's last training", _epochs(best.record, "The winner's last training") if best else None),
         ("Class by class", classes.by_class(best.record, "winner") if best else None),
         ("Mistakes", classes.mistakes(best) if best else None),

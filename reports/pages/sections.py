@@ -41,6 +41,12 @@ def lead(run: SearchRun) -> Markup:
     return element("p", words, class_="lead")
 
 
+def against_best_preset(run: SearchRun) -> Markup | None:
+    """Return what a reader wants to know first: whether the winner beats the best preset, and how surely."""
+    words = against_presets(run.record)
+    return element("p", words, class_="against") if words else None
+
+
 def key_figures(run: SearchRun) -> Markup:
     """The winner in numbers, each with its conditions; before there is one, the best trial."""
     record = run.record
@@ -170,7 +176,9 @@ def dimensions() -> Markup:
     filters = element(
         "details", element("summary", "Limits by number"), element("div", id="filters", class_="filters")
     )
-    return section("dimensions", "Dimensions", why, chart("parallel", "Parallel coordinates"), filters)
+    constant = element("p", "", id="constant", class_="why")
+    drawn = chart("parallel", "Parallel coordinates")
+    return section("dimensions", "Dimensions", why, drawn, constant, filters)
 
 
 def trials(run: SearchRun) -> Markup:

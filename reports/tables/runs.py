@@ -15,18 +15,19 @@ def verdict(record: SearchRecord) -> Table:
     marks = {"holds": "yes", "BROKEN": "no", "not judged": "unknown"}
     columns = (
         Column("limit"),
-        Column("required", number=True),
-        Column("winner has", number=True),
-        Column("margin", lambda margin: f"{margin:+,g}" if margin else "0", number=True),
+        # Second, so that a narrow screen shows it.
         Column("verdict", mark=marks.get),
+        Column("winner has", number=True),
+        Column("required", number=True),
+        Column("margin", lambda margin: f"{margin:+,g}" if margin else "0", number=True),
     )
     rows = tuple(
         (
             limit.name,
-            _bound(limit),
-            _value(limit.value),
-            None if limit.holds is None else limit.margin,
             words[limit.holds],
+            _value(limit.value),
+            _bound(limit),
+            None if limit.holds is None else limit.margin,
         )
         for limit in record.verdict
     )

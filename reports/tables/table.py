@@ -82,7 +82,9 @@ def count(value: float) -> str:
 
 
 def millions(value: int) -> str:
-    """Show 12_345_678 as "12.35 M" and 51_234 as "51.2 k"."""
+    """Show 4_089_184_256 as "4.09 G", 12_345_678 as "12.35 M" and 51_234 as "51.2 k"."""
+    if value >= 1_000_000_000:
+        return f"{value / 1e9:,.2f} G"
     if value >= 1_000_000:
         return f"{value / 1e6:,.2f} M"
     return f"{value / 1e3:.1f} k" if value >= 1_000 else str(value)
