@@ -19,7 +19,7 @@ PICTURE_FORMATS = ("PNG",)
 """What mistakes.png may be inside. Pillow reads many more formats by default, some by starting a program."""
 _TRIAL_FILE = re.compile(r"(\d+)-(\d+)\.json")
 _UNFINISHED = {
-    "running": 'The search is still going, or it broke off without a word (search.json says "running", stage'
+    "running": 'The search is still going, or it broke off without notice (search.json says "running", stage'
     ' "{stage}"). This page shows what is there so far; --resume continues it.',
     "stopped": 'The search stopped early, at stage "{stage}": {reason}. This page shows what is there;'
     " --resume continues it.",
@@ -59,7 +59,7 @@ class SearchRun:
 
     @property
     def scored(self) -> tuple[TrialRecord, ...]:
-        """The trials with an accuracy, the best first; equals stand in the order of their numbers."""
+        """The trials with an accuracy, the best first; equals are in the order of their numbers."""
         found = [trial for trial in self.trials if trial.score is not None]
         return tuple(sorted(found, key=lambda trial: (-(trial.score or 0.0), trial.number)))
 

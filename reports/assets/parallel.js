@@ -1,7 +1,7 @@
 // Parallel coordinates: an axis a dimension, a line a trial; a drag along an axis limits it.
 function parallel(study) {
   const {state} = study;
-  // An axis on which all trials are the same says nothing as a picture, and a word as words.
+  // An axis on which all trials are the same shows nothing: its value is given in words.
   const varied = study.axes.filter(({range: [low, high]}) => low < high);
   const axes = varied.length > 1 ? varied : study.axes;
   const same = study.axes.filter((axis) => !axes.includes(axis)).map((axis) => `${axis.title} ${axis.show(axis.range[0])}`);

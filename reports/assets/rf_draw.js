@@ -4,7 +4,7 @@ const photo = document.querySelector('#photo');
 const overlay = document.createElement('canvas');
 overlay.width = width;
 overlay.height = height;
-// Heat is told from the photo's own colours by taking these away.
+// The photo loses its colours under the heat: so nobody takes them for heat.
 const grey = photo && document.createElement('canvas');
 function drain() {
   grey.width = width;

@@ -20,7 +20,7 @@ function scatter(study, id, key, title) {
     const [low, high] = extent([...costs.slice(0, shown), ...[...far, ...last].map((each) => each[key])]);
     const log = high / Math.max(1, low) > 8;
     const range = log ? [low / 1.15, high * 1.15] : padded([low, high], 0.05);
-    // The last training, longer and on test, may lie far above all trials: then it stands at the edge with its
+    // The last training, longer and on test, may lie far above all trials: then it is drawn at the edge with its
     // value, for a scale that reaches it would press the trials together.
     const near = extent([...score.slice(0, shown), ...far.map((each) => each.accuracy)]);
     const above = last.some(({accuracy}) => accuracy > near[1] + 0.5 * Math.max(near[1] - near[0], 0.02));
@@ -55,7 +55,7 @@ function scatter(study, id, key, title) {
     rectangle(svg);
   }
 
-  // The names stand where they cover neither a mark, another name nor the border; one without such a place is left out.
+  // The names are put where they cover neither a mark, another name nor the border; one without such a place is left out.
   function drawPublished(svg, far) {
     const texts = make('g', {}, svg);
     const around = (x, y) => [x - 7, y - 7, x + 7, y + 7];

@@ -49,7 +49,7 @@ def _comparison(run: SearchRun) -> str:
         note = conditions.test_note(run.best.record)
         words.append(
             f"The hollow diamond is the winner after its last training, on test ({note}); where it lies far"
-            " above the trials it stands at the edge, with its value."
+            " above the trials it is drawn at the edge, with its value."
         )
     if published_for(run.record.dataset):
         words.append(

@@ -30,7 +30,7 @@ class Group:
 
     title: str
     short: str
-    """The title below another heading, which need not be said again."""
+    """The title below another heading, without the name of that heading."""
     members: "tuple[int | Group, ...]"
     """Numbers of layers and inner groups, in the order in which they run."""
 
@@ -41,7 +41,7 @@ class Group:
 
 
 def leaves(member: int | Group) -> tuple[int, ...]:
-    """Numbers of the layers that a member stands for."""
+    """Return the numbers of the layers of a member."""
     return member.layers if isinstance(member, Group) else (member,)
 
 

@@ -83,7 +83,7 @@ def explorer_page(
 
 
 def _origin(data: dict[str, Any], named: targets.Named) -> str:
-    """Say where the effective fields come from."""
+    """Return the sentence on where the effective fields come from."""
     if not data["images"]:
         return (
             "The heat is the effective field in closed form: a Gaussian of the standard deviation, sigma,"
@@ -154,7 +154,7 @@ def _panel(height: int, width: int) -> Markup:
 
 
 def _for_script(line: dict[str, Any]) -> dict[str, Any]:
-    """What the script draws with; the rest stands in the table already."""
+    """Return what the script draws with; the table has the rest already."""
     kept = (
         "name",
         "op",

@@ -18,7 +18,7 @@ from reports.tables.published import published_for
 from reports.tables.table import duration, millions, percent
 
 SHOWN_WITHOUT_SCRIPT = 50
-"""Rows of the trials' table that stand in the page itself; the script shows all of them."""
+"""Rows of the trials' table that are in the page itself; the script shows all of them."""
 CURVES_WITHOUT_SCRIPT = 10
 """The same for the learning curves, which have a column an epoch."""
 SHOWN_AT_ONCE, FIRST_SHOWN = 1000, 500

@@ -23,13 +23,13 @@ _MARKS = {"~": "changed", "-": "left", "+": "right"}
 
 @dataclass(frozen=True)
 class Side:
-    """One of the things compared: what was measured of its network, and of its training where it had one."""
+    """One side of a comparison: its network as measured, and the record of its training where it has one."""
 
     name: str
     analysis: "Analysis | None"
     """None where the run folder holds no model.py."""
     record: RunRecord | None
-    """None for a network that was named by itself."""
+    """None for a network that is no run folder."""
 
 
 def look(given: str, input_size: tuple[int, ...] | None = None) -> Side:
@@ -49,7 +49,7 @@ def look(given: str, input_size: tuple[int, ...] | None = None) -> Side:
 
 
 def overview(sides: Sequence[Side]) -> Table:
-    """One row a fact, one column a side: a table that stays readable however long the names are."""
+    """Return a table of one row a fact and one column a side."""
     facts: dict[str, list[Cell]] = {}
     for side in sides:
         for name, value in _facts(side).items():
@@ -60,7 +60,9 @@ def overview(sides: Sequence[Side]) -> Table:
 
 
 def layers(left: Side, right: Side) -> Table:
-    """The layers of two networks, matched in order by what they are; what only one has stands alone.
+    """Return the layers of two networks, matched in order by op, output shape and parameters.
+
+    A layer that only one of them has gets a row of its own.
 
     Raises:
         ReportError: A side has no model.py to analyse.
@@ -74,7 +76,7 @@ def layers(left: Side, right: Side) -> Table:
     matcher = SequenceMatcher(None, list(map(_kind, one)), list(map(_kind, other)), autojunk=False)
     pairs: list[tuple[Line | None, Line | None]] = []
     for _, i1, i2, j1, j2 in matcher.get_opcodes():
-        # What was replaced stands side by side as far as both reach; what one side lacks stands alone.
+        # What was replaced is paired as far as both sides reach; what one side lacks gets rows of its own.
         pairs += zip_longest(one[i1:i2], other[j1:j2])
     columns = [Column("", mark=_MARKS.get)]
     for letter in "AB":
@@ -86,7 +88,7 @@ def layers(left: Side, right: Side) -> Table:
 
 
 def _facts(side: Side) -> dict[str, Cell]:
-    """Every fact as it is shown; a missing one is None, so that all sides have the same rows."""
+    """Return every fact as text; a missing one is None, so that all sides have the same rows."""
     record, found = side.record, side.analysis
     field = found.field if found else None
     size = shape(found.input_size) if found else None

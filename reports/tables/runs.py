@@ -10,7 +10,7 @@ from reports.tables.table import Cell, Column, Table, counts, millions, percents
 
 
 def verdict(record: SearchRecord) -> Table:
-    """The budget, limit by limit, and how the winner stands to it."""
+    """Return the budget, limit by limit, with the winner's value and margin."""
     words = {True: "holds", False: "BROKEN", None: "not judged"}
     marks = {"holds": "yes", "BROKEN": "no", "not judged": "unknown"}
     columns = (
@@ -84,7 +84,7 @@ def proposed(chosen: Sequence[TrialRecord]) -> list[str]:
 def pareto(scored: Sequence[TrialRecord], cost: Callable[[TrialRecord], int]) -> list[TrialRecord]:
     """The complete trials that no other one beats: none is as accurate at a lower cost. Cheapest first.
 
-    Pruned ones are left out: the accuracy of a run that was cut short stands beside nobody's.
+    Pruned ones are left out: the accuracy of a run that was cut short compares with no other.
     """
     front: list[TrialRecord] = []
     best = -1.0

@@ -266,3 +266,37 @@ def test_the_explorer_shows_extents_that_take_turns_as_the_terminal_does(decoder
     assert "17..21" in shown
     browser.run("choose(data.lines.findIndex((line) => line.name === 'up2'), false); moveTo(16, 19)")
     assert "extent, unbounded17 x 21 px" in browser.run("byId('readout').textContent")
+
+
+def test_nothing_of_the_panel_is_cut(decoder: Path, page: Show) -> None:
+    for width, height in ((1280, 600), (1280, 900), (390, 844)):
+        browser = page(decoder, width=width, height=height)
+        panel = "document.querySelector('.panel')"
+        assert browser.run(f"{panel}.scrollHeight <= {panel}.clientHeight")
+        # A panel that stays while the page scrolls must fit the window.
+        if browser.run(f"getComputedStyle({panel}).position") == "sticky":
+            assert browser.run(f"{panel}.getBoundingClientRect().height") <= height
+        assert browser.run("byId('origin').getBoundingClientRect().height") > 0
+
+
+def test_a_phone_shows_every_column_of_the_layers(decoder: Path, page: Show) -> None:
+    browser = page(decoder, width=390, height=844)
+    cut = browser.run("""[...document.querySelectorAll('#layers :is(td, th)')].filter((cell) => {
+        const box = cell.getBoundingClientRect();
+        return box.right > innerWidth || cell.scrollWidth > Math.ceil(box.width);
+    }).map((cell) => cell.textContent)""")
+    assert cut == []
+    assert browser.run("document.querySelectorAll('#layers thead th').length") == 8
+    assert browser.run("document.documentElement.scrollWidth") == 390
+
+
+def test_a_phone_shows_every_side_of_a_comparison(page: Show, tmp_path: Path) -> None:
+    sides = [compare.look(name) for name in (EXAMPLE, "resnet8", "cifar10_transpose")]
+    path = tmp_path / "compare.html"
+    path.write_text(compare_page(sides), encoding="utf-8")
+    browser = page(path, width=390, height=844)
+    cut = browser.run("""[...document.querySelectorAll('#overview :is(td, th)')].filter((cell) =>
+        cell.getBoundingClientRect().right > innerWidth).map((cell) => cell.textContent)""")
+    assert cut == []
+    # Labels of the curve are as large as other small text.
+    assert browser.run("document.querySelector('.growth text').getBoundingClientRect().height") >= 10

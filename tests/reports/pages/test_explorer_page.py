@@ -37,8 +37,18 @@ def test_a_photo_travels_in_the_page(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no image"], ids=["missing", "empty", "text"])
-def test_a_photo_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no image", EPS], ids=["missing", "empty", "text", "PostScript by that name"]
+)
+def test_a_photo_that_cannot_be_read_is_named(
+    tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("a program is started"))
     path = tmp_path / "photo.png"
     if content is not None:
         path.write_bytes(content)
