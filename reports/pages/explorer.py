@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from records.text import shape
 from reports import effective
 from reports.errors import ReportError
-from reports.tables.network import field_jump, field_size, shape
+from reports.tables.network import field_jump, field_size
 
 if TYPE_CHECKING:
     from rfcalc import Analysis, Field, Row

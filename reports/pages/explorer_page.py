@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from records.text import shape
 from reports import targets
 from reports.effective import SECONDS
 from reports.errors import ReportError
@@ -12,7 +13,7 @@ from reports.pages import parts as shared
 from reports.pages.explorer import explore
 from reports.pages.explorer_layers import layers_table
 from reports.pages.html import Markup, document, element, picture
-from reports.tables.network import field_size, shape
+from reports.tables.network import field_size
 from reports.tables.table import count, millions
 
 _PHOTO_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")

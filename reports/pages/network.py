@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from records.text import shape
 from reports import targets
 from reports.pages import parts as shared
 from reports.pages.html import Markup, code, element, table
 from reports.runs import TrainRun
-from reports.tables.network import Stage, field_size, layers, overview, shape, stages
+from reports.tables.network import Stage, field_size, layers, overview, stages
 from reports.tables.table import millions
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Any
 from records.files import write_text
 from records.run import RunRecord
 from records.search import TrialRecord
+from records.text import duration
 from reports.errors import ReportError
 from reports.pages import classes, network, sections
 from reports.pages import parts as shared
@@ -17,7 +18,7 @@ from reports.runs import SearchRun, TrainRun, open_search
 from reports.tables import conditions
 from reports.tables import runs as tables
 from reports.tables.published import published_for, within_reach
-from reports.tables.table import duration, millions
+from reports.tables.table import millions
 
 PAGE = "report.html"
 SCRIPTS = (

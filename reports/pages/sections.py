@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from records.search import against_presets
+from records.text import duration
 from reports.pages import network
 from reports.pages import parts as shared
 from reports.pages.html import Markup, element, table
@@ -15,7 +16,7 @@ from reports.runs import SearchRun
 from reports.tables import conditions
 from reports.tables import runs as tables
 from reports.tables.published import published_for
-from reports.tables.table import duration, millions, percent
+from reports.tables.table import millions, percent
 
 SHOWN_WITHOUT_SCRIPT = 50
 """Rows of the trials' table that are in the page itself; the script shows all of them."""

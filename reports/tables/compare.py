@@ -7,10 +7,11 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from records.run import RunRecord
+from records.text import duration, shape
 from reports import targets
 from reports.errors import ReportError
-from reports.tables.network import field_jump, field_size, shape
-from reports.tables.table import Cell, Column, Table, count, counts, duration, millions, percent
+from reports.tables.network import field_jump, field_size
+from reports.tables.table import Cell, Column, Table, count, counts, millions, percent
 
 if TYPE_CHECKING:
     from rfcalc import Analysis

@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Sequence
 
 from records.run import DatasetFacts, RunRecord
-from reports.tables.table import duration, percent
+from records.text import duration
+from reports.tables.table import percent
 
 
 def accuracy_words(run: RunRecord) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from records.text import shape
 from reports.tables.table import Column, Table, counts, millions
 from rfcalc.render.columns import sizes
 
@@ -102,11 +103,6 @@ def field_jump(field: "Field") -> str | None:
     if any(step is None for step in field.jump):
         return None
     return _per_axis(field.jump)
-
-
-def shape(lengths: tuple[int, ...]) -> str:
-    """Show a shape: "16x32x32"."""
-    return "x".join(map(str, lengths))
 
 
 def _per_axis(values: Sequence[object]) -> str:

@@ -3,7 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from reports.tables.table import Column, Table, counts, duration, millions, percents
+from records.text import duration
+from reports.tables.table import Column, Table, counts, millions, percents
 
 TABLE = Table(
     "A [bold]caption[/bold]",
