@@ -176,7 +176,7 @@ function tell() {
     facts.push([line.bounding ? 'pixels, at most' : 'pixels', `${count.toLocaleString('en')} of ${(height * width).toLocaleString('en')}`]);
   } else facts.push(['units', 'not a map of the image']);
   const extents = line.unbounded && [spanOf(line, 0, state.y)[1], spanOf(line, 1, state.x)[1]];
-  facts.push(['extent, unbounded', extents ? `${[...new Set(extents)].join(' x ')} px` : line.field]);
+  facts.push(['unbounded', extents ? `${[...new Set(extents)].join(' x ')} px` : line.field]);
   if (line.measured) facts.push(['sigma, measured', `${sides(line.measured)} px`]);
   if (line.sigma) facts.push(['closed form', `${sides(line.sigma)} px`]);
   if (state.pixel && line.grid)
