@@ -161,7 +161,7 @@ def test_folded_layers_open_and_close_from_the_keyboard(explorer: Path, page: Sh
     assert browser.run(opened) == "false"
     assert browser.run("rows[0].offsetParent") is None
     browser.key("ArrowDown")
-    assert browser.run("document.activeElement.textContent").startswith("c2, ")
+    assert browser.run("document.activeElement.textContent").startswith("c2 (")
     browser.key("ArrowUp")
     browser.key("ArrowRight")
     assert browser.run(opened) == "true"
