@@ -147,9 +147,10 @@ def _compare(options: CompareOptions) -> None:
 
 def _explore(options: ExplorerOptions) -> None:
     from reports.pages.explorer_page import explorer_page
-    from reports.pages.page import write_page
+    from reports.pages.page import check_place, write_page
     from reports.progress import progress
 
+    check_place(options.output)
     with progress("reports: ") as note:
         size = _size(options.input)
         page = explorer_page(options.target, size, options.image, options.erf_images, note)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 MOST_IMAGES = 16
 WORK = 5e11
 """Multiply-accumulates that measuring may take unless the user says how many images: seconds on two cores."""
-SECONDS = 10
-"""After which measuring ends unless the user says how many images."""
 MOST_PHASES = 16
 """Phases of a layer, over both axes, that are measured each on its own."""
 BACKWARD = 10**9
@@ -51,6 +49,7 @@ def spread(
     analysis: "Analysis",
     rows: Sequence["Row"],
     images: int | None = None,
+    seconds: float | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Effective:
     """Measure the effective field of `rows`, where that is not too much work, and work out that of every row.
@@ -58,15 +57,15 @@ def spread(
     Args:
         analysis: Of a network on images.
         rows: Those to measure.
-        images: Noise images to average over; 0 measures nothing. None takes as many as `WORK` allows, and
-            ends after `SECONDS`.
+        images: Noise images to average over; 0 measures nothing, None takes as many as `WORK` allows.
+        seconds: After which to end; None: no limit, so that the same network gives the same figures on any
+            machine.
         note: Called with how far the measurement has come, in words, before every step of it.
     """
     from rfcalc import RfcalcError, effective_field
     from rfcalc.questions.erf import measured_rows
 
     sigmas = effective_field(analysis)
-    limited = images is None
     if images is None:
         images = affordable(analysis, rows)
         why = "measuring them would take too long; --erf-images 1 does it all the same"
@@ -82,13 +81,13 @@ def spread(
 
     def proceed(done: int) -> bool:
         nonlocal refused
-        seconds = time.monotonic() - started
+        taken = time.monotonic() - started
         number, unit = divmod(done, len(wanted))
         note(
             f"effective fields: image {number + 1} of {images}, unit {unit + 1} of {len(wanted)};"
-            f" {seconds:.0f} s" + (f" of at most {SECONDS}" if limited else "")
+            f" {taken:.0f} s" + (f" of at most {seconds:g}" if seconds is not None else "")
         )
-        if limited and seconds >= SECONDS:
+        if seconds is not None and taken >= seconds:
             refused = done
         return refused is None
 
@@ -104,7 +103,7 @@ def spread(
     if refused is None:
         return Effective(sigmas, maps, images, None)
     if not refused:
-        why = f"the first image alone took more than {SECONDS} s; --erf-images 1 waits for it"
+        why = f"the first image alone took more than {seconds:g} s; --erf-images 1 waits for it"
         return Effective(sigmas, {}, 0, why)
     # An image that was broken off counts where it is the first: its rows are measured, the others are not.
     return Effective(sigmas, maps, max(1, refused // len(wanted)), None, len(rows[refused:]))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Product = tuple[int, int]
 """Bitmasks of the rows and of the columns that are seen."""
 
+SECONDS = 10
+"""After which measuring effective fields ends, unless the user says how many images."""
 LARGEST_JOINT = 4096
 """Units of a layer that is stored unit by unit; a larger one shows the grid that bounds its pixels."""
 
@@ -76,7 +78,7 @@ def explore(
     found = lines_of(analysis)
     # A unit of a vector, or one behind a global operation, has the whole image in view: nothing to centre on.
     maps = [line.row for line in found if len(line.row.field.positions) == 2 and not line.row.field.is_global]
-    spread = effective.spread(analysis, maps, images, note)
+    spread = effective.spread(analysis, maps, images, SECONDS if images is None else None, note)
     number = sum(map(len, spread.maps.values()))
     masks = Masks()
     lines = []

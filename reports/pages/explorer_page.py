@@ -7,10 +7,9 @@ from typing import Any
 
 from records.text import shape
 from reports import targets
-from reports.effective import SECONDS
 from reports.errors import ReportError
 from reports.pages import parts as shared
-from reports.pages.explorer import explore
+from reports.pages.explorer import SECONDS, explore
 from reports.pages.explorer_layers import layers_table
 from reports.pages.html import Markup, document, element, picture
 from reports.tables.network import field_size

@@ -200,14 +200,23 @@ def _digits(value: float | None, digits: int = 5) -> float | None:
     return None if value is None else float(f"{value:.{digits}g}")
 
 
+def check_place(path: Path) -> None:
+    """Check that a file can be written there, before the work whose result it is to hold.
+
+    Raises:
+        ReportError: `path` is a folder.
+    """
+    if path.is_dir():
+        raise ReportError(f"--output {path} is a folder: name a file, such as {path / PAGE}")
+
+
 def write_page(path: Path, text: str) -> Path:
     """Write a text whole.
 
     Raises:
         ReportError: `path` is a folder, or cannot be written.
     """
-    if path.is_dir():
-        raise ReportError(f"--output {path} is a folder: name a file, such as {path / PAGE}")
+    check_place(path)
     try:
         write_text(path, text)
     except OSError as error:

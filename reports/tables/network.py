@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from records.text import shape
 from reports.tables.table import Column, Table, counts, millions
 from rfcalc.render.columns import sizes
+from rfcalc.text import per_axis
 
 if TYPE_CHECKING:
     from rfcalc.analysis.analyze import Analysis, Row
@@ -102,9 +103,4 @@ def field_jump(field: "Field") -> str | None:
     """Show the input pixels between neighbouring units: "4", "2x4", "1/2"; None where they vary."""
     if any(step is None for step in field.jump):
         return None
-    return _per_axis(field.jump)
-
-
-def _per_axis(values: Sequence[object]) -> str:
-    """One number where height and width agree."""
-    return str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values))
+    return per_axis(field.jump)

@@ -81,11 +81,10 @@ def test_measuring_ends_when_the_time_is_up_and_says_what_it_left_out(
     from rfcalc.questions.erf import measured_rows
 
     monkeypatch.setattr(effective, "time", Clock())
-    monkeypatch.setattr(effective, "SECONDS", seconds)
     analysis = small()
     rows = [row for row in analysis.rows if row.macs]
     notes: list[str] = []
-    found = effective.spread(analysis, rows, note=notes.append)
+    found = effective.spread(analysis, rows, seconds=seconds, note=notes.append)
     assert (found.images, found.left_out) == (images, left_out)
     assert len(found.maps) == (2 - left_out if images else 0)
     assert (found.why is None) == bool(images)
@@ -98,13 +97,13 @@ def test_measuring_ends_when_the_time_is_up_and_says_what_it_left_out(
                 numpy.testing.assert_allclose(one(found, row), each.numpy(), rtol=1e-6, atol=1e-12)
 
 
-def test_the_time_is_not_limited_for_a_number_of_images_that_was_asked_for(
+def test_the_time_is_not_limited_unless_that_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(effective, "time", Clock())
-    monkeypatch.setattr(effective, "SECONDS", 1)
     analysis = small()
     assert effective.spread(analysis, analysis.rows, images=3).images == 3
+    assert effective.spread(analysis, analysis.rows).images == effective.MOST_IMAGES
 
 
 def test_each_phase_is_measured_on_its_own() -> None:
