@@ -147,9 +147,13 @@ def _compare(options: CompareOptions) -> None:
 
 def _explore(options: ExplorerOptions) -> None:
     from reports.pages.explorer_page import explorer_page
-    from reports.pages.page import write_page
+    from reports.pages.page import check_place, write_page
+    from reports.progress import progress
 
-    page = explorer_page(options.target, _size(options.input), options.image, options.erf_images)
+    check_place(options.output)
+    with progress("reports: ") as note:
+        size = _size(options.input)
+        page = explorer_page(options.target, size, options.image, options.erf_images, note)
     if options.figures is not None:
         from reports.figures.paper import save_network
 

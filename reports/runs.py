@@ -1,4 +1,4 @@
-"""A run folder as facts in memory: what is there, read through the records, and what is missing, said."""
+"""Read a run folder: its records, its files, and notes on what is missing."""
 
 import io
 import re
@@ -13,27 +13,17 @@ from records.predictions import Predictions
 from records.run import RunRecord
 from records.search import STATES, SearchRecord, TrialRecord
 from reports.errors import ReportError
-from reports.figures.mistakes import most_confident_mistakes
+from reports.mistakes import Mistake, most_confident_mistakes
 
+PICTURE_FORMATS = ("PNG",)
+"""What mistakes.png may be inside. Pillow reads many more formats by default, some by starting a program."""
 _TRIAL_FILE = re.compile(r"(\d+)-(\d+)\.json")
 _UNFINISHED = {
-    "running": 'The search is still going, or it broke off without a word (search.json says "running", stage'
+    "running": 'The search is still going, or it broke off without notice (search.json says "running", stage'
     ' "{stage}"). This page shows what is there so far; --resume continues it.',
     "stopped": 'The search stopped early, at stage "{stage}": {reason}. This page shows what is there;'
     " --resume continues it.",
 }
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """An image that the network was sure about and wrong."""
-
-    image: int
-    """Its number in the images that the run was judged on, from 0."""
-    true: str
-    said: str
-    confidence: float
-    """Probability of the class that was said, 0-1."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +59,7 @@ class SearchRun:
 
     @property
     def scored(self) -> tuple[TrialRecord, ...]:
-        """The trials with an accuracy, the best first; equals stand in the order of their numbers."""
+        """The trials with an accuracy, the best first; equals are in the order of their numbers."""
         found = [trial for trial in self.trials if trial.score is not None]
         return tuple(sorted(found, key=lambda trial: (-(trial.score or 0.0), trial.number)))
 
@@ -187,7 +177,7 @@ def _picture(path: Path) -> bytes | None:
     if content is None:
         return None
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
             image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ReportError(f"{path} cannot be read: it is no picture, or a part of one") from error

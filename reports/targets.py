@@ -32,7 +32,7 @@ DEFAULT_SIZE = (3, 32, 32)
 
 @dataclass(frozen=True)
 class Named:
-    """What a name stands for."""
+    """A network or run folder that the user named, with what is known of it before it is loaded."""
 
     title: str
     """What tables and pages call it: the name as it was given."""
@@ -46,7 +46,7 @@ class Named:
 
 
 def resolve(given: str, size: Size | None = None) -> Named:
-    """Find out what a name stands for; nothing is loaded yet.
+    """Find the network or run folder of a name; nothing is loaded yet.
 
     Args:
         given: A run folder, a name of `PUBLISHED`, `model.py`, `model.py:Name` or `package.module:name`; all
@@ -55,7 +55,7 @@ def resolve(given: str, size: Size | None = None) -> Named:
 
     Raises:
         ReportError: The folder is no finished run.
-        rfcalc.errors.RfcalcError: What stands behind @ is no size.
+        rfcalc.errors.RfcalcError: The text behind @ is no size.
     """
     if Path(given).is_dir():
         return _run(Path(given), given.rstrip("/"))

@@ -18,24 +18,41 @@ ALLOWED: dict[str, set[str]] = {
     "train": {"rfcalc", "models", "training", "records", "reports"},
 }
 OURS = set(ALLOWED)
-# Inside of rfcalc: what a folder, or a file beside the folders, may know of: those before it.
 WORDS = {"errors", "text", "_version"}
-INSIDE: dict[str, set[str]] = {
-    "_version": set(),
-    "errors": set(),
-    "text": set(),
-    "trace": WORDS,
-    "maps": WORDS,
-    "ops": WORDS | {"trace", "maps"},
-    "analysis": WORDS | {"trace", "maps", "ops"},
-    "questions": WORDS | {"trace", "maps", "ops", "analysis"},
-    "render": WORDS | {"maps", "analysis", "questions"},
-    "command": WORDS | {"trace", "maps", "analysis", "questions", "render"},
-    "testing": WORDS | {"analysis", "render"},
-    # The doors of the package name everything.
-    "__init__": WORDS | {"trace", "maps", "ops", "analysis", "questions", "render", "command", "testing"},
-    "__main__": {"command"},
+RUNS = {"errors", "mistakes", "progress", "effective", "runs", "targets"}
+# Inside of a package: what a folder, or a file beside the folders, may know of: those before it.
+FOLDERS: dict[str, dict[str, set[str]]] = {
+    "rfcalc": {
+        "_version": set(),
+        "errors": set(),
+        "text": set(),
+        "trace": WORDS,
+        "maps": WORDS,
+        "ops": WORDS | {"trace", "maps"},
+        "analysis": WORDS | {"trace", "maps", "ops"},
+        "questions": WORDS | {"trace", "maps", "ops", "analysis"},
+        "render": WORDS | {"maps", "analysis", "questions"},
+        "command": WORDS | {"trace", "maps", "analysis", "questions", "render"},
+        "testing": WORDS | {"analysis", "render"},
+        # The doors of the package name everything.
+        "__init__": WORDS | {"trace", "maps", "ops", "analysis", "questions", "render", "command", "testing"},
+        "__main__": {"command"},
+    },
+    "reports": {
+        "__init__": set(),
+        "errors": set(),
+        "mistakes": set(),
+        "progress": set(),
+        "effective": set(),
+        "runs": {"errors", "mistakes"},
+        "targets": {"errors", "runs"},
+        "tables": RUNS,
+        "figures": RUNS | {"tables"},
+        "pages": RUNS | {"tables"},
+        "__main__": RUNS | {"tables", "figures", "pages"},
+    },
 }
+PARTS = [(package, part) for package, parts in FOLDERS.items() for part in parts]
 # The command line of the search alone may call the reports: it ends by writing one.
 EXCEPTIONS = {("search/__main__.py", "reports")}
 
@@ -74,8 +91,8 @@ def test_imports_point_one_way(part: str) -> None:
         assert not wrong, f"{name} imports {', '.join(sorted(wrong))}, which may not know of {part}'s side"
 
 
-def imported_modules(source: str) -> set[str]:
-    """Dotted names of the modules of rfcalc that `source` imports, inside functions and TYPE_CHECKING too."""
+def imported_modules(source: str, package: str) -> set[str]:
+    """Dotted names of the modules of `package` that `source` imports, inside functions too."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -84,35 +101,38 @@ def imported_modules(source: str) -> set[str]:
             assert node.level == 0, "a relative import hides where it points"
             module = node.module or ""
             # `from rfcalc import testing` names a module, `from rfcalc.text import shape` a part of one.
-            found |= {f"rfcalc.{alias.name}" for alias in node.names} if module == "rfcalc" else {module}
-    return {name for name in found if name.partition(".")[0] == "rfcalc"}
+            found |= {f"{package}.{alias.name}" for alias in node.names} if module == package else {module}
+    return {name for name in found if name.partition(".")[0] == package}
 
 
-def backward_arrows(source: str, part: str) -> set[str]:
-    """Names of the parts of rfcalc that `source`, a file of `part`, imports though it may not."""
-    parts = {name.split(".")[1] if "." in name else "__init__" for name in imported_modules(source)}
-    return parts - {part} - INSIDE[part]
+def backward_arrows(source: str, package: str, part: str) -> set[str]:
+    """Names of the parts of a package that `source`, a file of `part`, imports though it may not."""
+    modules = imported_modules(source, package)
+    parts = {name.split(".")[1] if "." in name else "__init__" for name in modules}
+    return parts - {part} - FOLDERS[package][part]
 
 
-@pytest.mark.parametrize("part", INSIDE)
-def test_imports_inside_of_rfcalc_point_one_way(part: str) -> None:
-    folder = ROOT / "rfcalc" / part
+@pytest.mark.parametrize(("package", "part"), PARTS, ids="/".join)
+def test_imports_inside_of_a_package_point_one_way(package: str, part: str) -> None:
+    folder = ROOT / package / part
     files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
     for path in files:
-        wrong = backward_arrows(path.read_text(encoding="utf-8"), part)
+        wrong = backward_arrows(path.read_text(encoding="utf-8"), package, part)
         assert not wrong, (
             f"{path.relative_to(ROOT)} imports {', '.join(sorted(wrong))}: the arrow points back"
         )
 
 
-def test_every_part_of_rfcalc_is_in_the_table() -> None:
-    parts = {path.stem for path in (ROOT / "rfcalc").iterdir() if path.suffix == ".py"}
-    parts |= {path.name for path in (ROOT / "rfcalc").iterdir() if (path / "__init__.py").is_file()}
-    assert parts == set(INSIDE)
+@pytest.mark.parametrize("package", FOLDERS)
+def test_every_part_of_a_package_is_in_the_table(package: str) -> None:
+    parts = {path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py"}
+    parts |= {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").is_file()}
+    assert parts == set(FOLDERS[package])
 
 
-def test_no_two_parts_of_rfcalc_know_of_each_other() -> None:
-    known = {part: set(parts) for part, parts in INSIDE.items()}
+@pytest.mark.parametrize("package", FOLDERS)
+def test_no_two_parts_of_a_package_know_of_each_other(package: str) -> None:
+    known = {part: set(parts) for part, parts in FOLDERS[package].items()}
     while known:
         free = [part for part, parts in known.items() if not parts & known.keys()]
         assert free, f"a circle: {', '.join(known)}"
@@ -122,8 +142,10 @@ def test_no_two_parts_of_rfcalc_know_of_each_other() -> None:
 
 def test_an_arrow_that_points_back_is_seen() -> None:
     source = "from rfcalc import text\ndef f():\n    from rfcalc.render.columns import extent\n"
-    assert backward_arrows(source, "questions") == {"render"}
-    assert backward_arrows("import rfcalc\n", "analysis") == {"__init__"}
+    assert backward_arrows(source, "rfcalc", "questions") == {"render"}
+    assert backward_arrows("import rfcalc\n", "rfcalc", "analysis") == {"__init__"}
+    assert backward_arrows("from reports.pages import parts\n", "reports", "tables") == {"pages"}
+    assert backward_arrows("import rfcalc\nimport reports.runs\n", "reports", "tables") == set()
 
 
 def test_the_training_library_knows_nothing_of_its_command() -> None:

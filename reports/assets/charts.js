@@ -57,13 +57,15 @@ function logTicks(low, high, count) {
 
 const short = (value) => {
   const size = Math.abs(value);
+  if (size >= 1e9) return +(value / 1e9).toPrecision(3) + ' G';
   if (size >= 1e6) return +(value / 1e6).toPrecision(3) + ' M';
   if (size >= 1e4) return +(value / 1e3).toPrecision(3) + ' k';
   return String(+value.toPrecision(4));
 };
 // As the tables of the page show them.
-const millions = (value) => value >= 1e6
-  ? (value / 1e6).toLocaleString('en', {minimumFractionDigits: 2, maximumFractionDigits: 2}) + ' M'
+const millions = (value) => value >= 1e9
+  ? (value / 1e9).toLocaleString('en', {minimumFractionDigits: 2, maximumFractionDigits: 2}) + ' G'
+  : value >= 1e6 ? (value / 1e6).toLocaleString('en', {minimumFractionDigits: 2, maximumFractionDigits: 2}) + ' M'
   : value >= 1e3 ? (value / 1e3).toFixed(1) + ' k' : String(value);
 const percents = (value) => (100 * value).toFixed(2) + ' %';
 

@@ -1,6 +1,11 @@
 // Parallel coordinates: an axis a dimension, a line a trial; a drag along an axis limits it.
 function parallel(study) {
-  const {axes, state} = study;
+  const {state} = study;
+  // An axis on which all trials are the same shows nothing: its value is given in words.
+  const varied = study.axes.filter(({range: [low, high]}) => low < high);
+  const axes = varied.length > 1 ? varied : study.axes;
+  const same = study.axes.filter((axis) => !axes.includes(axis)).map((axis) => `${axis.title} ${axis.show(axis.range[0])}`);
+  byId('constant').textContent = same.length ? `The same for all trials: ${same.join(', ')}.` : '';
   const height = 380, roof = 46, floor = height - 36, left = 46;
   const least = 78 * axes.length;
   const xs = new Float64Array(axes.length), ys = new Float64Array(study.count * axes.length);

@@ -39,7 +39,7 @@ function fold(id, open) {
 }
 for (const [id, row] of Object.entries(folds)) buttonOf(row).addEventListener('click', () => fold(id, !isOpen(id)));
 
-// Up and down go through layers and headings alike; left folds what one stands in, right unfolds a heading.
+// Up and down go through layers and headings alike; left folds the group of the focused row, right unfolds a heading.
 function step(from, key) {
   const stops = [...document.querySelectorAll('[data-line], .fold button')].filter((each) => each.offsetParent !== null);
   const lines = stops.filter((each) => each.dataset.line);

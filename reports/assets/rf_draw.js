@@ -4,7 +4,7 @@ const photo = document.querySelector('#photo');
 const overlay = document.createElement('canvas');
 overlay.width = width;
 overlay.height = height;
-// Heat is told from the photo's own colours by taking these away.
+// The photo loses its colours under the heat: so nobody takes them for heat.
 const grey = photo && document.createElement('canvas');
 function drain() {
   grey.width = width;
@@ -45,12 +45,12 @@ function prepare(canvas) {
 function frameOf(line) {
   const frame = [0, 0, height, width];
   if (!line.unbounded) return frame;
-  const {start, jump, size} = line.unbounded;
   for (const axis of [0, 1]) {
+    const spans = Array.from({length: line.grid[axis]}, (_, unit) => spanOf(line, axis, unit));
     const most = byId('beyond').checked ? Infinity : 0.15 * data.input[axis];
-    frame[axis] = Math.max(-most, Math.min(0, start[axis]));
-    const last = start[axis] + (line.grid[axis] - 1) * jump[axis] + size[axis];
-    frame[axis + 2] = Math.min(data.input[axis] + most, Math.max(data.input[axis], last));
+    frame[axis] = Math.max(-most, Math.min(0, ...spans.map(([from]) => from)));
+    const end = Math.max(data.input[axis], ...spans.map(([from, extent]) => from + extent));
+    frame[axis + 2] = Math.min(data.input[axis] + most, end);
   }
   return frame;
 }
@@ -77,11 +77,11 @@ function drawInput() {
   context.lineWidth = ratio;
   context.strokeRect(...box(0, 0, height, width));
   if (line.grid && line.unbounded) {
-    const {start, jump, size} = line.unbounded;
+    const [[top, tall], [left, wide]] = [spanOf(line, 0, state.y), spanOf(line, 1, state.x)];
     context.strokeStyle = colour('--ink');
     context.lineWidth = 1.5 * ratio;
     context.setLineDash([5 * ratio, 4 * ratio]);
-    context.strokeRect(...box(start[0] + state.y * jump[0], start[1] + state.x * jump[1], size[0], size[1]));
+    context.strokeRect(...box(top, left, tall, wide));
     context.setLineDash([]);
   }
   if (state.pixel) {
@@ -175,7 +175,8 @@ function tell() {
     const count = pixelCount(line, state.y, state.x);
     facts.push([line.bounding ? 'pixels, at most' : 'pixels', `${count.toLocaleString('en')} of ${(height * width).toLocaleString('en')}`]);
   } else facts.push(['units', 'not a map of the image']);
-  facts.push(['unbounded', line.field]);
+  const extents = line.unbounded && [spanOf(line, 0, state.y)[1], spanOf(line, 1, state.x)[1]];
+  facts.push(['unbounded', extents ? `${[...new Set(extents)].join(' x ')} px` : line.field]);
   if (line.measured) facts.push(['sigma, measured', `${sides(line.measured)} px`]);
   if (line.sigma) facts.push(['closed form', `${sides(line.sigma)} px`]);
   if (state.pixel && line.grid)

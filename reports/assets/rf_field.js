@@ -50,21 +50,33 @@ function seenBy(line, py, px) {
   return found;
 }
 
+// [first pixel, extent] of a unit along an axis, on the unbounded plane: units of one phase lie `shift` apart.
+function spanOf(line, axis, unit) {
+  const phases = line.unbounded.phases[axis], turns = Math.floor(unit / phases.length);
+  const [first, extent] = phases[unit - turns * phases.length];
+  return [first + turns * line.unbounded.shift[axis], extent];
+}
+
 const cellsOf = (heat) => heat.cells ??= Uint8Array.from(atob(heat.data), (letter) => letter.charCodeAt(0));
 
-// "measured", "closed form" or null: what the layer's heat is drawn from.
-const heatOf = (line) => line.heat ? 'measured' : line.sigma && line.unbounded ? 'closed form' : null;
+// What was measured of a unit, and by how many pixels it is moved: that of a unit of the same phase, if there is one.
+function measuredOf(line, y, x) {
+  for (const heat of line.heat || []) {
+    const units = [y - heat.unit[0], x - heat.unit[1]];
+    if (!units[0] && !units[1]) return {heat, moved: [0, 0]};
+    if (!line.unbounded) continue;
+    const turns = units.map((count, axis) => count / line.unbounded.phases[axis].length);
+    if (turns.every(Number.isInteger)) return {heat, moved: turns.map((count, axis) => count * line.unbounded.shift[axis])};
+  }
+  return null;
+}
 
 // The square root of the influence of pixel (py, px), 0 to 255 (the largest); null where it is not known.
+// Where nothing was measured of a unit's phase, the Gaussian of the closed form lies on the middle of what it sees.
 function influence(line, y, x) {
-  const kind = heatOf(line);
-  if (kind === 'measured') {
-    // Measured at the centre unit; another one sees the same, as many jumps further on.
-    const centre = line.grid.map((units) => Math.floor(units / 2));
-    const moved = [y - centre[0], x - centre[1]];
-    if (!line.unbounded && (moved[0] || moved[1])) return () => null;
-    const [top, left] = line.unbounded ? moved.map((units, axis) => Math.round(units * line.unbounded.jump[axis])) : [0, 0];
-    const {box, cell} = line.heat, cells = cellsOf(line.heat);
+  const found = measuredOf(line, y, x);
+  if (found) {
+    const {heat: {box, cell}, moved: [top, left]} = found, cells = cellsOf(found.heat);
     const across = Math.ceil(box[3] / cell);
     return (py, px) => {
       const row = py - top - box[0], column = px - left - box[1];
@@ -72,10 +84,9 @@ function influence(line, y, x) {
       return cells[Math.floor(row / cell) * across + Math.floor(column / cell)];
     };
   }
-  if (kind === null) return () => null;
-  const {start, jump, size} = line.unbounded;
+  if (!line.sigma || !line.unbounded) return () => null;
   const fall = (axis, unit, count) => {
-    const middle = start[axis] + unit * jump[axis] + (size[axis] - 1) / 2;
+    const [first, extent] = spanOf(line, axis, unit), middle = first + (extent - 1) / 2;
     const sigma = Math.max(line.sigma[axis], 0.3);  // a single pixel has none
     return Float64Array.from({length: count}, (_, at) => Math.exp(-0.25 * ((at - middle) / sigma) ** 2));
   };

@@ -6,7 +6,7 @@ function scatter(study, id, key, title) {
   const cost = study.axes.find((axis) => axis.key === key), accuracy = study.axes.find((axis) => axis.key === 'score');
   const height = 340;
   const xs = new Float64Array(count + data.published.length), ys = new Float64Array(xs.length);
-  let sx, sy, width, marks, density, brush, others, top, order;
+  let sx, sy, width, marks, density, brush, others, top, order, ceiling;
 
   const published = () => !state.published ? [] : data.published.map((each, at) => count + at)
     .filter((index) => data.published[index - count].near && data.published[index - count][key] !== null);
@@ -20,7 +20,13 @@ function scatter(study, id, key, title) {
     const [low, high] = extent([...costs.slice(0, shown), ...[...far, ...last].map((each) => each[key])]);
     const log = high / Math.max(1, low) > 8;
     const range = log ? [low / 1.15, high * 1.15] : padded([low, high], 0.05);
-    const reach = padded(extent([...score.slice(0, shown), ...[...far, ...last].map((each) => each.accuracy)]), 0.06);
+    // The last training, longer and on test, may lie far above all trials: then it is drawn at the edge with its
+    // value, for a scale that reaches it would press the trials together.
+    const near = extent([...score.slice(0, shown), ...far.map((each) => each.accuracy)]);
+    const above = last.some(({accuracy}) => accuracy > near[1] + 0.5 * Math.max(near[1] - near[0], 0.02));
+    const reach = padded(above ? near : extent([...near, ...last.map((each) => each.accuracy)]), 0.06);
+    if (above) reach[1] += 0.12 * (reach[1] - reach[0]);
+    ceiling = above ? reach[1] : Infinity;
     [sx, sy] = frame(svg, width, height, {low: range[0], high: range[1], log, title, show: short},
       {low: reach[0], high: reach[1], title: 'accuracy (%)', show: (value) => String(+(100 * value).toPrecision(4))});
     for (let index = 0; index < shown; index++) { xs[index] = sx(costs[index]); ys[index] = sy(score[index]); }
@@ -49,12 +55,12 @@ function scatter(study, id, key, title) {
     rectangle(svg);
   }
 
-  // The names stand where they cover neither a mark, another name nor the border; one without such a place is left out.
+  // The names are put where they cover neither a mark, another name nor the border; one without such a place is left out.
   function drawPublished(svg, far) {
     const texts = make('g', {}, svg);
     const around = (x, y) => [x - 7, y - 7, x + 7, y + 7];
     const taken = others.map((index) => around(xs[index], ys[index]));
-    if (data.last) taken.push(around(sx(data.last[key]), sy(data.last.accuracy)));
+    if (data.last) taken.push(around(...lastPlace()));
     if (study.best < study.shown()) taken.push(around(xs[study.best], ys[study.best]));
     make('path', {class: 'published', d: others.map((index) => `M${round(xs[index])},${round(ys[index]) - 5}l5,9h-10z`).join('')}, svg);
     const free = ([left, roof, right, floor]) => left > 54 && right < width - 4
@@ -69,15 +75,23 @@ function scatter(study, id, key, title) {
     });
   }
 
+  const lastPlace = () => [round(sx(data.last[key])), round(sy(Math.min(data.last.accuracy, ceiling)) + (ceiling < Infinity ? 9 : 0))];
+
   function drawWinner(svg, shown) {
     const {best} = study;
     const diamond = (x, y) => `M${x},${y - 8}l8,8l-8,8l-8,-8z`;
     if (best !== undefined && best < shown) {
       const x = round(xs[best]), y = round(ys[best]);
-      if (data.last) make('path', {class: 'climb', d: `M${x},${y}L${round(sx(data.last[key]))},${round(sy(data.last.accuracy))}`}, svg);
+      if (data.last) make('path', {class: 'climb', d: `M${x},${y}L${lastPlace()}`}, svg);
       make('path', {class: 'winner', d: diamond(x, y)}, svg);
     }
-    if (data.last) make('path', {class: 'winner last', d: diamond(round(sx(data.last[key])), round(sy(data.last.accuracy)))}, svg);
+    if (!data.last) return;
+    const [x, y] = lastPlace();
+    make('path', {class: 'winner last', d: diamond(x, y)}, svg);
+    if (ceiling === Infinity) return;
+    const end = x > width / 2;
+    make('text', {x: x + (end ? -14 : 14), y: y + 4, 'text-anchor': end ? 'end' : 'start', class: 'strong'}, svg,
+      `${percents(data.last.accuracy)} ↑ above the scale`);
   }
 
   function refresh(svg) {

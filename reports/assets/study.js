@@ -137,7 +137,7 @@ function studyChart(study, id, height, least, {layout, refresh, highlight}) {
 }
 
 // Pointer and keys over a chart. `nearest(x, y)` finds what is there; `order()` is the keyboard's way from trial to trial,
-// `at(index)` where on the chart one stands. `tell` may speak of more than trials; only trials are marked.
+// `at(index)` the place of one on the chart. The index may be of a published network; only trials are marked.
 function listen(study, svg, {nearest, order, at, missed}) {
   svg.setAttribute('tabindex', 0);
   svg.setAttribute('role', 'application');

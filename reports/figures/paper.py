@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from matplotlib.ticker import MaxNLocator
 
-from reports import targets
-from reports.figures import effective
+from reports import effective, targets
 from reports.figures import search as search_figures
 from reports.figures.training import (
     BLUE,
@@ -119,7 +118,7 @@ def save_effective(path: Path, analysis: "Analysis", title: str, images: int | N
     """
     row = analysis.rows[analysis.field_row or 0]
     found = effective.spread(analysis, [row], images)
-    influence = found.maps.get(row.index)
+    influence = next(iter(found.maps.get(row.index, {}).values()), None)  # the centre unit comes first
     with figure(path, (4.6, 4.2)) as drawn:
         axes = drawn.subplots()
         if influence is None:

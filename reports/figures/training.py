@@ -20,10 +20,12 @@ from matplotlib.figure import Figure
 from records.files import write_with
 from records.run import EpochRecord, RunRecord
 from reports.errors import ReportError
-from reports.figures.mistakes import most_confident_mistakes
+from reports.mistakes import most_confident_mistakes
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 INK, MUTED, RULE = "#1f2328", "#5b636d", "#d5d9de"
+EITHER = "#757b82"
+"""Grey that is read on white and on the pages' dark ground alike."""
 SUFFIXES = (".png", ".svg")
 LABELLED_CELLS = 30
 """With more classes than this the counts no longer fit into the cells of a confusion matrix."""
@@ -181,7 +183,8 @@ def save_mistakes(
     chosen = most_confident_mistakes(true, predicted, sure)
     columns = 8
     rows = max(1, -(-len(chosen) // columns))
-    with figure(path, (1.25 * columns, 1.62 * rows)) as drawn:
+    # Nothing behind the images: the picture lies on light and on dark pages.
+    with figure(path, (1.25 * columns, 1.62 * rows), clear=True) as drawn:
         if not len(chosen):
             say(drawn.subplots(), "no mistakes")
             return
@@ -192,17 +195,22 @@ def save_mistakes(
             axes.imshow(images[index], interpolation="nearest")
             says, is_ = _short(classes[predicted[index]], 16), _short(classes[true[index]], 16)
             axes.set_title(
-                f"{says} {100 * sure[index]:.0f} %\nis {is_}", fontsize=7.5, fontweight="normal", pad=3
+                f"{says} {100 * sure[index]:.0f} %\nis {is_}",
+                fontsize=7.5,
+                fontweight="normal",
+                pad=3,
+                color=EITHER,
             )
 
 
 @contextmanager
-def figure(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
+def figure(path: Path, inches: tuple[float, float], clear: bool = False) -> Iterator[Figure]:
     """Yield a figure in the house style and write it to `path`, whole, when the block is done.
 
     Args:
         path: .png, .svg or .pdf.
         inches: Width and height.
+        clear: Leave the background out, so that whatever it is put on shows through.
     """
     with matplotlib.rc_context(_STYLE):
         drawn = Figure(figsize=inches, dpi=110, layout="constrained")
@@ -215,7 +223,10 @@ def figure(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
             # A class name in a script that DejaVu lacks is drawn as boxes; the page has it in full.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             write_with(
-                path, lambda temporary: drawn.savefig(temporary, metadata=metadata, bbox_inches="tight")
+                path,
+                lambda temporary: drawn.savefig(
+                    temporary, metadata=metadata, bbox_inches="tight", transparent=clear
+                ),
             )
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from records.search import TrialRecord
-from reports.pages import results
 from reports.pages.html import Markup, element, table
-from reports.pages.results import chart, section
+from reports.pages.parts import chart, section
 from reports.runs import SearchRun
+from reports.tables import conditions
 from reports.tables import runs as tables
 from reports.tables.published import published_for, table_of
 
@@ -38,16 +38,19 @@ def accuracy_and_cost(run: SearchRun) -> Markup:
         " keys to read a trial; click or Enter marks it in every chart; a rectangle drawn with the mouse"
         " keeps its trials."
     )
-    told = element("p", _comparison(run), class_="why") if others or run.best else None
-    return section("accuracy", "Accuracy against cost", why, told, charts, _legend(run), fronts, known)
+    marks = element("p", _comparison(run), class_="why") if others or run.best else None
+    return section("accuracy", "Accuracy against cost", why, marks, charts, _legend(run), fronts, known)
 
 
 def _comparison(run: SearchRun) -> str:
     """What the marks that are no trials were measured on: figures of different kinds share the chart."""
     words = []
     if run.best is not None and run.best.record.test_accuracy is not None:
-        note = results.test_note(run.best.record)
-        words.append(f"The hollow diamond is the winner after its last training, on test ({note}).")
+        note = conditions.test_note(run.best.record)
+        words.append(
+            f"The hollow diamond is the winner after its last training, on test ({note}); where it lies far"
+            " above the trials it is drawn at the edge, with its value."
+        )
     if published_for(run.record.dataset):
         words.append(
             "Triangles are published networks: test accuracy as their authors report it, on the original"

@@ -1,15 +1,17 @@
 """compare.html: run folders and networks side by side, as one file that needs no network."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.pages import results
+from reports.pages import parts as shared
 from reports.pages.html import Markup, document, element, table
 from reports.tables import compare
 from reports.tables.compare import Side
 
 _WIDTH, _HEIGHT = 760, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 14, 44
+# Room for labels of twice the size, which phones get (compare.css).
+_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 16, 14, 62
 _KINDS = 6
 """Lines that colour and dashes tell apart (compare.css)."""
 
@@ -37,7 +39,7 @@ def compare_page(sides: Sequence[Side], layers_alone: bool = False) -> str:
         )
     body = element(
         "div",
-        results.masthead("comparison"),
+        shared.masthead("comparison"),
         element("h1", names),
         element("main", parts),
         element("footer", "Written by python -m reports compare. This page loads nothing from anywhere."),
@@ -54,7 +56,7 @@ class _Plot:
     most: int
     """The largest receptive field."""
 
-    def x(self, layer: int) -> float:
+    def x(self, layer: float) -> float:
         """Place of a layer, counted from 0."""
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * layer / max(1, self.layers - 1)
 
@@ -83,8 +85,9 @@ def _growth(sides: Sequence[Side]) -> Markup | None:
     )
     key = element("p", [_entry(number, name) for number, name, _ in lines], class_="key")
     words = (
-        "Of each layer's units on an unbounded plane, in the order in which the layers run; the smaller of"
-        " height and width. Layers behind a global operation, which sees the whole image, are left out."
+        "The largest receptive field up to each layer, on an unbounded plane, in the order in which they run;"
+        " the smaller of height and width. A shortcut, which sees less than the branch that it goes round, is"
+        " no step back. Layers behind a global operation, which sees the whole image, are left out."
     )
     heading = element("h2", "How the receptive field grows")
     return element("section", heading, element("p", words, class_="why"), key, svg)
@@ -96,12 +99,18 @@ def _fields(side: Side) -> list[int]:
     if side.analysis is None:
         return []
     fields = [line.row.field for line in lines_of(side.analysis)]
-    return [min(field.size) for field in fields if field.size and not field.is_global]
+    sizes = [min(field.size) for field in fields if field.size and not field.is_global]
+    # A shortcut runs after the branch that it goes round, and sees less: no step back of the network.
+    return list(itertools.accumulate(sizes, max))
 
 
 def _line(number: int, fields: Sequence[int], plot: _Plot) -> Markup:
     steps = [f"M{plot.x(0):.1f},{plot.y(fields[0]):.1f}"]
-    steps += [f"H{plot.x(layer):.1f}V{plot.y(field):.1f}" for layer, field in enumerate(fields) if layer]
+    # A step lies between two layers, so that the last layer has its own piece of the line.
+    steps += [
+        f"H{plot.x(layer - 0.5):.1f}V{plot.y(field):.1f}" for layer, field in enumerate(fields) if layer
+    ]
+    steps.append(f"H{plot.x(len(fields) - 1):.1f}")
     return element("path", d="".join(steps), class_=f"line side-{number % _KINDS}")
 
 
@@ -118,13 +127,13 @@ def _axes(plot: _Plot) -> Markup:
         parts.append(element("text", f"{field:,}", x=_LEFT - 8, y=f"{y + 4:.1f}", text_anchor="end"))
     every = _step(plot.layers)
     for layer in sorted({1, *range(every, plot.layers + 1, every)}):
-        place: dict[str, str | int] = {"x": f"{plot.x(layer - 1):.1f}", "y": _HEIGHT - _BOTTOM + 18}
+        place: dict[str, str | int] = {"x": f"{plot.x(layer - 1):.1f}", "y": _HEIGHT - _BOTTOM + 24}
         parts.append(element("text", layer, **place, text_anchor="middle"))
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(element("text", "layer", x=middle, y=_HEIGHT - 8, text_anchor="middle"))
-    up = f"rotate(-90 12 {(_TOP + _HEIGHT - _BOTTOM) / 2})"
+    up = f"rotate(-90 16 {(_TOP + _HEIGHT - _BOTTOM) / 2})"
     words = element(
-        "text", "input pixels", x=12, y=(_TOP + _HEIGHT - _BOTTOM) / 2, text_anchor="middle", transform=up
+        "text", "input pixels", x=16, y=(_TOP + _HEIGHT - _BOTTOM) / 2, text_anchor="middle", transform=up
     )
     return Markup("".join([*parts, words]))
 

@@ -5,13 +5,14 @@ depend on the unit's row alone and its columns on its column alone: two short li
 Where that does not hold, each unit's own products are kept, so that what is shown is exact either way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from records.text import shape
+from reports import effective
 from reports.errors import ReportError
-from reports.figures import effective
-from reports.pages import network
+from reports.tables.network import field_jump, field_size
 
 if TYPE_CHECKING:
     from rfcalc import Analysis, Field, Row
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 Product = tuple[int, int]
 """Bitmasks of the rows and of the columns that are seen."""
 
+SECONDS = 10
+"""After which measuring effective fields ends, unless the user says how many images."""
 LARGEST_JOINT = 4096
 """Units of a layer that is stored unit by unit; a larger one shows the grid that bounds its pixels."""
 
@@ -53,13 +56,16 @@ def runs(bits: int) -> list[int]:
     return found
 
 
-def explore(analysis: "Analysis", images: int | None = 0) -> dict[str, Any]:
+def explore(
+    analysis: "Analysis", images: int | None = 0, note: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Return what the explorer's page draws, as JSON values.
 
     Args:
         analysis: Of a network on images.
         images: Noise images to measure the effective fields with; 0: closed form alone, None: as many as are
             soon done.
+        note: Called with how far the work has come, in words.
 
     Raises:
         ReportError: The input is not (C, H, W).
@@ -67,55 +73,68 @@ def explore(analysis: "Analysis", images: int | None = 0) -> dict[str, Any]:
     from rfcalc.analysis.view import lines_of
 
     if len(analysis.input_size) != 3:
-        size = "x".join(map(str, analysis.input_size))
+        size = shape(analysis.input_size)
         raise ReportError(f"the explorer draws networks on images, C x H x W; the input here is {size}")
     found = lines_of(analysis)
     # A unit of a vector, or one behind a global operation, has the whole image in view: nothing to centre on.
     maps = [line.row for line in found if len(line.row.field.positions) == 2 and not line.row.field.is_global]
-    spread = effective.spread(analysis, maps, images)
+    spread = effective.spread(analysis, maps, images, SECONDS if images is None else None, note)
+    number = sum(map(len, spread.maps.values()))
     masks = Masks()
     lines = []
-    for line in found:
+    for place, line in enumerate(found, start=1):
+        note(f"pixels of the units: layer {place} of {len(found)}")
         shown = _line(line, masks)
         shown["judged"] = analysis.field_row in (line.row.index, *(row.index for row in line.folded))
-        shown |= _influence(line.row, spread)
+        shown |= _influence(line.row, spread, number)
         lines.append(shown)
     return {
         "input": list(analysis.input_size[1:]),
         "images": spread.images,
         "why": spread.why,
+        "left_out": spread.left_out,
         "masks": masks.runs(),
         "lines": lines,
     }
 
 
-def _influence(row: "Row", spread: effective.Effective) -> dict[str, Any]:
-    """Sigma in closed form, and what was measured: a map for the centre unit and its own sigma."""
+def _influence(row: "Row", spread: effective.Effective, maps: int) -> dict[str, Any]:
+    """Sigma in closed form, and what was measured: a map for each phase, and the sigma of the centre unit."""
     sigmas = spread.sigmas[row.index]
     known = [round(sigma, 2) for sigma in sigmas if sigma is not None]
-    told: dict[str, Any] = {"sigma": known if len(known) == len(sigmas) else None}
+    facts: dict[str, Any] = {"sigma": known if len(known) == len(sigmas) else None}
     measured = spread.maps.get(row.index)
-    if measured is not None:
-        centre = [length // 2 for length in row.field.positions]
-        seen = row.field.mask(*centre).numpy()
-        told["heat"] = effective.packed(measured, seen, len(spread.maps))
-        told["measured"] = [round(s, 2) for s in effective.sigma_of(measured)]
-    return told
+    if measured:
+        # Where not every phase was measured, the units of the others are drawn in closed form.
+        packed = []
+        for unit, influence in measured.items():
+            drawn = effective.packed(influence, row.field.mask(*unit).numpy(), maps)
+            if drawn is not None:
+                packed.append({"unit": list(unit), **drawn})
+        facts["heat"] = packed
+        facts["measured"] = [round(s, 2) for s in effective.sigma_of(next(iter(measured.values())))]
+    return facts
 
 
 def _line(line: "Line", masks: Masks) -> dict[str, Any]:
     row, seen = line.row, line.row.field
     unbounded = None
-    if all(each is not None for each in (*seen.jump, *seen.start)) and not seen.is_global:
-        # Jumps may be fractions (upsampling); a start is the first pixel of unit 0.
-        jumps = [float(each) for each in seen.jump if each is not None]
-        unbounded = {"start": list(seen.start), "jump": jumps, "size": list(seen.size)}
+    spans = [span for span in seen.spans if span is not None]
+    if len(spans) == len(seen.positions) == 2 and None not in seen.start and not seen.is_global:
+        # With a longer period than the map has units, the units are all there is to know.
+        unbounded = {
+            "shift": [span.shift for span in spans],
+            "phases": [
+                [span.at(unit) for unit in range(min(len(span.phases), length))]
+                for span, length in zip(spans, seen.positions, strict=True)
+            ],
+        }
     return {
         "name": row.name,
         "op": row.op,
-        "output": "x".join(map(str, row.output_shape)),
-        "field": network.sides(seen),
-        "jump": network.jump(seen),
+        "output": shape(row.output_shape),
+        "field": field_size(seen),
+        "jump": field_jump(seen),
         "params": line.params,
         "macs": line.macs,
         "flags": sorted(seen.flags),

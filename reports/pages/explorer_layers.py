@@ -12,7 +12,14 @@ from reports.tables.table import count, millions
 OPEN_AT_MOST = 40
 """With more layers than this, blocks fold within stages, and only what the budget judges is open at first."""
 _HEADINGS = (
-    *(("layer", ""), ("RF", "num"), ("sigma", "num"), ("jump", "num"), ("op", ""), ("output", "")),
+    *(
+        ("layer", ""),
+        ("RF, px", "num"),
+        ("sigma, px", "num"),
+        ("jump, px", "num"),
+        ("op", ""),
+        ("output", ""),
+    ),
     *(("params", "num"), ("MACs", "num")),
 )
 
@@ -23,7 +30,7 @@ class Group:
 
     title: str
     short: str
-    """The title below another heading, which need not be said again."""
+    """The title below another heading, without the name of that heading."""
     members: "tuple[int | Group, ...]"
     """Numbers of layers and inner groups, in the order in which they run."""
 
@@ -34,7 +41,7 @@ class Group:
 
 
 def leaves(member: int | Group) -> tuple[int, ...]:
-    """Numbers of the layers that a member stands for."""
+    """Return the numbers of the layers of a member."""
     return member.layers if isinstance(member, Group) else (member,)
 
 
@@ -122,7 +129,7 @@ def _heading(
 ) -> Markup:
     """A row that says what leaves the group and what it costs in all."""
     members = [lines[leaf] for leaf in group.layers]
-    title = f"{group.short}, {len(members)} layers"
+    title = f"{group.short} ({len(members)} layers)"
     button = element("button", title, type="button", aria_expanded=str(is_open).lower())
     total = {**members[-1], "params": 0, "macs": 0, "op": "", "flags": ()}
     for line in members:

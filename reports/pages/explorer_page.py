@@ -1,18 +1,29 @@
 """rf.html: the receptive-field explorer of one network, as one file that needs no network."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from records.text import shape
 from reports import targets
 from reports.errors import ReportError
-from reports.pages import network, results
-from reports.pages.explorer import explore
+from reports.pages import parts as shared
+from reports.pages.explorer import SECONDS, explore
 from reports.pages.explorer_layers import layers_table
 from reports.pages.html import Markup, document, element, picture
+from reports.tables.network import field_size
 from reports.tables.table import count, millions
 
+_PHOTO_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""What --image may be inside, whatever its name. Pillow reads many more, some by starting a program."""
 _SCRIPTS = ("base.js", "rf_field.js", "rf_draw.js", "rf.js")
+
+
+_HOW = (
+    "Choose a layer in the table and a unit in the small map: coloured are the pixels it sees, dashed its"
+    " extent on an unbounded plane. Click a pixel of the image to see which units see it."
+)
 
 
 def explorer_page(
@@ -20,6 +31,7 @@ def explorer_page(
     input_size: tuple[int, ...] | None = None,
     image: Path | None = None,
     images: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Return the explorer's page as text.
 
@@ -29,6 +41,7 @@ def explorer_page(
         image: A photo, cropped around its centre to the input's shape; a plain ground without one.
         images: Noise images to measure the effective fields with; 0 measures nothing, None takes as many as
             are soon done.
+        note: Called with how far the work has come, in words.
 
     Raises:
         ReportError: The input is not (C, H, W), the run folder is not finished, or the image cannot be read.
@@ -37,23 +50,29 @@ def explorer_page(
     named = targets.resolve(target, input_size)
     # Before the network is run, which takes longer than reading a picture that cannot be read.
     photo = _photo(image, *named.size[-2:]) if image is not None and len(named.size) == 3 else None
+    note(f"loading and analysing {named.title}")
     analysis = targets.measure(named, trained=True)
-    data = explore(analysis, images)
+    data = explore(analysis, images, note)
     height, width = data["input"]
     facts = [
-        ("Receptive field", network.sides(analysis.field), "of the last features, before global pooling"),
+        (
+            "Receptive field",
+            _pixels(field_size(analysis.field)),
+            "of the last features, before global pooling",
+        ),
         ("Parameters", count(analysis.params), "every unique parameter"),
         ("MACs", millions(analysis.macs), "convolution and linear, per image"),
-        ("Input", "x".join(map(str, named.size)), f"{len(data['lines'])} layers"),
+        ("Input", shape(named.size), f"{len(data['lines'])} layers"),
     ]
-    panel = _panel(height, width, _origin(data, named))
     body = element(
         "div",
         element("a", "Skip to the layers", href="#layers", class_="skip"),
-        results.masthead("receptive-field explorer"),
+        shared.masthead("receptive-field explorer"),
         element("h1", named.title),
-        results.figures(facts),
-        element("div", panel, layers_table(data["lines"]), class_="explorer"),
+        shared.figures(facts),
+        element("p", _HOW, class_="help"),
+        element("div", _panel(height, width), layers_table(data["lines"]), class_="explorer"),
+        element("p", _origin(data, named), class_="help", id="origin"),
         element("div", photo, class_="hidden") if photo else None,
         element("footer", "Written by python -m reports rf. This page loads nothing from anywhere."),
         class_="page",
@@ -64,7 +83,7 @@ def explorer_page(
 
 
 def _origin(data: dict[str, Any], named: targets.Named) -> str:
-    """Say where the effective fields come from."""
+    """Return the sentence on where the effective fields come from."""
     if not data["images"]:
         return (
             "The heat is the effective field in closed form: a Gaussian of the standard deviation, sigma,"
@@ -78,13 +97,28 @@ def _origin(data: dict[str, Any], named: targets.Named) -> str:
     images = f"{data['images']} image{'s' if data['images'] > 1 else ''}"
     return (
         f"The heat is measured with {whose}: the gradient of the layer's centre unit with respect to each"
-        f" pixel, averaged over {images} of noise. Other units show it moved by their jump, and flat where"
-        " that was not measured. Sigma is its standard deviation; the table has it in closed form, for"
-        " uniform weights (Luo et al., 2016)."
+        f" pixel, averaged over {images} of noise. Where a layer's units take turns (phases), one of each is"
+        f" measured. Other units show it moved; what was not measured is flat.{_left_out(data['left_out'])}"
+        " Sigma is its standard deviation; the table has it in closed form, for uniform weights (Luo et al.,"
+        " 2016)."
     )
 
 
-def _panel(height: int, width: int, origin: str) -> Markup:
+def _pixels(size: str) -> str:
+    return f"{size} px" if size[:1].isdigit() else size
+
+
+def _left_out(layers: int) -> str:
+    if not layers:
+        return ""
+    what = "One layer was" if layers == 1 else f"{layers:,} layers were"
+    return (
+        f" {what} not measured, because the time was up after {SECONDS} s (--erf-images 1 measures all):"
+        " there the heat is the closed form."
+    )
+
+
+def _panel(height: int, width: int) -> Markup:
     see = f"The input, {height} x {width} pixels, with what the chosen unit sees. Arrow keys choose a pixel."
     seen = element("canvas", id="input", tabindex=0, role="application", aria_label=see)
     units = element(
@@ -95,7 +129,13 @@ def _panel(height: int, width: int, origin: str) -> Markup:
         aria_label="The layer's units. Arrow keys choose a unit, with Shift in steps of eight.",
     )
     facts = element("dl", "", id="readout", class_="readout", aria_live="polite")
-    scale = element("div", "weak", element("i", aria_hidden="true"), "strong (square root)", class_="scale")
+    scale = element(
+        "div",
+        "weak",
+        element("i", aria_hidden="true"),
+        "strong (square root of the influence)",
+        class_="scale",
+    )
     options = [
         element("label", element("input", type="checkbox", id=name, checked=checked), words)
         for name, checked, words in (
@@ -103,24 +143,18 @@ def _panel(height: int, width: int, origin: str) -> Markup:
             ("beyond", False, "zoom out to all that lies beyond the image"),
         )
     ]
-    words = (
-        "Choose a layer in the table and a unit in the small map: coloured are the pixels it sees, dashed its"
-        " extent on an unbounded plane. Click a pixel of the image to see which units see it."
-    )
     return element(
         "div",
         seen,
         scale,
         element("div", units, facts, class_="below"),
         element("div", options, class_="options"),
-        element("p", words, class_="help"),
-        element("p", origin, class_="help", id="origin"),
         class_="panel",
     )
 
 
 def _for_script(line: dict[str, Any]) -> dict[str, Any]:
-    """What the script draws with; the rest stands in the table already."""
+    """Return what the script draws with; the table has the rest already."""
     kept = (
         "name",
         "op",
@@ -144,7 +178,7 @@ def _photo(path: Path, height: int, width: int) -> Markup:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=_PHOTO_FORMATS) as opened:
             fitted = ImageOps.fit(ImageOps.exif_transpose(opened).convert("RGB"), (width, height))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ReportError(f"--image {path}: cannot be read as an image ({error})") from error

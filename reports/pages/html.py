@@ -19,7 +19,7 @@ _VOID = {"meta", "img", "input", "br"}
 
 
 class Markup(str):
-    """HTML that is safe as it stands; any other text is escaped where it is put into an element."""
+    """HTML that is safe as it is; any other text is escaped where it is put into an element."""
 
 
 Child = str | int | float | None | Iterable["Child"]
@@ -99,7 +99,7 @@ def table(data: Table, name: str, copy: bool = True, bars: int | None = None) ->
 
 
 def _bar(value: float, longest: float) -> Markup:
-    """A bar as long as the value's share of the longest one; the number stands in the cell before."""
+    """A bar as long as the value's share of the longest one; the number is in the cell before."""
     share = value / longest if longest > 0 else 0.0
     size = 'viewBox="0 0 1000 10" preserveAspectRatio="none"'
     drawn = f'<svg {size}><rect class="bar" width="{1000 * share:.0f}" height="10"/></svg>'
@@ -159,7 +159,7 @@ def document(
 
 
 def island_json(data: Mapping[str, Any]) -> str:
-    """Return JSON that cannot end the script element it stands in, whatever names it holds."""
+    """Return JSON that cannot end its script element, whatever names it holds."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

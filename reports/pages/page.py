@@ -8,14 +8,17 @@ from typing import Any
 from records.files import write_text
 from records.run import RunRecord
 from records.search import TrialRecord
+from records.text import duration
 from reports.errors import ReportError
-from reports.pages import network, results, sections
+from reports.pages import classes, network, sections
+from reports.pages import parts as shared
 from reports.pages.accuracy_section import accuracy_and_cost
 from reports.pages.html import Markup, document, element, table
 from reports.runs import SearchRun, TrainRun, open_search
+from reports.tables import conditions
 from reports.tables import runs as tables
 from reports.tables.published import published_for, within_reach
-from reports.tables.table import duration, millions
+from reports.tables.table import millions
 
 PAGE = "report.html"
 SCRIPTS = (
@@ -24,7 +27,7 @@ SCRIPTS = (
 )
 LONG = 12
 """With more epochs than this their table opens on request."""
-_Told = Sequence[tuple[str | None, Markup | None]]
+_Chapters = Sequence[tuple[str | None, Markup | None]]
 
 
 def write_search_report(folder: Path, output: Path | None = None) -> Path:
@@ -57,14 +60,16 @@ def search_page(run: SearchRun) -> str:
     unfinished = run.record.state in ("running", "stopped")
     title = f"Search {run.record.name}"
     body = [
-        *(results.banner("Not finished" if unfinished else "Note", note) for note in run.notes),
-        results.data_banner(run.record.dataset),
+        *(shared.banner("Not finished" if unfinished else "Note", note) for note in run.notes),
+        shared.data_banner(run.record.dataset),
         element("h1", title),
         sections.lead(run),
+        sections.against_best_preset(run),
         sections.key_figures(run),
     ]
-    told = [
+    chapters = [
         ("Budget and verdict", sections.budget(run)),
+        ("Finalists", sections.finalists(run)),
         ("The winner", sections.winner(run)),
         (None, sections.tools(run) if scored else None),
         ("Accuracy against cost", accuracy_and_cost(run) if scored else None),
@@ -73,13 +78,12 @@ def search_page(run: SearchRun) -> str:
         ("Dimensions", sections.dimensions() if scored else None),
         ("Trials", sections.trials(run) if run.trials else None),
         ("Rejected and failed", sections.rejected(run)),
-        ("Finalists", sections.finalists(run)),
         ("The winner's last training", _epochs(best.record, "The winner's last training") if best else None),
-        ("Class by class", results.classes(best.record, "winner") if best else None),
-        ("Mistakes", results.mistakes(best) if best else None),
+        ("Class by class", classes.by_class(best.record, "winner") if best else None),
+        ("Mistakes", classes.mistakes(best) if best else None),
         ("How to reproduce it", sections.reproduce(run)),
     ]
-    return _page(title, "search report", body, told, search_data(run))
+    return _page(title, "search report", body, chapters, search_data(run))
 
 
 def train_page(run: TrainRun) -> str:
@@ -87,7 +91,7 @@ def train_page(run: TrainRun) -> str:
     record = run.record
     title = f"Training run {record.name}"
     facts = [
-        results.accuracy_words(record),
+        conditions.accuracy_words(record),
         ("Parameters", f"{record.params:,}", "every unique parameter"),
         ("Receptive field", f"{min(record.receptive_field)} px", "before global pooling"),
         ("MACs", millions(record.macs), "convolution and linear, per image"),
@@ -95,20 +99,20 @@ def train_page(run: TrainRun) -> str:
     ]
     words = f"Network {record.network}, on {record.environment.hardware}. Data set: "
     body = [
-        *(results.banner("Not finished", note) for note in run.notes),
-        results.data_banner(record.dataset),
+        *(shared.banner("Not finished", note) for note in run.notes),
+        shared.data_banner(record.dataset),
         element("h1", title),
         element("p", words, element("b", record.dataset.title), ".", class_="lead"),
-        results.figures(facts),
+        shared.figures(facts),
     ]
-    told = [
-        ("Network", results.section("network", "Network", None, network.told(run))),
+    chapters = [
+        ("Network", shared.section("network", "Network", None, network.content(run))),
         ("Epoch by epoch", _epochs(record, "Epoch by epoch")),
-        ("Class by class", results.classes(record, "run")),
-        ("Mistakes", results.mistakes(run)),
+        ("Class by class", classes.by_class(record, "run")),
+        ("Mistakes", classes.mistakes(run)),
         ("How to reproduce it", _reproduce(run)),
     ]
-    return _page(title, "training report", body, told, {"epochs": _epoch_data(record)})
+    return _page(title, "training report", body, chapters, {"epochs": _epoch_data(record)})
 
 
 def search_data(run: SearchRun) -> dict[str, Any]:
@@ -165,15 +169,15 @@ def _last(run: SearchRun) -> dict[str, Any] | None:
 
 def _epochs(record: RunRecord, title: str) -> Markup:
     if not record.epochs:
-        return results.section("epochs", title, "No epoch was finished.")
-    charts = [results.chart("loss", "Loss"), results.chart("accuracy-by-epoch", "Accuracy")]
+        return shared.section("epochs", title, "No epoch was finished.")
+    charts = [shared.chart("loss", "Loss"), shared.chart("accuracy-by-epoch", "Accuracy")]
     listed = table(tables.epochs(record.epochs), "epochs-table")
     why = "Training is measured on augmented images while the weights move; validation with the EMA weights."
     if all(epoch.val_accuracy is None for epoch in record.epochs):
         why = "Measured on augmented images while the weights move; no images were held out for validation."
     long = len(record.epochs) > LONG
     shown = element("details", element("summary", "The epochs as a table"), listed) if long else listed
-    return results.section("epochs", title, why, element("div", charts, class_="pair"), shown)
+    return shared.section("epochs", title, why, element("div", charts, class_="pair"), shown)
 
 
 def _epoch_data(record: RunRecord) -> dict[str, list[float | None]]:
@@ -183,17 +187,27 @@ def _epoch_data(record: RunRecord) -> dict[str, list[float | None]]:
 
 def _reproduce(run: TrainRun) -> Markup:
     record = run.record
-    folder = results.quoted(f"runs/train/{run.folder.resolve().name}")
+    folder = shared.quoted(f"runs/train/{run.folder.resolve().name}")
     lines = [("Train it again", record.command)] if record.command else []
     lines.append(("Write this page again", f"python -m reports {folder}"))
-    facts = results.environment_table(record.dataset, record.environment, record.seed, record.started)
-    parts = [results.commands(lines), table(facts, "environment")]
-    return results.section("reproduce", "How to reproduce it", None, parts)
+    facts = shared.environment_table(record.dataset, record.environment, record.seed, record.started)
+    parts = [shared.commands(lines), table(facts, "environment")]
+    return shared.section("reproduce", "How to reproduce it", None, parts)
 
 
 def _digits(value: float | None, digits: int = 5) -> float | None:
     """Round to significant digits: a page needs no more, and every one costs a byte a trial."""
     return None if value is None else float(f"{value:.{digits}g}")
+
+
+def check_place(path: Path) -> None:
+    """Check that a file can be written there, before the work whose result it is to hold.
+
+    Raises:
+        ReportError: `path` is a folder.
+    """
+    if path.is_dir():
+        raise ReportError(f"--output {path} is a folder: name a file, such as {path / PAGE}")
 
 
 def write_page(path: Path, text: str) -> Path:
@@ -202,8 +216,7 @@ def write_page(path: Path, text: str) -> Path:
     Raises:
         ReportError: `path` is a folder, or cannot be written.
     """
-    if path.is_dir():
-        raise ReportError(f"--output {path} is a folder: name a file, such as {path / PAGE}")
+    check_place(path)
     try:
         write_text(path, text)
     except OSError as error:
@@ -217,11 +230,11 @@ def _page(
     title: str,
     kind: str,
     body: Sequence[Markup | None],
-    told: _Told,
+    chapters: _Chapters,
     data: dict[str, Any],
 ) -> str:
     links, parts = [], []
-    for name, part in told:
+    for name, part in chapters:
         if part is None:
             continue
         parts.append(part)
@@ -231,7 +244,7 @@ def _page(
     whole = element(
         "div",
         element("a", "Skip to the content", href="#content", class_="skip"),
-        results.masthead(kind),
+        shared.masthead(kind),
         element("header", body),
         element(
             "div",

@@ -7,16 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from records.search import against_presets
-from reports.pages import network, results
+from records.text import duration
+from reports.pages import network
+from reports.pages import parts as shared
 from reports.pages.html import Markup, element, table
-from reports.pages.results import chart, section
+from reports.pages.parts import chart, section
 from reports.runs import SearchRun
+from reports.tables import conditions
 from reports.tables import runs as tables
 from reports.tables.published import published_for
-from reports.tables.table import duration, millions, percent
+from reports.tables.table import millions, percent
 
 SHOWN_WITHOUT_SCRIPT = 50
-"""Rows of the trials' table that stand in the page itself; the script shows all of them."""
+"""Rows of the trials' table that are in the page itself; the script shows all of them."""
 CURVES_WITHOUT_SCRIPT = 10
 """The same for the learning curves, which have a column an epoch."""
 SHOWN_AT_ONCE, FIRST_SHOWN = 1000, 500
@@ -39,6 +42,12 @@ def lead(run: SearchRun) -> Markup:
     return element("p", words, class_="lead")
 
 
+def against_best_preset(run: SearchRun) -> Markup | None:
+    """Return what a reader wants to know first: whether the winner beats the best preset, and how surely."""
+    words = against_presets(run.record)
+    return element("p", words, class_="against") if words else None
+
+
 def key_figures(run: SearchRun) -> Markup:
     """The winner in numbers, each with its conditions; before there is one, the best trial."""
     record = run.record
@@ -46,9 +55,9 @@ def key_figures(run: SearchRun) -> Markup:
     chosen = next((each for each in record.finalists if each.number == record.winner), None)
     if run.best is None:
         if not run.scored:
-            return results.figures([("Trials", f"{len(run.trials):,}", "none has an accuracy yet")])
+            return shared.figures([("Trials", f"{len(run.trials):,}", "none has an accuracy yet")])
         best = run.scored[0]
-        return results.figures(
+        return shared.figures(
             [
                 ("Best so far, validation", percent(best.score or 0.0), f"trial {best.number}, n = 1 run"),
                 ("Parameters", f"{best.params:,}", _limit("at most", budget.get("max_params"))),
@@ -61,11 +70,11 @@ def key_figures(run: SearchRun) -> Markup:
             ]
         )
     winner = run.best.record
-    facts = [results.accuracy_words(winner)]
+    facts = [conditions.accuracy_words(winner)]
     if chosen is not None:
         seen = record.dataset.validation_images
-        error = results.standard_error(chosen.score, seen)
-        words = f"{results.repeats(chosen.scores)}, {chosen.epochs} epochs; {seen:,} images{error}"
+        error = conditions.standard_error(chosen.score, seen)
+        words = f"{conditions.repeats(chosen.scores)}, {chosen.epochs} epochs; {seen:,} images{error}"
         facts.append(("Validation accuracy", percent(chosen.score), f"{words}; chosen on this"))
     field = min(winner.receptive_field)
     facts += [
@@ -75,10 +84,10 @@ def key_figures(run: SearchRun) -> Markup:
         (
             "Search, wall time",
             duration(record.seconds),
-            f"the winner's last training: {results.took(winner)}",
+            f"the winner's last training: {conditions.took(winner)}",
         ),
     ]
-    return results.figures(facts)
+    return shared.figures(facts)
 
 
 def budget(run: SearchRun) -> Markup:
@@ -108,7 +117,7 @@ def winner(run: SearchRun) -> Markup | None:
     why = (
         f"Trial {run.record.winner}: the network {best.record.network}, with what the search proposed for it."
     )
-    return section("winner", "The winner", why, network.told(best))
+    return section("winner", "The winner", why, network.content(best))
 
 
 def tools(run: SearchRun) -> Markup:
@@ -168,7 +177,9 @@ def dimensions() -> Markup:
     filters = element(
         "details", element("summary", "Limits by number"), element("div", id="filters", class_="filters")
     )
-    return section("dimensions", "Dimensions", why, chart("parallel", "Parallel coordinates"), filters)
+    constant = element("p", "", id="constant", class_="why")
+    drawn = chart("parallel", "Parallel coordinates")
+    return section("dimensions", "Dimensions", why, drawn, constant, filters)
 
 
 def trials(run: SearchRun) -> Markup:
@@ -211,21 +222,21 @@ def finalists(run: SearchRun) -> Markup | None:
 def reproduce(run: SearchRun) -> Markup:
     """Commands, seed, versions, hardware."""
     record = run.record
-    folder = results.quoted(f"runs/search/{run.folder.resolve().name}")
+    folder = shared.quoted(f"runs/search/{run.folder.resolve().name}")
     lines = [("Run this search again", record.command)]
     if run.best is not None:
         lines.append(("Measure the winner", f"python -m rfcalc {folder}/best/model.py"))
     lines.append(("Write this page again", f"python -m reports {folder}"))
-    facts = results.environment_table(record.dataset, record.environment, record.seed, record.started)
+    facts = shared.environment_table(record.dataset, record.environment, record.seed, record.started)
     if run.best is not None:
-        row = ("images of the winner's last training", results.images(run.best.record.dataset))
+        row = ("images of the winner's last training", conditions.images(run.best.record.dataset))
         facts = replace(facts, rows=(*facts.rows[:2], row, *facts.rows[2:]))
     why = (
         f"Sampler: {record.sampler}. The same seed gives the same proposals; training on other hardware may"
         " round differently."
     )
     return section(
-        "reproduce", "How to reproduce it", why, results.commands(lines), table(facts, "environment")
+        "reproduce", "How to reproduce it", why, shared.commands(lines), table(facts, "environment")
     )
 
 

@@ -7,10 +7,11 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from records.run import RunRecord
+from records.text import duration, shape
 from reports import targets
 from reports.errors import ReportError
-from reports.pages import network
-from reports.tables.table import Cell, Column, Table, count, counts, duration, millions, percent
+from reports.tables.network import field_jump, field_size
+from reports.tables.table import Cell, Column, Table, count, counts, millions, percent
 
 if TYPE_CHECKING:
     from rfcalc import Analysis
@@ -23,13 +24,13 @@ _MARKS = {"~": "changed", "-": "left", "+": "right"}
 
 @dataclass(frozen=True)
 class Side:
-    """One of the things compared: what was measured of its network, and of its training where it had one."""
+    """One side of a comparison: its network as measured, and the record of its training where it has one."""
 
     name: str
     analysis: "Analysis | None"
     """None where the run folder holds no model.py."""
     record: RunRecord | None
-    """None for a network that was named by itself."""
+    """None for a network that is no run folder."""
 
 
 def look(given: str, input_size: tuple[int, ...] | None = None) -> Side:
@@ -49,7 +50,7 @@ def look(given: str, input_size: tuple[int, ...] | None = None) -> Side:
 
 
 def overview(sides: Sequence[Side]) -> Table:
-    """One row a fact, one column a side: a table that stays readable however long the names are."""
+    """Return a table of one row a fact and one column a side."""
     facts: dict[str, list[Cell]] = {}
     for side in sides:
         for name, value in _facts(side).items():
@@ -60,7 +61,9 @@ def overview(sides: Sequence[Side]) -> Table:
 
 
 def layers(left: Side, right: Side) -> Table:
-    """The layers of two networks, matched in order by what they are; what only one has stands alone.
+    """Return the layers of two networks, matched in order by op, output shape and parameters.
+
+    A layer that only one of them has gets a row of its own.
 
     Raises:
         ReportError: A side has no model.py to analyse.
@@ -74,7 +77,7 @@ def layers(left: Side, right: Side) -> Table:
     matcher = SequenceMatcher(None, list(map(_kind, one)), list(map(_kind, other)), autojunk=False)
     pairs: list[tuple[Line | None, Line | None]] = []
     for _, i1, i2, j1, j2 in matcher.get_opcodes():
-        # What was replaced stands side by side as far as both reach; what one side lacks stands alone.
+        # What was replaced is paired as far as both sides reach; what one side lacks gets rows of its own.
         pairs += zip_longest(one[i1:i2], other[j1:j2])
     columns = [Column("", mark=_MARKS.get)]
     for letter in "AB":
@@ -86,10 +89,10 @@ def layers(left: Side, right: Side) -> Table:
 
 
 def _facts(side: Side) -> dict[str, Cell]:
-    """Every fact as it is shown; a missing one is None, so that all sides have the same rows."""
+    """Return every fact as text; a missing one is None, so that all sides have the same rows."""
     record, found = side.record, side.analysis
     field = found.field if found else None
-    size = "x".join(map(str, found.input_size)) if found else None
+    size = shape(found.input_size) if found else None
     accuracy, kind, epochs, time, data = None, None, None, None, None
     if record is not None:
         share = record.test_accuracy if record.test_accuracy is not None else record.val_accuracy
@@ -102,11 +105,11 @@ def _facts(side: Side) -> dict[str, Cell]:
             else "validation, n = 1"
         )
         epochs, time, data = str(len(record.epochs)), duration(record.seconds), record.dataset.title
-    fallback = "x".join(map(str, record.receptive_field)) if record else None
+    fallback = shape(record.receptive_field) if record else None
     return {
         "input": size,
-        "receptive field": network.sides(field) if field else fallback,
-        "jump": network.jump(field) if field else None,
+        "receptive field": field_size(field) if field else fallback,
+        "jump": field_jump(field) if field else None,
         "holes": ("yes" if "holes" in field.flags else "no") if field else None,
         "params": count(found.params if found else record.params if record else 0),
         "MACs": millions(found.macs if found else record.macs if record else 0),
@@ -127,8 +130,8 @@ def _cells(line: "Line | None") -> tuple[Cell, ...]:
     if line is None:
         return (None,) * 4
     row = line.row
-    what = f"{row.name}: {row.op} {'x'.join(map(str, row.output_shape))}"
-    return what, network.sides(row.field), line.params, line.macs
+    what = f"{row.name}: {row.op} {shape(row.output_shape)}"
+    return what, field_size(row.field), line.params, line.macs
 
 
 def _sign(left: "Line | None", right: "Line | None") -> str:

@@ -13,7 +13,7 @@ CLASSES = frozenset(
     ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 )
 REACH = 3.5
-"""A network with more parameters than this many times the largest trial stands in the table alone."""
+"""Charts leave out a network with more parameters than this many times the largest trial."""
 
 
 @dataclass(frozen=True)

@@ -5,28 +5,29 @@ from collections.abc import Callable, Sequence
 
 from records.run import EpochRecord, RunRecord
 from records.search import LimitRecord, SearchRecord, TrialRecord
-from reports.runs import Mistake
+from reports.mistakes import Mistake
 from reports.tables.table import Cell, Column, Table, counts, millions, percents, times
 
 
 def verdict(record: SearchRecord) -> Table:
-    """The budget, limit by limit, and how the winner stands to it."""
+    """Return the budget, limit by limit, with the winner's value and margin."""
     words = {True: "holds", False: "BROKEN", None: "not judged"}
     marks = {"holds": "yes", "BROKEN": "no", "not judged": "unknown"}
     columns = (
         Column("limit"),
-        Column("required", number=True),
-        Column("winner has", number=True),
-        Column("margin", lambda margin: f"{margin:+,g}" if margin else "0", number=True),
+        # Second, so that a narrow screen shows it.
         Column("verdict", mark=marks.get),
+        Column("winner has", number=True),
+        Column("required", number=True),
+        Column("margin", lambda margin: f"{margin:+,g}" if margin else "0", number=True),
     )
     rows = tuple(
         (
             limit.name,
-            _bound(limit),
-            _value(limit.value),
-            None if limit.holds is None else limit.margin,
             words[limit.holds],
+            _value(limit.value),
+            _bound(limit),
+            None if limit.holds is None else limit.margin,
         )
         for limit in record.verdict
     )
@@ -83,7 +84,7 @@ def proposed(chosen: Sequence[TrialRecord]) -> list[str]:
 def pareto(scored: Sequence[TrialRecord], cost: Callable[[TrialRecord], int]) -> list[TrialRecord]:
     """The complete trials that no other one beats: none is as accurate at a lower cost. Cheapest first.
 
-    Pruned ones are left out: the accuracy of a run that was cut short stands beside nobody's.
+    Pruned ones are left out: the accuracy of a run that was cut short compares with no other.
     """
     front: list[TrialRecord] = []
     best = -1.0
@@ -288,5 +289,5 @@ def mistakes(found: Sequence[Mistake]) -> Table:
     """One row a mistake, in the order of the picture."""
     columns = (Column("image", number=True), Column("it is"), Column("network says"), percents("how surely"))
     return Table(
-        "The same as a table", columns, tuple((m.image, m.true, m.said, m.confidence) for m in found)
+        "The same as a table", columns, tuple((m.image, m.true, m.predicted, m.confidence) for m in found)
     )

@@ -6,10 +6,11 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from records.search import against_presets
-from reports.pages.results import accuracy_words
+from records.text import duration
 from reports.runs import SearchRun, TrainRun
 from reports.tables import runs as tables
-from reports.tables.table import duration, percent
+from reports.tables.conditions import accuracy_words
+from reports.tables.table import percent
 
 BEST = 5
 """Trials in the summary of a search."""

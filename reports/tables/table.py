@@ -13,6 +13,9 @@ from typing import Any
 import rich.table
 from rich.text import Text
 
+from records import text
+from records.text import duration
+
 Cell = str | int | float | bool | None
 NONE = "-"
 
@@ -73,7 +76,7 @@ class Table:
 
 def percent(share: float) -> str:
     """Show 0.8412 as "84.12 %"."""
-    return f"{100 * share:.2f} %"
+    return text.percent(share, 2)
 
 
 def count(value: float) -> str:
@@ -82,21 +85,12 @@ def count(value: float) -> str:
 
 
 def millions(value: int) -> str:
-    """Show 12_345_678 as "12.35 M" and 51_234 as "51.2 k"."""
+    """Show 4_089_184_256 as "4.09 G", 12_345_678 as "12.35 M" and 51_234 as "51.2 k"."""
+    if value >= 1_000_000_000:
+        return f"{value / 1e9:,.2f} G"
     if value >= 1_000_000:
         return f"{value / 1e6:,.2f} M"
     return f"{value / 1e3:.1f} k" if value >= 1_000 else str(value)
-
-
-def duration(seconds: float) -> str:
-    """Show seconds as "8.4 s", "12 min 5 s" or "3 h 20 min"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min"
 
 
 def percents(title: str) -> Column:

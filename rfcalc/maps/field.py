@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FLAGS", "Field", "Reach"]
+__all__ = ["FLAGS", "Field", "Reach", "Spans"]
 
 FLAGS = (
     "holes",
@@ -50,6 +50,28 @@ class Reach(Protocol):
 
 
 @dataclass(frozen=True)
+class Spans:
+    """What every unit along one axis spans on the unbounded plane, by phase.
+
+    `start + unit * jump` holds for the units of phase 0 alone. The layer `up1` of examples/decoder.py has
+    shift 4 and phases ((-8, 13), (-4, 13)): units 0, 1, 2, 3 start at -8, -4, -4, 0, though the jump is 2.
+
+    Attributes:
+        shift: Input pixels from a unit to the next one of the same phase.
+        phases: For each phase the first pixel and the extent of its first unit; extent 0: nothing is seen.
+    """
+
+    shift: int
+    phases: tuple[tuple[int, int], ...]
+
+    def at(self, unit: int) -> tuple[int, int]:
+        """Return the first pixel and the extent of a unit: phase `unit % P`, moved by `unit // P` shifts."""
+        turns, phase = divmod(unit, len(self.phases))
+        first, extent = self.phases[phase]
+        return first + turns * self.shift, extent
+
+
+@dataclass(frozen=True)
 class Field:
     """The receptive field of one tensor, in input pixels, one entry for each spatial axis.
 
@@ -66,6 +88,7 @@ class Field:
         pixels: Rows or columns within `size` that are really seen; fewer than `size` means holes.
         is_global: A global operation puts the whole image in view.
         flags: Subset of `FLAGS`.
+        spans: For each axis the unbounded span of every unit; None where `start` is.
     """
 
     size: tuple[int, ...]
@@ -77,6 +100,7 @@ class Field:
     is_global: bool
     flags: frozenset[str]
     reach: Reach = field(repr=False, compare=False)
+    spans: tuple[Spans | None, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def positions(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import prod
 
-from rfcalc.maps.field import Field
+from rfcalc.maps.field import Field, Spans
 from rfcalc.maps.indexmap import Extent, Plane, union_of_planes
 from rfcalc.maps.paths import reduce_paths, union_paths
 from rfcalc.maps.state import Atom, Part, Path, State
@@ -115,6 +115,7 @@ class _Axis:
     jump: Fraction | None = None
     start: int | None = None
     centre: Fraction | None = None
+    spans: Spans | None = None
     flags: frozenset[str] = frozenset()
 
 
@@ -131,7 +132,7 @@ def field_of(state: State, input_size: tuple[int, ...]) -> Field:
     axes = [_axis(readout, local or list(paths), k) for k in range(len(input_size))]
     if len(local) < len(paths) and len(readout.positions) < len(axes):
         # A class token, a pooled vector: no unit of a map, so that there is no first one either.
-        axes = [replace(a, jump=None, start=None, centre=None) for a in axes]
+        axes = [replace(a, jump=None, start=None, centre=None, spans=None) for a in axes]
     return Field(
         size=tuple(a.size for a in axes),
         size_min=tuple(a.size_min for a in axes),
@@ -142,6 +143,7 @@ def field_of(state: State, input_size: tuple[int, ...]) -> Field:
         is_global=len(local) < len(paths),
         flags=state.flags.union(*(a.flags for a in axes)),
         reach=readout,
+        spans=tuple(a.spans for a in axes),
     )
 
 
@@ -190,6 +192,7 @@ def _axis(readout: Readout, paths: list[Path], axis: int) -> _Axis:
         plane.jump if plane.shift else None,
         low if bits else None,
         plane.centre(0),
+        Spans(plane.shift, tuple((first, seen.bit_length()) for first, seen in plane.phases)),
         flags,
     )
 

@@ -8,7 +8,7 @@ to weigh the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import sqrt
@@ -142,54 +142,93 @@ def measured(analysis: Analysis, row: Row, *, images: int = 32, seed: int = 0) -
 
 
 def measured_rows(
-    analysis: Analysis, rows: Sequence[Row], *, images: int = 32, seed: int = 0
+    analysis: Analysis,
+    rows: Sequence[Row],
+    *,
+    images: int = 32,
+    seed: int = 0,
+    units: Sequence[tuple[int, ...] | None] | None = None,
+    proceed: Callable[[int], bool] | None = None,
 ) -> list[torch.Tensor | None]:
     """`measured` for many rows: one forward an image serves them all, and each row costs a backward.
 
+    Args:
+        analysis: Of the network.
+        rows: A row may come several times, for several of its units.
+        images: Noise images to average over.
+        seed: Of the noise.
+        units: Index of a unit, for each of `rows`; None: the centre unit.
+        proceed: Asked before each backward with how many are done; False ends the measurement. What was
+            measured of the image at hand is then kept only if it is the first.
+
     Returns:
-        One map for each of `rows`, in their order; None where no gradient reaches the image.
+        One map for each of `rows`, in their order; None where no gradient reaches the image, and where the
+        measurement ended before it.
 
     Raises:
         UsageError: The weights are not there (meta tensors), or the network cannot be run with gradients.
     """
     generator = torch.Generator().manual_seed(seed)
     totals = [torch.zeros(analysis.input_size[1:], dtype=torch.float64) for _ in rows]
-    for _ in range(images):
+    places = units if units is not None else [None] * len(rows)
+    for image_number in range(images):
         noise = torch.randn((1, *analysis.input_size), generator=generator)
         try:
-            gradients = _gradients(analysis.graph, rows, noise)
+            done = image_number * len(rows)
+            gradients = _gradients(analysis.graph, rows, places, noise, proceed and _from(done, proceed))
         except RuntimeError as error:
             # Meta weights, an op without a derivative, a backward through what was overwritten in place.
             reason = str(error).splitlines()[0]
             raise UsageError(f"--erf-map: the network cannot be run with gradients: {reason}") from error
-        for total, gradient in zip(totals, gradients, strict=True):
+        ended = len(gradients) < len(rows)
+        if ended and image_number:
+            break
+        for total, gradient in zip(totals, gradients, strict=False):
             if gradient is not None:
                 total += gradient.abs().sum((0, 1)).double()
+        if ended:
+            break
     return [total / total.sum() if float(total.sum()) > 0 else None for total in totals]
 
 
-def _gradients(graph: Graph, rows: Sequence[Row], noise: torch.Tensor) -> list[torch.Tensor | None]:
+def _from(done: int, proceed: Callable[[int], bool]) -> Callable[[int], bool]:
+    return lambda further: proceed(done + further)
+
+
+def _gradients(
+    graph: Graph,
+    rows: Sequence[Row],
+    units: Sequence[tuple[int, ...] | None],
+    noise: torch.Tensor,
+    proceed: Callable[[int], bool] | None,
+) -> list[torch.Tensor | None]:
+    """Return the gradient of each unit, in order, as far as `proceed` lets it come."""
     noise = noise.requires_grad_()
-    wanted = {row.node: row for row in rows}
+    wanted: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        wanted.setdefault(row.node, []).append(place)
     sums: dict[int, torch.Tensor] = {}
     with torch.enable_grad():
         for node, output in _replayed(graph, noise, max(wanted, default=-1)):
-            if node in wanted:
+            for place in wanted.get(node, ()):
                 # Summed at once: an op in place may change the output before the last op has run.
-                sums[node] = _centre_unit(output, wanted[node]).sum()
+                sums[place] = _unit(output, rows[place], units[place]).sum()
     gradients: list[torch.Tensor | None] = []
-    for row in rows:
+    for place in range(len(rows)):
+        if proceed is not None and not proceed(place):
+            break
         found = None
-        if sums[row.node].requires_grad:
-            (found,) = torch.autograd.grad(sums[row.node], noise, retain_graph=True, allow_unused=True)
+        if sums[place].requires_grad:
+            (found,) = torch.autograd.grad(sums[place], noise, retain_graph=True, allow_unused=True)
         gradients.append(found)
     return gradients
 
 
-def _centre_unit(output: torch.Tensor, row: Row) -> torch.Tensor:
+def _unit(output: torch.Tensor, row: Row, unit: tuple[int, ...] | None) -> torch.Tensor:
+    """Return one unit's channels; the centre unit for None."""
     if len(row.field.positions) == output.dim() - 2:
-        for length in row.field.positions:
-            output = output.select(2, length // 2)
+        for index in unit or [length // 2 for length in row.field.positions]:
+            output = output.select(2, index)
     return output
 
 

@@ -51,7 +51,7 @@ def test_a_training_run_is_read(make_run: Callable[..., Path]) -> None:
 def test_the_surest_mistakes_are_read_with_their_names(make_run: Callable[..., Path]) -> None:
     wrong = open_run(make_run()).wrong
     assert len(wrong) == 24
-    assert (wrong[0].image, wrong[0].true, wrong[0].said) == (
+    assert (wrong[0].image, wrong[0].true, wrong[0].predicted) == (
         195,
         "dog",
         "frog",
@@ -160,3 +160,21 @@ def test_a_picture_that_cannot_be_read_is_named(make_run: Callable[..., Path]) -
     (folder / "mistakes.png").write_bytes(content[: len(content) // 2])
     with pytest.raises(ReportError, match=r"mistakes\.png cannot be read"):
         open_run(folder)
+
+
+def test_a_picture_of_another_format_is_refused_before_its_reader_runs(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow reads an EPS by starting Ghostscript, whatever the file is called."""
+    from PIL import EpsImagePlugin
+
+    started: list[object] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **_: started.append(given))
+    folder = make_run()
+    (folder / "mistakes.png").write_bytes(EPS)
+    with pytest.raises(ReportError, match=r"mistakes\.png cannot be read"):
+        open_run(folder)
+    assert started == []
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"

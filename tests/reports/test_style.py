@@ -41,6 +41,14 @@ def test_contrast_is_measured_as_the_standard_says() -> None:
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
+def test_words_of_a_picture_without_a_ground_are_read_on_every_theme() -> None:
+    from reports.figures.training import EITHER
+
+    # On two such grounds nothing reaches 4.5 on both; the table below the picture has the words again.
+    for ground in ("#ffffff", themes()["dark"][0]["paper"]):
+        assert contrast(EITHER, ground) >= 4
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_colour_stands_out_from_its_ground(theme: str) -> None:
     blocks = themes()[theme]

@@ -139,9 +139,9 @@ def test_the_heat_is_what_was_measured_of_the_centre_unit(explorer: Path, page: 
 def test_another_unit_shows_the_heat_moved_by_its_jump(explorer: Path, page: Show) -> None:
     browser = page(explorer)
     moved = browser.run("""(() => {
-        const line = data.lines.find((each) => each.heat && each.unbounded.jump[0] === 2);
+        const line = data.lines.find((each) => each.heat && each.unbounded.shift[0] === 2);
         const [y, x] = line.grid.map((units) => Math.floor(units / 2));
-        const [top, left, tall, wide] = line.heat.box, here = [], there = [];
+        const [top, left, tall, wide] = line.heat[0].box, here = [], there = [];
         const centre = influence(line, y, x), other = influence(line, y + 1, x - 2);
         for (let py = top; py < top + tall; py++) for (let px = left; px < left + wide; px++) {
             here.push(centre(py, px));
@@ -161,7 +161,7 @@ def test_folded_layers_open_and_close_from_the_keyboard(explorer: Path, page: Sh
     assert browser.run(opened) == "false"
     assert browser.run("rows[0].offsetParent") is None
     browser.key("ArrowDown")
-    assert browser.run("document.activeElement.textContent").startswith("c2, ")
+    assert browser.run("document.activeElement.textContent").startswith("c2 (")
     browser.key("ArrowUp")
     browser.key("ArrowRight")
     assert browser.run(opened) == "true"
@@ -194,3 +194,109 @@ def test_resnet50_redraws_on_every_layer(tmp_path: Path, page: Show, record_prop
     # Reported, not judged: another program on the machine would decide (benchmarks/explorer_speed.py).
     record_property("milliseconds of a hover, median", sorted(times)[len(times) // 2])
     assert browser.run("state.line") == len(times) - 1
+
+
+DECODER = str(Path(EXAMPLE).with_name("decoder.py"))
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("decoder") / "rf.html"
+    path.write_text(explorer_page(DECODER, (3, 32, 32), images=1), encoding="utf-8")
+    return path
+
+
+# Draws every unit of a layer; returns of each the dashed frame in pixels (top, left, height, width), the
+# pixels that it sees, and the box of the pixels that have heat.
+EVERY_UNIT = """(() => {
+    const line = data.lines[%d], found = [], stroke = CanvasRenderingContext2D.prototype.strokeRect;
+    let frame;
+    CanvasRenderingContext2D.prototype.strokeRect = function (x, y, w, h) {
+        if (this.getLineDash().length)
+            frame = [y - view.y0, x - view.x0, h, w].map((place) => Math.round(place / view.scale));
+        return stroke.call(this, x, y, w, h);
+    };
+    state.line = %d;
+    for (let y = 0; y < line.grid[0]; y++) for (let x = 0; x < line.grid[1]; x++) {
+        Object.assign(state, {y, x});
+        drawInput();
+        const heat = influence(line, y, x), warm = [];
+        for (let at = 0; at < height * width; at++)
+            if (heat(Math.floor(at / width), at %% width) !== null) warm.push(at);
+        const rows = warm.map((at) => Math.floor(at / width)), columns = warm.map((at) => at %% width);
+        found.push({y, x, frame, pixels: pixelsOf(line, y, x), warm: warm.length,
+            box: [Math.min(...rows), Math.min(...columns), Math.max(...rows), Math.max(...columns)]});
+    }
+    CanvasRenderingContext2D.prototype.strokeRect = stroke;
+    return found;
+})()"""
+
+
+@pytest.mark.parametrize("name", ["up1", "up2", "head"])
+def test_frame_pixels_and_heat_of_every_unit_are_those_that_rfcalc_says(
+    decoder: Path, page: Show, name: str
+) -> None:
+    """Transposed convolutions: where a unit starts depends on its phase, so that its jump does not say it."""
+    browser = page(decoder)
+    lines = lines_of(rfcalc.analyze(rfcalc.load_model(DECODER), input_size=(3, 32, 32)))
+    number = next(at for at, line in enumerate(lines) if line.row.name == name)
+    field = lines[number].row.field
+    found = browser.run(EVERY_UNIT % (number, number))
+    assert len(found) == field.positions[0] * field.positions[1]
+    for unit in found:
+        rows, columns = field.inputs_seen(unit["y"], unit["x"])
+        assert unit["pixels"] == [32 * row + column for row in sorted(rows) for column in sorted(columns)]
+        # In this network nothing but the image's border cuts off what a unit sees.
+        top, left, height, width = unit["frame"]
+        seen = [min(rows), min(columns), max(rows), max(columns)]
+        assert [max(0, top), max(0, left), min(31, top + height - 1), min(31, left + width - 1)] == seen
+        assert unit["box"] == seen
+        assert unit["warm"] == (seen[2] - seen[0] + 1) * (seen[3] - seen[1] + 1)
+    nine = next(unit for unit in found if (unit["y"], unit["x"]) == (9, 9))
+    assert name != "up1" or nine["frame"] == [12, 12, 13, 13]
+
+
+def test_the_explorer_shows_extents_that_take_turns_as_the_terminal_does(decoder: Path, page: Show) -> None:
+    from rfcalc.render.columns import sizes
+
+    browser = page(decoder)
+    lines = lines_of(rfcalc.analyze(rfcalc.load_model(DECODER), input_size=(3, 32, 32)))
+    shown = browser.run("rows.map((row) => row.cells[1].textContent)")
+    assert shown == [sizes(line.row.field) for line in lines]
+    assert "17..21" in shown
+    browser.run("choose(data.lines.findIndex((line) => line.name === 'up2'), false); moveTo(16, 19)")
+    assert "unbounded17 x 21 px" in browser.run("byId('readout').textContent")
+
+
+def test_nothing_of_the_panel_is_cut(decoder: Path, page: Show) -> None:
+    for width, height in ((1280, 600), (1280, 900), (390, 844)):
+        browser = page(decoder, width=width, height=height)
+        panel = "document.querySelector('.panel')"
+        assert browser.run(f"{panel}.scrollHeight <= {panel}.clientHeight")
+        # A panel that stays while the page scrolls must fit the window.
+        if browser.run(f"getComputedStyle({panel}).position") == "sticky":
+            assert browser.run(f"{panel}.getBoundingClientRect().height") <= height
+        assert browser.run("byId('origin').getBoundingClientRect().height") > 0
+
+
+def test_a_phone_shows_every_column_of_the_layers(decoder: Path, page: Show) -> None:
+    browser = page(decoder, width=390, height=844)
+    cut = browser.run("""[...document.querySelectorAll('#layers :is(td, th)')].filter((cell) => {
+        const box = cell.getBoundingClientRect();
+        return box.right > innerWidth || cell.scrollWidth > Math.ceil(box.width);
+    }).map((cell) => cell.textContent)""")
+    assert cut == []
+    assert browser.run("document.querySelectorAll('#layers thead th').length") == 8
+    assert browser.run("document.documentElement.scrollWidth") == 390
+
+
+def test_a_phone_shows_every_side_of_a_comparison(page: Show, tmp_path: Path) -> None:
+    sides = [compare.look(name) for name in (EXAMPLE, "resnet8", "cifar10_transpose")]
+    path = tmp_path / "compare.html"
+    path.write_text(compare_page(sides), encoding="utf-8")
+    browser = page(path, width=390, height=844)
+    cut = browser.run("""[...document.querySelectorAll('#overview :is(td, th)')].filter((cell) =>
+        cell.getBoundingClientRect().right > innerWidth).map((cell) => cell.textContent)""")
+    assert cut == []
+    # Labels of the curve are as large as other small text.
+    assert browser.run("document.querySelector('.growth text').getBoundingClientRect().height") >= 10

@@ -1,10 +1,14 @@
+import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from records.run import DatasetFacts
+from records.search import PresetRun
 from reports.pages.page import write_report, write_search_report
 from reports.runs import open_run, open_search
 from reports.tables.table import millions
@@ -16,6 +20,14 @@ ROWS = "[...document.querySelectorAll('#trials-table tbody tr')]"
 @pytest.fixture
 def report(make_search: Callable[..., Path]) -> Path:
     return write_search_report(make_search())
+
+
+def search_dataset(make_search: Callable[..., Path]) -> DatasetFacts:
+    """The data set of a made-up search."""
+    folder = make_search(trials=1, best=False)
+    found = open_search(folder).record.dataset
+    shutil.rmtree(folder)
+    return found
 
 
 def place(browser: Any, number: int) -> tuple[float, float]:
@@ -164,9 +176,91 @@ def test_the_trials_can_be_sorted_and_copied_as_csv(report: Path, page: Show) ->
     assert params == sorted(params)
     assert len(params) == 50
     verdict = browser.run("csvOfTable(document.getElementById('verdict'))").splitlines()
-    assert verdict[1] == "min_receptive_field,>= 53,61,-8.0,holds"
+    assert verdict[1] == "min_receptive_field,holds,61,>= 53,-8.0"
     importances = browser.run("csvOfTable(document.getElementById('importances'))").splitlines()
     assert importances[:2] == ["dimension,importance", "c4_width,0.51"]
+
+
+def inside(selector: str) -> str:
+    """JavaScript: whether every element that the selector finds lies within the width of the window."""
+    return f"""[...document.querySelectorAll({selector!r})].every((each) => {{
+        const box = each.getBoundingClientRect();
+        return box.width > 0 && box.left >= 0 && box.right <= innerWidth;
+    }})"""
+
+
+PRESETS = (PresetRun("tiny", 0.76, 97_942, 8_000_000, 69, 12, 26.8),)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+def test_the_first_screen_says_how_the_winner_stands_to_the_presets(
+    make_search: Callable[..., Path], page: Show, width: int, height: int
+) -> None:
+    browser = page(write_search_report(make_search(presets=PRESETS)), width=width, height=height)
+    text, bottom = browser.run("""(() => {
+        const words = document.querySelector('.against');
+        return [words.textContent, words.getBoundingClientRect().bottom];
+    })()""")
+    assert bottom <= height
+    assert "beats the best preset, tiny, by 8.6 points" in text
+    assert "standard error" in text
+
+
+def test_a_phone_shows_the_verdict_of_every_limit(report: Path, page: Show) -> None:
+    browser = page(report, width=390, height=844)
+    assert browser.run(inside("#verdict td.yes"))
+    assert browser.run("document.querySelectorAll('#verdict td.yes').length") == 7
+    assert browser.run(inside("#verdict tr > :nth-child(3)"))
+    assert browser.run("document.documentElement.scrollWidth") == 390
+
+
+def test_every_name_of_the_confusion_matrix_lies_in_the_picture(
+    make_search: Callable[..., Path], page: Show
+) -> None:
+    names = ("a", "b", "c", "d", "e", "f", "g", "h", "short", "a name of 14 l")
+    changed = dataclasses.replace(search_dataset(make_search), classes=names)
+    browser = page(write_search_report(make_search(dataset=changed)))
+    outside = browser.run("""(() => {
+        const frame = document.querySelector('.matrix').getBoundingClientRect();
+        return [...document.querySelectorAll('.matrix text')].filter((text) => {
+            const box = text.getBoundingClientRect();
+            return box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1;
+        }).map((text) => text.textContent);
+    })()""")
+    assert outside == []
+
+
+def test_the_last_training_does_not_press_the_trials_together(report: Path, page: Show) -> None:
+    def spread(accuracy: float) -> tuple[float, str]:
+        path = report.parent / "best" / "run.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "test_accuracy": accuracy}))
+        browser = page(write_search_report(report.parent))
+        share = browser.run("""(() => {
+            const boxes = [...document.querySelectorAll('#by-params svg path')]
+                .filter((path) => ['dot', 'cross'].includes(path.getAttribute('class')))
+                .map((path) => path.getBBox());
+            const top = Math.min(...boxes.map((box) => box.y));
+            return (Math.max(...boxes.map((box) => box.y + box.height)) - top) / 340;
+        })()""")
+        return share, browser.run("document.querySelector('#by-params svg').textContent")
+
+    within, words = spread(0.85)
+    assert "above the scale" not in words
+    far, words = spread(0.9955)
+    assert "99.55 % ↑ above the scale" in words
+    assert far > 0.6
+    assert within > 0.6
+
+
+def test_an_axis_on_which_all_trials_are_the_same_is_words(report: Path, page: Show) -> None:
+    axes = "[...document.querySelectorAll('#parallel text.strong')].map((text) => text.textContent)"
+    assert "RF" in page(report).run(axes)
+    for path in (report.parent / "trials").glob("*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "receptive_field": 69}))
+    browser = page(write_search_report(report.parent))
+    assert "RF" not in browser.run(axes)
+    assert "params" in browser.run(axes)
+    assert browser.run("byId('constant').textContent") == "The same for all trials: RF 69."
 
 
 def test_the_theme_follows_the_system_and_can_be_switched(report: Path, page: Show) -> None:

@@ -57,3 +57,17 @@ def test_names_that_hold_html_stay_text(tmp_path: Path) -> None:
     page = compare_page([compare.look(str(path))])
     assert bad not in page
     assert "&lt;script&gt;alert(1)&lt;" in page
+
+
+def test_the_curve_does_not_fall_at_a_shortcut() -> None:
+    """resnet20 runs a 1x1 convolution after the branch that it goes round, which has seen more."""
+    from rfcalc.analysis.view import lines_of
+
+    side = compare.look("resnet20")
+    assert side.analysis is not None
+    sizes = [min(line.row.field.size) for line in lines_of(side.analysis)]
+    assert sizes != sorted(sizes)
+    drawn = re.findall(r'd="(M[^"]*)" class="line side-0"', compare_page([side]))[-1]
+    heights = [float(y) for y in re.findall(r"[,V]([0-9.]+)", drawn)]
+    assert len(heights) > 30
+    assert heights == sorted(heights, reverse=True)  # y grows downwards

@@ -87,10 +87,10 @@ def test_the_judged_layer_is_marked() -> None:
     assert [line["name"] for line in data["lines"] if line["judged"]] == ["add"]
 
 
-def test_the_unbounded_extent_is_start_jump_and_size() -> None:
+def test_the_unbounded_span_is_given_by_phase() -> None:
     data = explore(rfcalc.analyze(NETWORKS["dilated: holes"], input_size=(3, 12, 16)))
     # 3x3 at dilation 3 and padding 3, then 3x3 at stride 2 and padding 1: 7 + 2 = 9 pixels from -3 - 1.
-    assert data["lines"][-1]["unbounded"] == {"start": [-4, -4], "jump": [2.0, 2.0], "size": [9, 9]}
+    assert data["lines"][-1]["unbounded"] == {"shift": [2, 2], "phases": [[(-4, 9)], [(-4, 9)]]}
 
 
 def test_networks_that_read_no_images_are_refused() -> None:

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -15,9 +16,27 @@ SIZE = (3, 32, 32)
 
 
 def test_the_page_is_small_and_the_same_each_time() -> None:
-    page = explorer_page(EXAMPLE, SIZE)
-    assert page == explorer_page(EXAMPLE, SIZE)
+    # A number of images: without one the time that the machine takes may decide how many there are.
+    page = explorer_page(EXAMPLE, SIZE, images=2)
+    assert page == explorer_page(EXAMPLE, SIZE, images=2)
     assert len(page.encode()) < 80_000
+
+
+def test_the_page_says_which_layers_the_time_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from reports.pages import explorer
+
+    def spread(analysis: object, rows: list, images: object, seconds: object, note: object) -> object:
+        assert (images, seconds) == (None, explorer.SECONDS)
+        found = real(analysis, rows[:2], 1)
+        return dataclasses.replace(found, left_out=len(rows) - 2)
+
+    real = explorer.effective.spread
+    monkeypatch.setattr(explorer.effective, "spread", spread)
+    page = explorer_page(EXAMPLE, SIZE)
+    assert (
+        "14 layers were not measured, because the time was up after 10 s (--erf-images 1 measures all)"
+        in page
+    )
 
 
 @pytest.mark.slow
@@ -37,8 +56,18 @@ def test_a_photo_travels_in_the_page(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no image"], ids=["missing", "empty", "text"])
-def test_a_photo_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no image", EPS], ids=["missing", "empty", "text", "PostScript by that name"]
+)
+def test_a_photo_that_cannot_be_read_is_named(
+    tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("a program is started"))
     path = tmp_path / "photo.png"
     if content is not None:
         path.write_bytes(content)

@@ -72,15 +72,15 @@ def test_limits_that_do_not_hold_are_marked(make_search: Callable[..., Path]) ->
     broken = dataclasses.replace(record.verdict[0], margin=4.0, holds=False)
     unknown = dataclasses.replace(record.verdict[1], holds=None)
     table = tables.verdict(dataclasses.replace(record, verdict=(broken, unknown)))
-    assert [row[-1] for row in table.rows] == ["BROKEN", "not judged"]
-    assert [row[3] for row in table.rows] == [4.0, None]
+    assert [row[1] for row in table.rows] == ["BROKEN", "not judged"]
+    assert [row[-1] for row in table.rows] == [4.0, None]
 
 
 def test_a_limit_says_which_side_of_its_number_holds(make_search: Callable[..., Path]) -> None:
     record = open_search(make_search(trials=3)).record
     bare = [("max_params", 99_999), ("min_dilated", 1), ("stages", 4), ("require_gap", True)]
     limits = tuple(dataclasses.replace(record.verdict[0], name=name, limit=limit) for name, limit in bare)
-    shown = [row[1] for row in tables.verdict(dataclasses.replace(record, verdict=limits)).rows]
+    shown = [row[3] for row in tables.verdict(dataclasses.replace(record, verdict=limits)).rows]
     assert shown == ["<= 99,999", ">= 1", "4", "yes"]
 
 

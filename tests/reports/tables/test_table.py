@@ -3,7 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from reports.tables.table import Column, Table, counts, duration, millions, percents
+from records.text import duration
+from reports.tables.table import Column, Table, counts, millions, percents
 
 TABLE = Table(
     "A [bold]caption[/bold]",
@@ -45,4 +46,12 @@ def test_durations_are_shown_in_the_unit_a_person_would_use(seconds: float, show
 
 @pytest.mark.parametrize(("value", "shown"), [(12, "12"), (51_234, "51.2 k"), (12_345_678, "12.35 M")])
 def test_macs_are_shown_in_thousands_and_millions(value: int, shown: str) -> None:
+    assert millions(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(999, "999"), (51_234, "51.2 k"), (12_345_678, "12.35 M"), (4_089_184_256, "4.09 G")],
+)
+def test_counts_are_shown_with_the_unit_that_fits(value: int, shown: str) -> None:
     assert millions(value) == shown

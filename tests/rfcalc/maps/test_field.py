@@ -102,3 +102,34 @@ def test_every_unit_of_a_map_has_an_index(model, shape):
         assert field.inputs_seen(y, x)[1] == set(seen.any(0).nonzero().flatten().tolist())
     with pytest.raises(IndexError, match="lies outside of the grid"):
         field.inputs_seen(*shape)
+
+
+def test_the_span_of_every_unit_is_what_it_sees_but_for_the_border():
+    """In examples/decoder.py starts and extents take turns; the clipped sets are the oracle of the spans."""
+    from pathlib import Path
+
+    from rfcalc import load_model
+
+    example = Path(__file__).resolve().parents[3] / "examples" / "decoder.py"
+    analysis = analyze(load_model(str(example)), (3, 32, 40))
+    phases = set()
+    for row in analysis.rows:
+        for axis, length in enumerate(row.field.positions):
+            spans = row.field.spans[axis]
+            phases.add(len(spans.phases))
+            for unit in range(length):
+                index = [0, 0]
+                index[axis] = unit
+                seen = row.field.inputs_seen(*index)[axis]
+                first, extent = spans.at(unit)
+                border = (32, 40)[axis]
+                assert (min(seen), max(seen)) == (max(0, first), min(border, first + extent) - 1)
+    assert phases == {1, 2, 4}
+    (up1,) = (row for row in analysis.rows if row.name == "up1")
+    assert up1.field.spans[0].at(9) == (12, 13)
+
+
+def test_there_is_no_span_where_there_is_no_start():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    output = analyze(model, (3, 8, 8)).output
+    assert [span is None for span in output.spans] == [start is None for start in output.start]

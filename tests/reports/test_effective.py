@@ -7,13 +7,19 @@ import torch
 from torch import nn
 
 import rfcalc
-from reports.figures import effective
+from reports import effective
 
 
 def small() -> rfcalc.Analysis:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(inplace=True), nn.Conv2d(4, 5, 3, padding=1))
     return rfcalc.analyze(network, input_size=(3, 12, 16))
+
+
+def one(found: effective.Effective, row: rfcalc.Row) -> effective.Map:
+    """The map of the row's only phase."""
+    (influence,) = found.maps[row.index].values()
+    return influence
 
 
 def test_many_rows_at_once_are_measured_as_one_by_one() -> None:
@@ -24,7 +30,7 @@ def test_many_rows_at_once_are_measured_as_one_by_one() -> None:
     assert found.images == 3
     for row in analysis.rows:
         expected = measured(analysis, row, images=3).numpy()
-        numpy.testing.assert_allclose(found.maps[row.index], expected, rtol=1e-6, atol=1e-12)
+        numpy.testing.assert_allclose(one(found, row), expected, rtol=1e-6, atol=1e-12)
 
 
 def test_a_map_is_the_gradient_of_the_layer_itself_where_a_later_op_works_in_place() -> None:
@@ -34,7 +40,7 @@ def test_a_map_is_the_gradient_of_the_layer_itself_where_a_later_op_works_in_pla
     kernel = next(p for p in analysis.graph.values if p.constant is not None and p.shape == (4, 3, 3, 3))
     taps = kernel.constant.detach().sum(0).abs().sum(0).double()
     centre = [length // 2 for length in first.field.positions]
-    found = effective.spread(analysis, [first], images=1).maps[first.index]
+    found = one(effective.spread(analysis, [first], images=1), first)
     expected = numpy.zeros((12, 16))
     top, left = (2 * each - 1 for each in centre)
     expected[top : top + 3, left : left + 3] = (taps / taps.sum()).numpy()
@@ -51,6 +57,67 @@ def test_nothing_is_measured_where_that_was_not_wanted_or_takes_too_long(
     assert found.images == 0
     assert "--erf-images 1" in (found.why or "")
     assert all(sigma is not None for row in found.sigmas for sigma in row)
+
+
+class Clock:
+    """Stands still but for a second at each look."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        self.seconds += 1
+        return self.seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "images", "left_out"),
+    # Two rows, a second each: the first image is broken off after 2 seconds, the second one after 4.
+    [(1, 0, 0), (2, 1, 1), (3, 1, 0), (4, 1, 0), (5, 2, 0), (1000, effective.MOST_IMAGES, 0)],
+)
+def test_measuring_ends_when_the_time_is_up_and_says_what_it_left_out(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, images: int, left_out: int
+) -> None:
+    from rfcalc.questions.erf import measured_rows
+
+    monkeypatch.setattr(effective, "time", Clock())
+    analysis = small()
+    rows = [row for row in analysis.rows if row.macs]
+    notes: list[str] = []
+    found = effective.spread(analysis, rows, seconds=seconds, note=notes.append)
+    assert (found.images, found.left_out) == (images, left_out)
+    assert len(found.maps) == (2 - left_out if images else 0)
+    assert (found.why is None) == bool(images)
+    assert notes[0].startswith("effective fields: image 1 of 16, unit 1 of 2;")
+    # What was measured is what so many whole images give.
+    if images:
+        for row, each in zip(rows, measured_rows(analysis, rows, images=images), strict=True):
+            if row.index in found.maps:
+                assert each is not None
+                numpy.testing.assert_allclose(one(found, row), each.numpy(), rtol=1e-6, atol=1e-12)
+
+
+def test_the_time_is_not_limited_unless_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(effective, "time", Clock())
+    analysis = small()
+    assert effective.spread(analysis, analysis.rows, images=3).images == 3
+    assert effective.spread(analysis, analysis.rows).images == effective.MOST_IMAGES
+
+
+def test_each_phase_is_measured_on_its_own() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ConvTranspose2d(4, 2, 4, 2, 1))
+    analysis = rfcalc.analyze(network, input_size=(3, 16, 20))
+    row = analysis.rows[-1]
+    assert effective.units_by_phase(row) == [(8, 10), (8, 11), (9, 10), (9, 11)]
+    found = effective.spread(analysis, [row], images=2)
+    for (y, x), influence in found.maps[row.index].items():
+        # The gradient oracle: exactly what the unit depends on.
+        rows, columns = row.field.inputs_seen(y, x)
+        assert set(numpy.flatnonzero(influence.any(1))) == rows
+        assert set(numpy.flatnonzero(influence.any(0))) == columns
 
 
 def test_a_network_that_cannot_be_run_says_why_nothing_was_measured() -> None:
