@@ -9,6 +9,7 @@ from records import layout
 from records.files import sweep, write_json
 from records.search import SearchRecord, TrialRecord, write_trials_csv
 from search.errors import SearchError
+from search.keep.best import Best
 from search.keep.storage import locked_file
 
 
@@ -24,9 +25,14 @@ class RunFolder:
         return self.path / "search.json"
 
     @property
+    def winner(self) -> Best:
+        """The folder of the winner, and how it is replaced."""
+        return Best(self.path)
+
+    @property
     def best(self) -> Path:
         """The winner: spec, source, weights, run record, pictures."""
-        return self.path / "best"
+        return self.winner.path
 
     @property
     def lock(self) -> Path:

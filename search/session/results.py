@@ -1,6 +1,5 @@
 """What a search writes beside its trials: search.json, and the winner under best/."""
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -111,24 +110,8 @@ def trial_facts(plan: Plan) -> DatasetFacts:
     return dataset_facts(plan.dataset, images, len(validation))
 
 
-def clear_for(folder: Path, spec: NetSpec) -> bool:
-    """Make room for the winner; return False where it has been trained and has met the test images already.
-
-    A search whose trials were raised can find another winner; what the former one left goes.
-    """
-    try:
-        former = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        former = None
-    if former == spec.to_json():
-        return not (folder / RUN).exists()
-    for path in folder.glob("*"):
-        path.unlink()
-    return True
-
-
 def write_network(folder: Path, spec: NetSpec) -> None:
-    """Write best/spec.json and the standalone best/model.py."""
+    """Write the winner's spec.json and its standalone model.py."""
     write_json(folder / "spec.json", spec.to_json())
     write_text(folder / "model.py", standalone_source(spec))
 

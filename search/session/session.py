@@ -45,6 +45,7 @@ def run(plan: Plan, display: Display, work: Work = worker.run) -> SearchRecord:
     session = _Session(plan, display, gate, chronicle)
     with folder.locked(plan.folder), brake() as pulled:
         try:
+            plan.folder.winner.settle()
             return session.stages(pulled, work)
         except Stopped:
             session.give_up("stopped by the user")
@@ -160,9 +161,12 @@ class _Session:
         records = plan.folder.trials()
         chronicle.keep(records)
         spec = next(record.spec for record in records if record.number == chronicle.winner)
-        if export.clear_for(plan.folder.best, NetSpec.from_json(spec)):
-            export.write_network(plan.folder.best, NetSpec.from_json(spec))
-            train_winner(plan, NetSpec.from_json(spec), self.display, chronicle.command, pulled)
+        network = NetSpec.from_json(spec)
+        building = plan.folder.winner.begin(network.to_json())
+        if building is not None:
+            export.write_network(building, network)
+            train_winner(plan, network, building, self.display, chronicle.command, pulled)
+            plan.folder.winner.swap()
         chronicle.verdict = export.judge(
             plan.folder.best / "model.py", self.gate.budget, self.gate.input_size
         )

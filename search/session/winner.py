@@ -1,6 +1,7 @@
 """The last stage: the winner, trained on train and validation, meets the test images once."""
 
 import time
+from pathlib import Path
 
 import torch
 
@@ -20,8 +21,10 @@ from training.fit.evaluate import evaluate
 from training.fit.loop import fit
 
 
-def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str, brake: Brake) -> None:
-    """Train the winner with its recipe fixed, evaluate it on the test images, and fill best/.
+def train_winner(
+    plan: Plan, spec: NetSpec, folder: Path, display: Display, command: str, brake: Brake
+) -> None:
+    """Train the winner with its recipe fixed, evaluate it on the test images, and fill `folder`.
 
     Nothing is selected any more: all training images are learnt from, and the last averaged weights are those
     that count. A session that broke off here goes on at its last checkpoint.
@@ -30,7 +33,7 @@ def train_winner(plan: Plan, spec: NetSpec, display: Display, command: str, brak
         TrainingError: The training failed; the text says what to try.
         Stopped: The user said so; the epochs so far are kept.
     """
-    settings, dataset, folder = plan.settings, plan.dataset, plan.folder.best
+    settings, dataset = plan.settings, plan.dataset
     recipe = settings.winner_recipe
     train = Samples.of(dataset.train, None, dataset)
     torch.manual_seed(settings.seed)
