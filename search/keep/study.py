@@ -63,13 +63,13 @@ def settle(study: optuna.Study, records: Sequence[TrialRecord], dimensions: Coll
 
 
 def tell(study: optuna.Study, record: TrialRecord) -> None:
-    """Tell the study how a trial ended."""
+    """Tell the study how a trial ended; once more does no harm."""
     if record.state == "complete":
-        study.tell(record.number, reached(record, study.user_attrs.get(NAMES, ["accuracy"])))
-    elif record.state == "pruned":
-        study.tell(record.number, state=TrialState.PRUNED)
+        values = reached(record, study.user_attrs.get(NAMES, ["accuracy"]))
+        study.tell(record.number, values, skip_if_finished=True)
     else:
-        study.tell(record.number, state=TrialState.FAIL)
+        state = TrialState.PRUNED if record.state == "pruned" else TrialState.FAIL
+        study.tell(record.number, state=state, skip_if_finished=True)
 
 
 def importances(study: optuna.Study) -> dict[str, float]:

@@ -10,8 +10,9 @@ import pytest
 
 from models.presets import PRESETS
 from models.spec import NetSpec
-from search.execute.executor import EpochDone, Event, JobDone, LocalProcesses
 from search.execute.job import DataRequest, Job
+from search.execute.local import LocalProcesses
+from search.execute.protocol import EpochDone, Event, JobDone
 from training.fit.recipe import RECIPES
 
 RECIPE = replace(
