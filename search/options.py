@@ -176,7 +176,7 @@ PROGRAM = Program(
     "search",
     {
         "": Command(Options, "Find, train and explain the best small network that fits the budget.", EPILOG),
-        "show": Command(ShowOptions, "Print how a search stands, while it runs or afterwards."),
+        "show": Command(ShowOptions, "Print the state of a search, while it runs or afterwards."),
         "replay": Command(
             ReplayOptions, "Train one trial again and compare every epoch; exit code 1 where they differ."
         ),

@@ -1,4 +1,4 @@
-"""Second chances: a job that fails is submitted again before the driver hears of it."""
+"""Second chances: a job that fails is submitted again before the driver learns of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ class Attempts:
         self._executor.close()
 
     def _counts(self, event: Event) -> bool:
-        """Tell whether the driver shall hear of `event`."""
+        """Return whether the driver shall hear of `event`."""
         job = event.job
         if self._running.get(job.key) != job:
             if isinstance(event, EpochDone):  # it waits for an answer, and its slot is needed

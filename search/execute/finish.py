@@ -26,7 +26,7 @@ def finish(
 
     Args:
         job: What was trained.
-        keep: Where the files go, and what their record says.
+        keep: Where the files go, and what their record holds beside the training.
         started: When this attempt began; ISO 8601, UTC.
         model: With its final weights.
         history: Of its training.

@@ -65,10 +65,10 @@ class LocalProcesses:
         if not busy:  # `multiprocessing.connection.wait` of nothing does not wait on every system
             time.sleep(timeout)
         events: list[Event] = []
-        heard = [busy[connection] for connection in wait(list(busy), timeout)]  # type: ignore[index]  # no others were given
-        for each in heard:
+        ready = [busy[connection] for connection in wait(list(busy), timeout)]  # type: ignore[index]  # no others were given
+        for each in ready:
             assert each.job is not None
-            each.silent, each.heard = 0.0, True
+            each.silent, each.greeted = 0.0, True
             try:
                 message = each.connection.recv()
             except (EOFError, OSError):
@@ -111,7 +111,7 @@ class LocalProcesses:
             if each.job is None:
                 continue
             each.silent += passed
-            limit = self._silence if each.heard else max(self._silence, STARTING)
+            limit = self._silence if each.greeted else max(self._silence, STARTING)
             if each.silent >= limit:
                 yield JobDone(each.job, self._replace(each, f"the worker has been silent for {limit:g} s"))
 
@@ -149,7 +149,8 @@ class _Worker:
     job: Job | None = None
     silent: float = 0.0
     """Seconds without a sign of life, while it has a job."""
-    heard: bool = False
+    greeted: bool = False
+    """Whether it has given a sign of life since it was started."""
 
 
 @contextmanager
@@ -166,7 +167,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 def _manner(code: int | None) -> str:
-    """Say how a process ended."""
+    """Return how a process ended, in words."""
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         return f"{name}; out of memory?" if name == "SIGKILL" else name

@@ -49,7 +49,7 @@ class Patience:
             mend: Called before each further try; it clears away what a try left half done.
 
         Raises:
-            SQLAlchemyError, StorageInternalError: The database is away for longer than `seconds`, or says
+            SQLAlchemyError, StorageInternalError: The database is away for longer than `seconds`, or answers
                 something that waiting does not mend.
             SearchError: It is there again, but another driver has taken the study.
         """

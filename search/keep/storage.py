@@ -56,7 +56,7 @@ def hidden(url: str) -> str:
 
 
 def needs_password(url: str) -> bool:
-    """Tell whether the URL is one that `hidden` took the password from."""
+    """Return whether the URL is one that `hidden` took the password from."""
     return HIDDEN in url
 
 
@@ -242,16 +242,16 @@ def _key(name: str) -> int:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what went wrong in one line; the cause says it better than Optuna's wrapper does."""
+    """Return what went wrong in one line; the cause names it, Optuna's wrapper does not."""
     if isinstance(error, ImportError):
         return "its Python driver is not installed; for PostgreSQL: pip install 'psycopg[binary]'"
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    # libpq says at length which addresses it tried; the first line that holds a word is enough.
+    # libpq lists every address that it tried; the first line that is not empty is enough.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether some process holds the lock of `locked_file`, that is, a driver is at work."""
+    """Return whether some process holds the lock of `locked_file`, that is, a driver is at work."""
     return is_locked(path)

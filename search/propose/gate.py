@@ -11,7 +11,7 @@ from models.spec import NetSpec, SpecError
 
 @dataclass(frozen=True)
 class Admission:
-    """What rfcalc says of a candidate."""
+    """What rfcalc finds about a candidate."""
 
     params: int
     macs: int
@@ -53,7 +53,7 @@ class Gate:
         return admission
 
     def admits(self, spec: NetSpec) -> bool:
-        """Tell whether `spec` fits, and count it where it does not."""
+        """Return whether `spec` fits, and count it where it does not."""
         try:
             # Closed forms answer in microseconds; what passes them is built and judged by rfcalc, the truth.
             broken = tuple(self.shortfalls(figures(spec, self.input_size))) or self.admission(spec).broken

@@ -26,7 +26,7 @@ class Proposals:
         self._networks: set[str] = set()
 
     def admits(self, values: Values) -> bool:
-        """Tell whether `values` stand for a new network that fits; count the reason where they do not."""
+        """Return whether `values` stand for a new network that fits; count the reason where they do not."""
         try:
             spec = self._space.spec(values)
         except TooLargeError:

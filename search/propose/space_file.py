@@ -61,7 +61,7 @@ def _left(where: str, wanted: Any, values: Collection[Value]) -> tuple[Value, ..
         return _between(where, wanted, values)
     asked = wanted if isinstance(wanted, list) else [wanted]
     for value in asked:
-        # True is 1 to Python, and 3.0 is 3: only the latter is what was meant.
+        # True is 1 to Python, and 3.0 is 3: a user may write 3.0 for 3, but not True for 1.
         if isinstance(value, bool) or value not in values:
             raise SearchError(f"{where}: {shown(value)} is not among its values, {_listed(values)}")
     if not asked:

@@ -63,7 +63,7 @@ class Chronicle:
     def record(
         self, records: Sequence[TrialRecord], state: str = "running", reason: str | None = None
     ) -> SearchRecord:
-        """Return the search as it stands."""
+        """Return the state of the search."""
         plan, previous, found = self.plan, self.plan.previous, self.findings
         rejections = Counter(previous.rejections if previous else {}) + self.gate.rejections
         counts = Counter(record.state for record in records)
@@ -98,7 +98,7 @@ class Chronicle:
     def keep(
         self, records: Sequence[TrialRecord], state: str = "running", reason: str | None = None
     ) -> SearchRecord:
-        """Write the files now; return what search.json says."""
+        """Write the files now; return what search.json holds."""
         began = time.monotonic()
         record = self.record(records, state, reason)
         self.plan.folder.keep_search(record, records)
@@ -107,12 +107,12 @@ class Chronicle:
         return record
 
     def keep_soon(self, records: Sequence[TrialRecord]) -> SearchRecord | None:
-        """Write the files unless they were written a moment ago; return what search.json says then."""
+        """Write the files unless they were written a moment ago; return what search.json holds then."""
         return self.keep(records) if time.monotonic() >= self._due else None
 
 
 def _trial_facts(plan: SearchPlan) -> DatasetFacts:
-    """Return what search.json says of the images; the training images are those of a trial."""
+    """Return what search.json holds about the images; the training images are those of a trial."""
     images = min(plan.train_images, plan.settings.subset or plan.train_images)
     return dataset_facts(plan.dataset, images, plan.validation_images)
 

@@ -148,7 +148,7 @@ class Finals:
             if record.state == "complete"
         }
         jobs: list[tuple[Job, str]] = []
-        meant: dict[tuple[int, int], tuple[str, TrialRecord]] = {}
+        wanted: dict[tuple[int, int], tuple[str, TrialRecord]] = {}
         for run, shelf in enumerate(shelves, 1):
             for record, title in zip(entered, titles, strict=True):
                 if (shelf, record.number) in ended:
@@ -159,11 +159,11 @@ class Finals:
                     record.number, record.spec, settings.final_recipe, settings.final_subset, seed
                 )
                 jobs.append((job, title))
-                meant[job.key] = shelf, record
+                wanted[job.key] = shelf, record
         total = len(shelves) * len(entered)
         display.stage(stage, total, total - len(jobs))
         for job, title, outcome in self.trainings.whole(jobs):
-            shelf, record = meant[job.key]
+            shelf, record = wanted[job.key]
             record = replace(
                 record,
                 attempt=outcome.attempt,

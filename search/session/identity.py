@@ -30,7 +30,7 @@ def check_identity(study: optuna.Study, wanted: dict[str, str]) -> None:
     """Write `wanted` into a new study, or compare it with what is there.
 
     Raises:
-        SearchError: The study is another one; the text says in what.
+        SearchError: The study is another one; the text names what differs.
     """
     held = study.user_attrs.get(KEY)
     if held is None:

@@ -18,7 +18,7 @@ def write_network(folder: Path, spec: NetSpec) -> None:
 def verdict_of(
     model_file: Path, budget: rfcalc.Budget, input_size: tuple[int, int, int]
 ) -> tuple[LimitRecord, ...]:
-    """Judge the network that the file best/model.py builds, not the one that was meant."""
+    """Judge what the file model.py builds: it, and not the spec that it was made from, is passed on."""
     analysis = rfcalc.analyze(rfcalc.load_model(str(model_file)), input_size=input_size)
     verdict = rfcalc.judge(analysis, budget)
     return tuple(

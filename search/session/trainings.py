@@ -66,7 +66,7 @@ class Trainings:
                 self.display.say(event.text, style="yellow")
                 continue
             if isinstance(event, EpochDone):
-                self.display.heard(event.job, event.epoch)
+                self.display.add_epoch(event.job, event.epoch)
             else:
                 self.display.ended(event.job)
                 del self._titles[event.job.key]

@@ -252,7 +252,7 @@ class Driver:
         self.trainings.answer(event.job, go_on=candidate.verdicts[epoch])
 
     def _promising(self, trial: optuna.Trial, accuracy: float, epoch: int) -> bool:
-        """Tell whether a trial may go on after `epoch`."""
+        """Return whether a trial may go on after `epoch`."""
         if len(self.trainings.settings.objectives) > 1:
             return True  # Optuna prunes by one objective alone
         self.patience(lambda: trial.report(accuracy, epoch))

@@ -1,4 +1,4 @@
-"""`python -m search show`: how a search stands, read from its folder, whether it runs, ended or broke off."""
+"""`python -m search show`: the state of a search from its folder, whether it runs, ended or broke off."""
 
 from rich.console import Console
 

@@ -23,7 +23,7 @@ PLAIN_LINES = 10
 
 
 class Display:
-    """Progress of one stage after the other, and on a terminal how the search stands; a context manager.
+    """Progress of one stage after the other, and on a terminal the state of the search; a context manager.
 
     Args:
         console: Where it is drawn.
@@ -71,7 +71,7 @@ class Display:
             )
 
     def tally(self, record: SearchRecord, trials: Sequence[TrialRecord]) -> None:
-        """Take note of how the search stands."""
+        """Take the state of the search from its records."""
         self._standing = stand(record, trials)
 
     def began(self, job: Job, title: str) -> None:
@@ -81,7 +81,7 @@ class Display:
         title += f" (attempt {job.attempt})" if job.attempt > 1 else ""
         self._running[job.key] = Curve(title, (), int(job.recipe["epochs"]))
 
-    def heard(self, job: Job, epoch: EpochRecord) -> None:
+    def add_epoch(self, job: Job, epoch: EpochRecord) -> None:
         """Add an epoch to a training's curve."""
         curve = self._running.get(job.key)
         if curve is not None and epoch.val_accuracy is not None:

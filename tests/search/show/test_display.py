@@ -70,7 +70,7 @@ def _draw(columns: int) -> list[str]:
             per_hour=7.5,
         )
         display.began(JOB, "trial 12")
-        display.heard(JOB, EPOCH)
+        display.add_epoch(JOB, EPOCH)
         display.began(replace(JOB, number=13, attempt=2), "trial 13")
         display.say(
             "the study's database does not answer (connection refused); trying again for up to 60 s", "yellow"
