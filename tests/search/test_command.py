@@ -60,6 +60,10 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         ),
         (["--sampler", "tpi"], "search: error: --sampler tpi: unknown; did you mean tpe? choose one of"),
         (
+            ["--executor", "lokal"],
+            "search: error: --executor lokal: unknown; did you mean local? choose one of local",
+        ),
+        (
             ["--space-file", "none.toml"],
             "search: error: --space-file none.toml: cannot be read (No such file or directory)",
         ),
