@@ -76,11 +76,14 @@ class StepBar:
         if room >= SHORTEST:
             width = min(LONGEST, room)
             cells.insert(1, ProgressBar(max(self.total, 1e-9), self.done, width=width))
-        line = Table.grid(padding=(0, 1, 0, 0))
-        for _ in cells:
-            line.add_column(no_wrap=True)
-        line.add_row(*cells)
-        yield line
+        if room < 0:  # a grid would cut the times
+            yield Text(" ".join(parts))
+        else:
+            line = Table.grid(padding=(0, 1, 0, 0))
+            for _ in cells:
+                line.add_column(no_wrap=True)
+            line.add_row(*cells)
+            yield line
         if running and self.note:
             yield Text(f"{'':10} {self.note}", style="dim", no_wrap=True, overflow="ellipsis")
 
@@ -91,4 +94,4 @@ def make_console(*, stderr: bool = False) -> Console:
     A pipe or a file gets whole lines, which can be searched; a terminal would break a long one within a word.
     """
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, soft_wrap=not terminal)
+    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal)

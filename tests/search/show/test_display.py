@@ -94,6 +94,11 @@ def test_the_display_of_a_running_search(columns: int, golden: Callable[[str, st
     assert "trying again for up to 60 s" in words
 
 
+def test_a_very_narrow_terminal_cuts_no_time() -> None:
+    words = " ".join(" ".join(_draw(40)).split())
+    assert "trials 12/50 1:38:20 elapsed 5:01:40 left" in words
+
+
 def test_before_the_first_step_no_time_is_promised() -> None:
     terminal = Terminal(80)
     with Display(terminal.console, lambda: 98.0, live=False) as display:
