@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from records.errors import UserError, tell
+from records.program import run
 from records.text import percent
 from search.options import OUT, Options, parse
 from training.fit.process import prepare as prepare_process
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from records.run import RunRecord
     from records.search import SearchRecord
     from search.session.plan import SearchPlan
-
-STOPPED = 130
-"""Exit code after Ctrl-C, as shells use it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     from rfcalc import RfcalcError
 
     console = make_console()
-    try:
+
+    def action() -> int:
         if parsed.command == "show":
             from search.show.command import show
 
@@ -39,25 +37,21 @@ def main(arguments: list[str] | None = None) -> int:
 
             return replay(parsed.options, console)
         return _search(parsed.options, console)
-    except KeyboardInterrupt:
-        return STOPPED
-    except (UserError, SpecError, RfcalcError, OSError) as error:
-        if parsed.options.debug:
-            raise
-        return tell("search", error)
+
+    return run("search", action, known=(SpecError, RfcalcError), debug=parsed.options.debug)
 
 
 def _search(options: Options, console: "Console") -> int:
     from records.stopping import Stopped
     from search.session.plan import plan_search
-    from search.session.session import run
+    from search.session.session import run as run_search
     from search.show.display import Display
 
     plan = plan_search(options, console)
     _announce(plan, console)
     try:
         with Display(console) as display:
-            record = run(plan, display)
+            record = run_search(plan, display)
     except Stopped:
         console.print(f"stopped; what is finished is kept. Continue with: {_resume_command(plan)}")
         raise

@@ -6,18 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from records.flags import (
-    Command,
-    Parsed,
-    Program,
-    argument,
-    flag,
-    natural,
-    plain_name,
-    positive,
-    seed,
-    switch,
-)
+from records.flags import Command, Parsed, Program, argument, flag, switch
+from records.readers import natural, path, plain_name, positive, seed
 from search.settings import CPU_MACS
 
 EPILOG = """\
@@ -68,7 +58,7 @@ class Options:
         group=_DATA,
     )
     cache: Path | None = flag(
-        "where decoded images are kept (default data/cache)", metavar="DIR", group=_DATA
+        "where decoded images are kept (default data/cache)", read=path, metavar="DIR", group=_DATA
     )
     resize: int | None = flag("bring every image to N x N pixels", read=positive, metavar="N", group=_DATA)
     epochs: int | None = flag("epochs of a trial", read=positive, metavar="N", group=_STAGES)
@@ -97,7 +87,9 @@ class Options:
         metavar="S",
         group=_SEARCHED,
     )
-    space_file: Path | None = flag("TOML file that narrows the space", metavar="FILE", group=_SEARCHED)
+    space_file: Path | None = flag(
+        "TOML file that narrows the space", read=path, metavar="FILE", group=_SEARCHED
+    )
     base: str | None = flag(
         "preset or spec.json whose widths are searched (default by device)", metavar="SPEC", group=_SEARCHED
     )
@@ -144,7 +136,7 @@ class Options:
         metavar="T",
         group=_HOW,
     )
-    out: Path = flag("folder of the searches", default=OUT, metavar="DIR", group=_WHERE)
+    out: Path = flag("folder of the searches", default=OUT, read=path, metavar="DIR", group=_WHERE)
     name: str | None = flag(
         "folder below --out (default: date and time; with --resume the newest)", read=plain_name, group=_WHERE
     )
@@ -157,7 +149,7 @@ class ShowOptions:
     """What `show` can be asked for."""
 
     name: str | None = argument("folder below --out (default the newest)", default=None, metavar="NAME")
-    out: Path = flag("folder of the searches", default=OUT, metavar="DIR")
+    out: Path = flag("folder of the searches", default=OUT, read=path, metavar="DIR")
     debug: bool = switch("show the traceback of an error")
 
 
@@ -168,7 +160,7 @@ class ReplayOptions:
     name: str = argument("folder of the search below --out", metavar="NAME")
     trial: int = argument("number of the trial", read=natural, metavar="TRIAL")
     finalist: bool = switch("its longer run as a finalist")
-    out: Path = flag("folder of the searches", default=OUT, metavar="DIR")
+    out: Path = flag("folder of the searches", default=OUT, read=path, metavar="DIR")
     debug: bool = switch("show the traceback of an error")
 
 

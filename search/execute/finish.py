@@ -11,6 +11,7 @@ from models.net import build
 from models.spec import NetSpec
 from records.environment import describe
 from records.run import RunRecord
+from records.settings import RunSettings
 from search.execute.job import Job, Keep
 from training.data.registry import Dataset
 from training.data.samples import Samples
@@ -58,6 +59,7 @@ def finish(
         started=started,
         spec=spec.to_json(),
         command=keep.command,
+        settings=RunSettings(data=job.data.data, cache=job.data.cache, resize=job.data.resize),
         epochs=history.epochs,
     )
     runfolder.write_run(Path(keep.folder), runfolder.judged(record, test=test), model, test, "test")

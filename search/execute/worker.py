@@ -93,10 +93,10 @@ def run(job: Job, device: str, report: Report, notify: Callable[[str], None] = l
 
     from models.net import build
     from models.spec import NetSpec
+    from records.layout import CHECKPOINT
     from search.execute.finish import finish
     from training.fit.loop import fit
     from training.fit.recipe import Recipe
-    from training.fit.runfolder import CHECKPOINT
 
     started, began = time.perf_counter(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     epochs: list[EpochRecord] = []

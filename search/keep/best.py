@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_WHOLE = "run.json"
+from records import layout
+
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2(2)
 
 
@@ -30,7 +31,7 @@ class Best:
     @property
     def path(self) -> Path:
         """The winner that is whole: spec, source, weights, run record, pictures."""
-        return self.run / "best"
+        return self.run / layout.BEST
 
     @property
     def coming(self) -> Path:
@@ -99,13 +100,13 @@ class Best:
 
 
 def _is_whole(folder: Path) -> bool:
-    return (folder / _WHOLE).is_file()
+    return (folder / layout.RUN).is_file()
 
 
 def _spec(folder: Path) -> Any:
     """Return the spec that a winner's folder holds, None where it holds none that can be read."""
     try:
-        return json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+        return json.loads((folder / layout.SPEC).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
 

@@ -108,6 +108,6 @@ def locked(folder: RunFolder) -> Iterator[None]:
         f"{folder.path}: another process is driving this search; wait, or choose another --name"
     )
     with locked_file(folder.lock, taken):
-        for each in (folder.path, folder.path / layout.TRIALS, folder.best):
+        for each in (folder.path, folder.path / layout.TRIALS, folder.best, folder.winner.coming):
             sweep(each)
         yield
