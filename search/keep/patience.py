@@ -51,7 +51,7 @@ class Patience:
         Raises:
             SQLAlchemyError, StorageInternalError: The database is away for longer than `seconds`, or answers
                 something that waiting does not mend.
-            SearchError: It is there again, but another driver has taken the study.
+            SearchError: It is there again, but another driver has taken the study; or what `action` raises.
         """
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -62,7 +62,7 @@ class Patience:
                     self.regain()
                     mend()
                 result = action()
-            except (SQLAlchemyError, StorageInternalError, HeldError) as error:
+            except (SQLAlchemyError, StorageInternalError, SearchError) as error:
                 if not _is_passing(error):
                     raise
                 now = time.monotonic()
@@ -90,7 +90,7 @@ def _is_passing(error: BaseException) -> bool:
     """Return whether an error may be over in some seconds: a lost connection is, a missing table is not."""
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-    if isinstance(error, SearchError):
+    if isinstance(error, HeldError):
         return True  # after a lost connection the server may hold our own lock for a while
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, DBAPIError):
@@ -102,6 +102,8 @@ def _is_passing(error: BaseException) -> bool:
     if isinstance(original, sqlite3.Error):
         # The low byte is the primary code; the others say more about it.
         return getattr(original, "sqlite_errorcode", 0) & 0xFF in _SQLITE_PASSING
+    if isinstance(error, SearchError):
+        return False  # it was opened for the first time: a server that is away is a wrong address then
     if cause.connection_invalidated:
         return True
     state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)

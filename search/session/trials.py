@@ -60,18 +60,17 @@ class Trials:
             stack.enter_context(
                 storage.failures(url, "the study's database failed; once it is well, --resume continues")
             )
-            backend = storage.reach(url)
+            patience = Patience(url, settings.storage_wait, context.display.notice, check=context.stop.check)
+            backend = patience(lambda: storage.reach(url))
             stack.callback(storage.release, backend)
-            trials = study.open_study(name, backend, sampler, settings)
+            trials = patience(lambda: study.open_study(name, backend, sampler, settings))
             hold = stack.enter_context(storage.held(url, name))
-            patience = Patience(
-                url, settings.storage_wait, context.display.notice, hold.regain, context.stop.check
-            )
-            storage.claim_for_folder(trials, plan.folder.path, bool(records))
-            check_identity(trials, identity(plan, plan.space))
+            patience.regain = hold.regain
+            patience(lambda: storage.claim_for_folder(trials, plan.folder.path, bool(records)))
+            patience(lambda: check_identity(trials, identity(plan, plan.space)))
             if anchors := enqueue_anchors(trials, plan.space, proposals):
                 context.display.say(f"tried first: {', '.join(anchors)}")
-            if again := study.settle(trials, records, plan.space.choices):
+            if again := patience(lambda: study.settle(trials, records, plan.space.choices)):
                 context.display.say(f"{plural(again, 'trial')} cut short by the break will be run again")
 
             def keep(records: list[TrialRecord]) -> None:

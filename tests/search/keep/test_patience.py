@@ -1,5 +1,6 @@
 """Waiting for a database: a SQLite file that is locked, and what waiting does not mend."""
 
+import socket
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -57,6 +58,29 @@ def test_a_locked_file_is_waited_for_with_a_notice(study: optuna.Study, tmp_path
         "the study's database answers again",
     ]
     assert trial.number in [each.number for each in study.trials]
+
+
+def test_a_file_that_is_locked_when_it_is_opened_is_waited_for_too(
+    study: optuna.Study, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    lock = _locked(tmp_path / "study.db", 1.0)
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    backend = _patience(said, 30.0)(lambda: storage.reach(url))
+    lock.join()
+    assert said[-1] == "the study's database answers again"
+    storage.release(backend)
+
+
+def test_a_server_that_was_never_there_is_not_waited_for() -> None:
+    said: list[str] = []
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"postgresql://search:secret@127.0.0.1:{unused.getsockname()[1]}/postgres"
+        pytest.importorskip("psycopg", reason="the Python driver of PostgreSQL (psycopg) is not installed")
+        with pytest.raises(SearchError, match="cannot be opened"):
+            _patience(said, 30.0)(lambda: storage.reach(url))
+    assert said == []
 
 
 def test_a_file_that_stays_locked_ends_the_search_in_one_line(study: optuna.Study, tmp_path: Path) -> None:
