@@ -30,6 +30,7 @@ from pathlib import Path
 
 from records.run import EpochRecord
 from records.search import SearchRecord, TrialRecord
+from search.execute import worker
 from search.execute.job import Job, Outcome
 from search.execute.worker import Report
 
@@ -44,7 +45,9 @@ SILENCE = 5.0
 
 
 def played(job: Job, device: str, report: Report) -> Outcome:
-    """Pretend to train: some epochs whose accuracies depend on the network alone."""
+    """Pretend to train: some epochs whose accuracies depend on the network alone; the winner is trained."""
+    if job.keep is not None:
+        return worker.run(job, device, report)
     began = time.perf_counter()
     level = zlib.crc32(repr(job.spec).encode()) % 1000 / 2000
     epochs: list[EpochRecord] = []
@@ -63,15 +66,15 @@ def drive(arguments: list[str]) -> int:
     """Be the process that is killed: `python -m search`, but for the training of trials."""
     from rich.console import Console
 
-    from search.arguments import parse
-    from search.execute import executor
-    from search.session.prepare import prepare
+    from search.execute import local
+    from search.options import parse_search
+    from search.session.plan import plan_search
     from search.session.session import run
     from search.show.display import Display
 
-    executor.SILENCE = SILENCE
+    local.SILENCE = SILENCE
     console = Console(soft_wrap=True)
-    plan = prepare(parse(arguments), console)
+    plan = plan_search(parse_search(arguments), console)
     with Display(console) as display:
         run(plan, display, played)
     return 0

@@ -215,7 +215,7 @@ def violations(space: Space, gate: Gate, values: Values) -> dict[str, float]:
         spec = space.spec(values)
         broken: Mapping[str, float] = gate.shortfalls(figures(spec, gate.input_size))
         if not broken:
-            admission = gate.judge(spec)
+            admission = gate.admission(spec)
             broken = {name: admission.margins[name] for name in admission.broken}
     except TooLargeError:
         return {"max_params": 1.0}

@@ -39,8 +39,9 @@ from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec, stage_widths, with_widths
 from records.run import EpochRecord
-from search.execute.executor import EpochDone, JobDone, LocalProcesses
 from search.execute.job import DataRequest, Job, Outcome
+from search.execute.local import LocalProcesses
+from search.execute.protocol import EpochDone, JobDone
 from search.execute.worker import Report
 from training.data.registry import holdout, load, subset
 from training.data.samples import Samples
@@ -145,8 +146,8 @@ def instant(job: Job, device: str, report: Report) -> Outcome:
 
 def own_cost(data: str, cache: Path, trials: int) -> float:
     """Return the seconds that a trial costs beside its training, the median of a search of so many trials."""
-    from search.arguments import parse
-    from search.session.prepare import prepare
+    from search.options import parse_search
+    from search.session.plan import plan_search
     from search.session.session import run
     from search.show.display import Display
 
@@ -154,7 +155,7 @@ def own_cost(data: str, cache: Path, trials: int) -> float:
         flags = ["--data", data, "--cache", str(cache), "--out", name, "--name", "cost", "--device", "cpu"]
         flags += ["--trials", str(trials), "--finalists", "1", "--final-epochs", "1", "--winner-epochs", "1"]
         console = Console(quiet=True)
-        plan = prepare(parse(flags), console)
+        plan = plan_search(parse_search(flags), console)
         moments: list[float] = []
 
         class Clock(Display):

@@ -117,6 +117,20 @@ class LimitRecord:
 
 
 @dataclass(frozen=True)
+class StageRecord:
+    """A stage that a search has been in: one of its list of stages."""
+
+    name: str
+    """"trials", "finalists", "presets", "winner"."""
+    epochs: int
+    """Of each training, planned."""
+    images: int
+    """Learnt from in an epoch of each training."""
+    seconds: float
+    """Wall time over all sessions."""
+
+
+@dataclass(frozen=True)
 class SearchRecord(Record):
     """A whole search; `search.json`."""
 
@@ -127,7 +141,7 @@ class SearchRecord(Record):
     state: str
     """"running", "finished", "exhausted" (no new candidate was left) or "stopped"."""
     stage: str
-    """Where it is or where it stopped: "trials", "finalists", "winner", "done"."""
+    """Where it is or where it stopped: "trials", "finalists", "presets", "winner", "done"."""
     started: str
     """ISO 8601, UTC."""
     seconds: Seconds
@@ -160,6 +174,8 @@ class SearchRecord(Record):
     screening: ScreeningRecord | None = None
     front: tuple[FrontPoint, ...] = field(default=())
     """The Pareto front of the trials, the most accurate first, where there were several objectives."""
+    stages: tuple[StageRecord, ...] = field(default=())
+    """Those that it has been in, in their order; a search of an earlier version has none."""
 
     @classmethod
     def upgraded(cls, schema: int, value: dict[str, Any]) -> dict[str, Any]:

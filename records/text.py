@@ -20,6 +20,13 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min"
 
 
+def clock(seconds: float) -> str:
+    """Return seconds as a clock shows them: "0:09", "12:05", "1:02:05"."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def shape(sizes: Iterable[int]) -> str:
     """Return lengths joined by "x": (3, 32, 32) as "3x32x32"."""
     return "x".join(map(str, sizes))

@@ -1,79 +1,57 @@
 """`python -m search`: find, train and explain the best network that fits the budget."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.arguments import parse
-from search.subcommands import parse_replay, parse_show
-from training.fit.process import prepare
+from records.program import run
+from records.text import percent
+from search.options import OUT, Options, parse
+from training.fit.process import prepare as prepare_process
 
 if TYPE_CHECKING:
-    import argparse
-
     from rich.console import Console
 
     from records.run import RunRecord
     from records.search import SearchRecord
-    from search.session.prepare import Plan
-
-PARSERS = {"show": parse_show, "replay": parse_replay}
-"""The sub-commands; without one, it searches."""
-STOPPED = 130
-"""Exit code after Ctrl-C, as shells use it."""
+    from search.session.plan import SearchPlan
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 1 a replay differs, 2 it cannot be done, 130 stopped."""
-    words = sys.argv[1:] if arguments is None else arguments
-    command = words[0] if words and words[0] in PARSERS else None
-    options = PARSERS[command](words[1:]) if command else parse(words)
-    prepare()
+    parsed = parse(sys.argv[1:] if arguments is None else arguments)
+    prepare_process()
     # Some seconds of imports: only now, when the flags are known to be sound.
-    from rich.console import Console
-
     from models.errors import SpecError
-    from records.codec import RecordError
-    from reports.errors import ReportError
+    from records.terminal import make_console
     from rfcalc import RfcalcError
-    from search.errors import SearchError
-    from search.session.stop import Stopped
-    from training.errors import TrainingError
 
-    console = Console(highlight=False, soft_wrap=True)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        if command == "show":
+    console = make_console()
+
+    def action() -> int:
+        if parsed.command == "show":
             from search.show.command import show
 
-            return show(options, console)
-        if command == "replay":
+            return show(parsed.options, console)
+        if parsed.command == "replay":
             from search.session.replay import replay
 
-            return replay(options, console)
-        return _search(options, console)
-    except Stopped:
-        return STOPPED
-    except KeyboardInterrupt:
-        return STOPPED
-    except (SearchError, TrainingError, SpecError, RecordError, ReportError, RfcalcError, OSError) as error:
-        if options.debug:
-            raise
-        errors.print(f"search: error: {error}", markup=False)
-        return 2
+            return replay(parsed.options, console)
+        return _search(parsed.options, console)
+
+    return run("search", action, known=(SpecError, RfcalcError), debug=parsed.options.debug)
 
 
-def _search(options: "argparse.Namespace", console: "Console") -> int:
-    from search.session.prepare import prepare
-    from search.session.session import run
-    from search.session.stop import Stopped
+def _search(options: Options, console: "Console") -> int:
+    from records.stopping import Stopped
+    from search.session.plan import plan_search
+    from search.session.session import run as run_search
     from search.show.display import Display
 
-    plan = prepare(options, console)
+    plan = plan_search(options, console)
     _announce(plan, console)
     try:
         with Display(console) as display:
-            record = run(plan, display)
+            record = run_search(plan, display)
     except Stopped:
         console.print(f"stopped; what is finished is kept. Continue with: {_resume_command(plan)}")
         raise
@@ -81,19 +59,21 @@ def _search(options: "argparse.Namespace", console: "Console") -> int:
     return 0
 
 
-def _announce(plan: "Plan", console: "Console") -> None:
+def _announce(plan: "SearchPlan", console: "Console") -> None:
     """Say what will be done, on what, for how long."""
     from rich.markup import escape
 
     from search.propose.screening import summary
     from search.session.forecast import forecast
+    from search.session.session import costs
+    from search.session.trials import count_ended
 
     settings, dataset = plan.settings, plan.dataset
     if dataset.notice:
         console.print(escape(dataset.notice), style="bold yellow")
     height, width = dataset.image_size
-    finished = sum(record.state != "failed" for record in plan.folder.trials())
-    expected = forecast(plan, settings.trials - finished)
+    finished = count_ended(plan.folder.trials())
+    expected = forecast(plan, costs(plan))
     console.print(
         f"data      {escape(dataset.title)}, {len(dataset.classes)} classes of {height}x{width} pixels"
     )
@@ -115,13 +95,13 @@ def _announce(plan: "Plan", console: "Console") -> None:
     )
 
 
-def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
+def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") -> None:
     """Show the outcome and write the report."""
     from records.run import RunRecord
     from records.search import against_presets
     from reports.pages.page import write_search_report
     from search.show.display import finalists_table, presets_table, trials_table
-    from search.show.standing import counts_line, percent
+    from search.show.standing import counts_line
 
     trials = plan.folder.trials()
     winner = RunRecord.read(plan.folder.best / "run.json")
@@ -149,7 +129,7 @@ def _conclude(plan: "Plan", record: "SearchRecord", console: "Console") -> None:
     console.print(f"wrote {plan.folder.best / 'model.py'}, best.safetensors and {report}", markup=False)
 
 
-def _draw(plan: "Plan", winner: "RunRecord") -> None:
+def _draw(plan: "SearchPlan", winner: "RunRecord") -> None:
     """Draw the winner's curves, confusion and mistakes."""
     import numpy as np
 
@@ -160,16 +140,16 @@ def _draw(plan: "Plan", winner: "RunRecord") -> None:
     save_curves(best / "curves.png", winner.epochs)
     if winner.confusion is not None:
         save_confusion(best / "confusion.png", winner.confusion, dataset.classes)
-    with np.load(best / PREDICTIONS, allow_pickle=False) as said:
-        labels, predictions, confidence = said["labels"], said["predictions"], said["confidence"]
+    with np.load(best / PREDICTIONS, allow_pickle=False) as file:
+        labels, predictions, confidence = file["labels"], file["predictions"], file["confidence"]
     save_mistakes(
         best / "mistakes.png", dataset.test.images, labels, predictions, confidence, dataset.classes
     )
 
 
-def _resume_command(plan: "Plan") -> str:
+def _resume_command(plan: "SearchPlan") -> str:
     out = plan.folder.path.parent
-    where = "" if out == Path("runs/search") else f" --out {out}"
+    where = "" if out == OUT else f" --out {out}"
     return f"python -m search --resume --name {plan.folder.path.name}{where}"
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 from records.codec import Record
 from training.fit.recipe import RECIPES, Recipe
 
+STORAGE_WAIT = 60.0
+"""Seconds to wait for a database that is away, where nothing else is asked for."""
+
 
 @dataclass(frozen=True)
 class Settings(Record):
@@ -54,6 +57,10 @@ class Settings(Record):
     """Trained as the finalists are, for comparison."""
     time_limit: float | None = None
     """Seconds of the whole search, all sessions together."""
+    executor: str = "local"
+    """Where trainings run, one of `search.execute.executors.EXECUTORS`."""
+    storage_wait: float = STORAGE_WAIT
+    """Seconds that a database may be away before the search gives up."""
     retries: int = 1
     """How often a failed training is tried again."""
 

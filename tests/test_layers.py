@@ -169,3 +169,47 @@ def test_the_library_needs_torch_and_rich_alone() -> None:
     for path in _files("rfcalc"):
         extra = imported(path.read_text(encoding="utf-8")) - allowed
         assert extra <= {"matplotlib"}, f"{path.name} imports {extra}"
+
+
+SEARCH = {
+    "propose": set[str](),
+    "execute": set[str](),
+    "keep": {"propose"},
+    "show": {"execute", "keep"},
+    "session": {"propose", "execute", "keep", "show"},
+}
+"""Which folder of the search may use which others; all may use its files that lie in no folder."""
+
+
+def test_the_folders_of_the_search_point_one_way() -> None:
+    for part, allowed in SEARCH.items():
+        files = sorted((ROOT / "search" / part).rglob("*.py"))
+        assert files, f"search/{part} is empty"
+        for path in files:
+            wrong = modules(path.read_text(encoding="utf-8"), "search") - {part} - allowed
+            assert not wrong & set(SEARCH), f"search/{part}/{path.name} imports {', '.join(sorted(wrong))}"
+    for path in sorted((ROOT / "search").glob("*.py")):
+        if path.stem != "__main__":
+            wrong = modules(path.read_text(encoding="utf-8"), "search") & set(SEARCH)
+            assert not wrong, f"search/{path.name} imports {', '.join(sorted(wrong))}"
+
+
+def modules(source: str, package: str) -> set[str]:
+    """Names below `package` of the absolute imports in `source`: "keep" of `from search.keep import x`."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            # `from search import keep` names a folder, too.
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        parts = [name.split(".") for name in names]
+        found |= {part[1] for part in parts if part[0] == package and len(part) > 1}
+    return found
+
+
+def test_the_reader_of_folders_sees_every_form() -> None:
+    source = "import search.propose.space\nfrom search import show\nfrom search.keep.folder import make\n"
+    assert modules(source, "search") == {"propose", "show", "keep"}

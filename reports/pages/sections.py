@@ -16,6 +16,7 @@ from reports.runs import SearchRun
 from reports.tables import conditions
 from reports.tables import runs as tables
 from reports.tables.published import published_for
+from reports.tables.stages import stages
 from reports.tables.table import millions, percent
 
 SHOWN_WITHOUT_SCRIPT = 50
@@ -235,9 +236,10 @@ def reproduce(run: SearchRun) -> Markup:
         f"Sampler: {record.sampler}. The same seed gives the same proposals; training on other hardware may"
         " round differently."
     )
-    return section(
-        "reproduce", "How to reproduce it", why, shared.commands(lines), table(facts, "environment")
-    )
+    parts = [shared.commands(lines), table(facts, "environment")]
+    if (listed := stages(record)) is not None:
+        parts.append(table(listed, "stages-of-the-search"))
+    return section("reproduce", "How to reproduce it", why, parts)
 
 
 def _limit(words: str, bound: object) -> str:

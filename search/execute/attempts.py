@@ -1,16 +1,16 @@
-"""Second chances: a job that fails is submitted again before the driver hears of it."""
+"""Second chances: a job that fails is submitted again before the driver learns of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from search.execute.executor import EpochDone, Event, Executor, JobDone
 from search.execute.job import Job
+from search.execute.protocol import EpochDone, Event, Executor, JobDone
 
 Key = tuple[int, int]
 
 
 class Attempts:
-    """An executor in front of another one; what it reports is said once, of the newest attempt.
+    """An executor in front of another one; each event is passed on once, of the newest attempt.
 
     Whatever lies between here and the worker may lose, delay or repeat a message: a result of an attempt that
     was given up, or of one that has ended already, goes unheard.
@@ -50,10 +50,10 @@ class Attempts:
         self._executor.close()
 
     def _counts(self, event: Event) -> bool:
-        """Tell whether the driver shall hear of `event`."""
+        """Return whether the driver shall hear of `event`."""
         job = event.job
         if self._running.get(job.key) != job:
-            if isinstance(event, EpochDone):  # it waits for a word, and its slot is needed
+            if isinstance(event, EpochDone):  # it waits for an answer, and its slot is needed
                 self._executor.answer(job, go_on=False)
             return False
         if isinstance(event, JobDone):

@@ -18,11 +18,30 @@ class DataRequest:
     images: int | None
     """Size of the stratified subset of the training split; None takes all of it."""
     subset_seed: int
+    whole: bool = False
+    """Whether to train on the validation split too; then nothing is validated."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What a training leaves beside its outcome, in a folder that driver and worker share.
+
+    The folder gets checkpoints, from which a training that was cut short goes on, and at the end the weights,
+    their predictions for the test images and run.json.
+    """
+
+    folder: str
+    name: str
+    """Of the run, in its record."""
+    command: str
+    """The command line that asked for it, in its record."""
+    notice: str | None = None
+    """Of the data set, where the search was given a stand-in for it."""
 
 
 @dataclass(frozen=True)
 class Job(Record):
-    """Train one network and score it on the validation split.
+    """Train one network; score it on the validation split, or keep it and test it.
 
     (number, attempt) names it: a result that arrives twice is the same result.
     """
@@ -33,6 +52,8 @@ class Job(Record):
     recipe: dict[str, Any]
     seed: int
     data: DataRequest
+    keep: Keep | None = None
+    """None: only the outcome counts."""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -47,7 +68,7 @@ class Outcome(Record):
     number: int
     attempt: int
     state: str
-    """"complete", "pruned" (the driver said stop) or "failed"."""
+    """"complete", "pruned" (the driver ended it) or "failed"."""
     seconds: float
     epochs: tuple[EpochRecord, ...] = field(default=())
     reason: str | None = None

@@ -1,4 +1,7 @@
-"""A worker process: takes jobs, trains, reports; it never touches the study or the run folder."""
+"""A worker process: takes jobs, trains, reports.
+
+It never touches the study, and of the run's folder only what a job with `keep` names.
+"""
 
 import ctypes
 import multiprocessing
@@ -10,18 +13,25 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from records.errors import one_line
 from records.run import EpochRecord
 from search.execute.job import DataRequest, Job, Outcome
 from training.fit.process import keep_freed_memory
 
+if TYPE_CHECKING:
+    from training.data.registry import Dataset
+    from training.data.samples import Samples
+
 Report = Callable[[EpochRecord], bool]
-"""Hears of each epoch; False ends the run there."""
+"""Is called with each epoch; False ends the run there."""
 Work = Callable[[Job, str, Report], Outcome]
 """Job, device, report."""
+Message = EpochRecord | Outcome | str | None
+"""What a worker sends: an epoch, the end of a job, a notice for the user, or a sign of life."""
 
 _PR_SET_PDEATHSIG = 1
 BEAT = 1.0
@@ -53,7 +63,7 @@ class Share:
 
 
 def serve(connection: Any, share: Share, work: Work) -> None:
-    """Work until the driver closes `connection`."""
+    """Do jobs until the driver closes `connection`."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     line = _Line(connection)
@@ -61,6 +71,7 @@ def serve(connection: Any, share: Share, work: Work) -> None:
     if work is run:
         keep_freed_memory()
         share.take()
+        work = partial(run, notify=line.say)
     while True:
         try:
             job = line.next_job()
@@ -69,22 +80,25 @@ def serve(connection: Any, share: Share, work: Work) -> None:
             return
 
 
-def run(job: Job, device: str, report: Report) -> Outcome:
+def run(job: Job, device: str, report: Report, notify: Callable[[str], None] = lambda text: None) -> Outcome:
     """Train `job` and return how it ended; any error of the training becomes a failed outcome.
 
     Args:
         job: What to train.
         device: "cpu", "cuda" or "mps".
         report: Called with each EpochRecord; False ends the run there.
+        notify: Called with what the user should know meanwhile.
     """
     import torch
 
     from models.net import build
     from models.spec import NetSpec
+    from records.layout import CHECKPOINT
+    from search.execute.finish import finish
     from training.fit.loop import fit
     from training.fit.recipe import Recipe
 
-    started = time.perf_counter()
+    started, began = time.perf_counter(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     epochs: list[EpochRecord] = []
 
     def on_epoch(epoch: EpochRecord) -> bool:
@@ -93,22 +107,29 @@ def run(job: Job, device: str, report: Report) -> Outcome:
 
     state, reason = "complete", None
     try:
-        train, validation = _samples(job.data)
+        data = _open(job.data)
         torch.manual_seed(job.seed)
         model = build(NetSpec.from_json(job.spec))
+        checkpoint = None if job.keep is None else Path(job.keep.folder) / CHECKPOINT
         history = fit(
             model,
-            train,
-            validation,
+            data.train,
+            data.validation,
             Recipe.from_json(job.recipe),
             seed=job.seed,
             device=device,
             on_epoch=on_epoch,
+            checkpoint=checkpoint,
+            resume=checkpoint is not None,
+            on_notice=notify,
         )
+        epochs = list(history.epochs)  # those before a break, too
         if history.stopped:
             state = "pruned"
+        elif job.keep is not None:
+            finish(job, job.keep, began, model, history, data.dataset, device)
     except Exception as error:
-        state, reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+        state, reason = "failed", one_line(f"{type(error).__name__}: {error}".splitlines()[0])
     return Outcome(
         number=job.number,
         attempt=job.attempt,
@@ -119,17 +140,32 @@ def run(job: Job, device: str, report: Report) -> Outcome:
     )
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """The images of a request."""
+
+    dataset: "Dataset"
+    train: "Samples"
+    validation: "Samples | None"
+
+
 @lru_cache(maxsize=2)
-def _samples(request: DataRequest) -> Any:
-    """Return the training and the validation samples of `request`; kept, since trials share them."""
+def _open(request: DataRequest) -> _Opened:
+    """Return the samples of `request`; they are kept, since trials share them."""
     from training.data.registry import holdout, load, subset
     from training.data.samples import Samples
 
     dataset = load(request.data, cache=Path(request.cache), resize=request.resize)
+    if request.whole:
+        return _Opened(dataset, Samples.of(dataset.train, None, dataset), None)
     train, validation = holdout(dataset.train.labels)
     if request.images is not None:
         train = subset(train, dataset.train.labels, request.images, request.subset_seed)
-    return Samples.of(dataset.train, train, dataset), Samples.of(dataset.train, validation, dataset)
+    return _Opened(
+        dataset,
+        Samples.of(dataset.train, train, dataset),
+        Samples.of(dataset.train, validation, dataset),
+    )
 
 
 class _Line:
@@ -144,7 +180,7 @@ class _Line:
         self._idle = False
         return job
 
-    def say(self, message: EpochRecord | Outcome | None) -> None:
+    def say(self, message: Message) -> None:
         with self._lock:
             self._connection.send(message)
 

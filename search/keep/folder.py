@@ -1,6 +1,6 @@
 """The run folder of a search: its name, its lock, its trial records."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from records import layout
 from records.files import sweep, write_json
 from records.search import SearchRecord, TrialRecord, write_trials_csv
 from search.errors import SearchError
+from search.keep.best import Best
 from search.keep.storage import locked_file
 
 
@@ -24,9 +25,14 @@ class RunFolder:
         return self.path / "search.json"
 
     @property
+    def winner(self) -> Best:
+        """The folder of the winner, and how it is replaced."""
+        return Best(self.path)
+
+    @property
     def best(self) -> Path:
         """The winner: spec, source, weights, run record, pictures."""
-        return self.path / "best"
+        return self.winner.path
 
     @property
     def lock(self) -> Path:
@@ -53,7 +59,7 @@ class RunFolder:
         ]
         return sorted(records, key=lambda record: (record.number, record.attempt))
 
-    def keep_search(self, record: SearchRecord, trials: list[TrialRecord]) -> None:
+    def keep_search(self, record: SearchRecord, trials: Sequence[TrialRecord]) -> None:
         """Replace search.json and trials.csv."""
         write_trials_csv(self.path / "trials.csv", trials)
         write_json(self.search_json, record.to_json())
@@ -63,6 +69,21 @@ def newest(out: Path) -> RunFolder | None:
     """Return the search folder below `out` that was written last."""
     found = layout.newest(out, layout.SEARCH)
     return RunFolder(found) if found is not None else None
+
+
+def find(name: str | None, out: Path) -> RunFolder:
+    """Return the folder of a search, the newest one where no name is given.
+
+    Raises:
+        SearchError: There is none.
+    """
+    found = newest(out) if name is None else RunFolder(out / name)
+    if found is None:
+        raise SearchError(f"{out}: holds no search; name its folder by --out")
+    if not found.search_json.is_file():
+        known = ", ".join(sorted(path.parent.name for path in out.glob("*/search.json"))) or "none"
+        raise SearchError(f"{found.path}: is no search; known in {out}: {known}")
+    return found
 
 
 def make(path: Path) -> RunFolder:
@@ -87,6 +108,6 @@ def locked(folder: RunFolder) -> Iterator[None]:
         f"{folder.path}: another process is driving this search; wait, or choose another --name"
     )
     with locked_file(folder.lock, taken):
-        for each in (folder.path, folder.path / layout.TRIALS, folder.best):
+        for each in (folder.path, folder.path / layout.TRIALS, folder.best, folder.winner.coming):
             sweep(each)
         yield

@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,11 +23,26 @@ if TYPE_CHECKING:
 
 PATIENCE = 10
 """Seconds to wait for a database server that does not answer."""
-LOCKED_PATIENCE = 60
-"""Seconds to wait for a SQLite file that somebody else reads or writes, a dashboard for instance."""
+LOCKED_PATIENCE = 5
+"""Seconds that SQLite itself waits for a file that somebody else reads or writes, a dashboard for instance.
+Whoever drives the study tries again after it, with a notice (`search.keep.patience`)."""
 LOOK_EVERY = 10.0
 """Seconds between looks whether the hold on the study is still there."""
 HIDDEN = "***"
+
+
+class HeldError(SearchError):
+    """Another driver holds the study."""
+
+
+@dataclass
+class Hold:
+    """The hold of this driver on the study."""
+
+    look: Callable[[], None] = lambda: None
+    """Raises where the hold is lost; it really looks every `LOOK_EVERY` seconds."""
+    regain: Callable[[], None] = lambda: None
+    """Takes the hold again where it is lost."""
 
 
 def hidden(url: str) -> str:
@@ -40,7 +56,7 @@ def hidden(url: str) -> str:
 
 
 def needs_password(url: str) -> bool:
-    """Tell whether the URL is one that `hidden` took the password from."""
+    """Return whether the URL is one that `hidden` took the password from."""
     return HIDDEN in url
 
 
@@ -97,12 +113,12 @@ def failures(url: str | None, what: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError, ImportError) as error:
-        raise SearchError(f"{what} ({scrubbed(_reason(error), url)})") from error
+        raise SearchError(f"{what} ({scrubbed(reason_of(error), url)})") from error
 
 
 @contextmanager
-def held(url: str, name: str) -> Iterator[Callable[[], None]]:
-    """Hold the study `name` for one driver; yield a function that raises when the hold is lost.
+def held(url: str, name: str) -> Iterator[Hold]:
+    """Hold the study `name` for one driver.
 
     The lock is the server's or the system's, which let go of it however the driver ends: PostgreSQL's
     advisory lock of a session, a locked file beside a SQLite database. Other databases have no lock here.
@@ -111,17 +127,17 @@ def held(url: str, name: str) -> Iterator[Callable[[], None]]:
         SearchError: Another driver holds it.
     """
     parsed = _parsed(url)
-    taken = SearchError(
+    taken = HeldError(
         f"--storage: another process is driving the study {name!r}; wait, or choose another --name"
     )
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         with locked_file(Path(f"{parsed.database}.{_key(name):x}.lock"), taken):
-            yield lambda: None
+            yield Hold()
     elif parsed.get_backend_name() == "postgresql":
-        with _advisory_lock(parsed, url, name, taken) as look:
-            yield look
+        with _advisory_lock(parsed, url, name, taken) as hold:
+            yield hold
     else:
-        yield lambda: None
+        yield Hold()
 
 
 @contextmanager
@@ -135,7 +151,7 @@ def locked_file(path: Path, taken: SearchError) -> Iterator[None]:
         yield
 
 
-def claim(study: "optuna.Study", folder: Path, has_records: bool) -> None:
+def claim_for_folder(study: "optuna.Study", folder: Path, has_records: bool) -> None:
     """Refuse a study that another folder drives: its trials are not in this one.
 
     Args:
@@ -159,31 +175,45 @@ def claim(study: "optuna.Study", folder: Path, has_records: bool) -> None:
 
 
 @contextmanager
-def _advisory_lock(parsed: "URL", url: str, name: str, taken: SearchError) -> Iterator[Callable[[], None]]:
+def _advisory_lock(parsed: "URL", url: str, name: str, taken: SearchError) -> Iterator[Hold]:
     from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
     engine = create_engine(parsed, poolclass=NullPool, connect_args=_POSTGRESQL, isolation_level="AUTOCOMMIT")
-    lost = "--storage: the connection to the database was lost; --resume continues"
-    looked = time.monotonic()
     with failures(url, "--storage: the study cannot be opened"):
         connection = engine.connect()
+    looked, ours = time.monotonic(), False
+
+    def take() -> None:
+        nonlocal ours
+        ours = bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _key(name)}))
+        if not ours:
+            raise taken
+
+    def look() -> None:
+        nonlocal looked
+        if time.monotonic() - looked >= LOOK_EVERY:
+            connection.execute(text("SELECT 1"))
+            looked = time.monotonic()
+
+    def regain() -> None:
+        nonlocal connection, ours
+        try:
+            connection.execute(text("SELECT 1"))
+        except SQLAlchemyError:
+            ours = False  # a session's locks end with it
+            with suppress(SQLAlchemyError):
+                connection.close()
+            connection = engine.connect()
+        if not ours:
+            take()
+
     try:
-        with failures(url, lost):
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _key(name)}):
-                raise taken
-
-        def look() -> None:
-            nonlocal looked
-            if time.monotonic() - looked >= LOOK_EVERY:
-                looked = time.monotonic()
-                with failures(url, lost):
-                    connection.execute(text("SELECT 1"))
-
-        yield look
+        with failures(url, "--storage: the study cannot be opened"):
+            take()
+        yield Hold(look, regain)
     finally:
-        from sqlalchemy.exc import SQLAlchemyError
-
         with suppress(SQLAlchemyError):
             connection.close()
 
@@ -211,17 +241,17 @@ def _key(name: str) -> int:
     return int.from_bytes(sha256(f"search:{name}".encode()).digest()[:8], "big") >> 1
 
 
-def _reason(error: BaseException) -> str:
-    """Return what went wrong in one line; the cause says it better than Optuna's wrapper does."""
+def reason_of(error: BaseException) -> str:
+    """Return what went wrong in one line; the cause names it, Optuna's wrapper does not."""
     if isinstance(error, ImportError):
         return "its Python driver is not installed; for PostgreSQL: pip install 'psycopg[binary]'"
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    # libpq says at length which addresses it tried; the first line that holds a word is enough.
+    # libpq lists every address that it tried; the first line that is not empty is enough.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether some process holds the lock of `locked_file`, that is, a driver is at work."""
+    """Return whether some process holds the lock of `locked_file`, that is, a driver is at work."""
     return is_locked(path)

@@ -45,9 +45,9 @@ def open_study(
 def settle(study: optuna.Study, records: Sequence[TrialRecord], dimensions: Collection[str]) -> int:
     """Bring the study in line with the records after a break; return how many trials are run again.
 
-    A record is written before the study is told. So a trial that the study still holds as running either has
-    its record and is told now, or died with the driver: it is closed, and its proposal, if all of its
-    `dimensions` were drawn already, is enqueued once, not for ever: it may be what killed the driver.
+    A record is written before the study learns of it. So a trial that the study still holds as running
+    either has its record and is ended now, or died with the driver: it is closed, and its proposal, if all of
+    its `dimensions` were drawn already, is enqueued once, not for ever: it may be what killed the driver.
     """
     ended = {record.number: record for record in records}
     again = 0
@@ -63,13 +63,13 @@ def settle(study: optuna.Study, records: Sequence[TrialRecord], dimensions: Coll
 
 
 def tell(study: optuna.Study, record: TrialRecord) -> None:
-    """Tell the study how a trial ended."""
+    """Tell the study how a trial ended; once more does no harm."""
     if record.state == "complete":
-        study.tell(record.number, reached(record, study.user_attrs.get(NAMES, ["accuracy"])))
-    elif record.state == "pruned":
-        study.tell(record.number, state=TrialState.PRUNED)
+        values = reached(record, study.user_attrs.get(NAMES, ["accuracy"]))
+        study.tell(record.number, values, skip_if_finished=True)
     else:
-        study.tell(record.number, state=TrialState.FAIL)
+        state = TrialState.PRUNED if record.state == "pruned" else TrialState.FAIL
+        study.tell(record.number, state=state, skip_if_finished=True)
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
@@ -85,7 +85,7 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of few trials it says that they tell little
+            warnings.simplefilter("ignore")  # of few trials it warns that they are few
             return dict(optuna.importance.get_param_importances(study, target=accuracy))
     except (ValueError, RuntimeError, ZeroDivisionError):
         return {}

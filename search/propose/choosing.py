@@ -1,15 +1,14 @@
 """Which space, sampler, objectives and pruner a search has: the flags, checked, and the space they mean."""
 
-import argparse
-from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import rfcalc
 from models.spec import NetSpec
+from records.text import unknown
 from search.errors import SearchError
+from search.options import Options
 from search.propose import space_file
 from search.propose.objectives import OBJECTIVES
 from search.propose.pruning import PRUNERS
@@ -37,7 +36,7 @@ class Choice:
     file: Path | None
 
 
-def choose(options: argparse.Namespace, device: str) -> Choice:
+def choose(options: Options, device: str) -> Choice:
     """Read the flags that say what is searched.
 
     Raises:
@@ -74,7 +73,7 @@ def choose(options: argparse.Namespace, device: str) -> Choice:
     small = CPU_MACS if space == "full" and device == "cpu" else None
     return Choice(
         space=space,
-        fill=options.fill is not False,
+        fill=options.fill,
         sampler=sampler,
         objectives=objectives,
         pruner=pruner,
@@ -107,13 +106,6 @@ def make_space(settings: Settings, base: NetSpec, budget: rfcalc.Budget) -> Spac
         raise SearchError("[tool.rfcalc] has no max-params, so there is nothing to fill up to; add --no-fill")
     limit = budget.max_params if settings.fill else None
     return _space(settings.space, base, limit, settings.narrowed)
-
-
-def unknown(word: str, known: Collection[str]) -> str:
-    """Return the end of an error: the nearest of what is known, and all of it."""
-    near = get_close_matches(word, list(known), 1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"unknown; {hint}choose one of {', '.join(known)}"
 
 
 def _space(kind: str, base: NetSpec, max_params: int | None, left: dict[str, tuple[Value, ...]]) -> Space:

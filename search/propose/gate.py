@@ -11,7 +11,7 @@ from models.spec import NetSpec, SpecError
 
 @dataclass(frozen=True)
 class Admission:
-    """What rfcalc says of a candidate."""
+    """What rfcalc finds about a candidate."""
 
     params: int
     macs: int
@@ -32,7 +32,7 @@ class Gate:
         self.rejections: Counter[str] = Counter()
         self._last: tuple[NetSpec, Admission] | None = None
 
-    def judge(self, spec: NetSpec) -> Admission:
+    def admission(self, spec: NetSpec) -> Admission:
         """Analyse and judge `spec`; nothing is trained.
 
         Raises:
@@ -53,10 +53,10 @@ class Gate:
         return admission
 
     def admits(self, spec: NetSpec) -> bool:
-        """Tell whether `spec` fits, and count it where it does not."""
+        """Return whether `spec` fits, and count it where it does not."""
         try:
             # Closed forms answer in microseconds; what passes them is built and judged by rfcalc, the truth.
-            broken = tuple(self.shortfalls(figures(spec, self.input_size))) or self.judge(spec).broken
+            broken = tuple(self.shortfalls(figures(spec, self.input_size))) or self.admission(spec).broken
         except SpecError:
             broken = ("not a network",)
         return not broken or self.reject(broken[0])

@@ -9,7 +9,7 @@ from records.search import TrialRecord
 from search.propose.gate import Gate
 from search.propose.sampler import GatedSampler
 from search.propose.space import Space, TooLargeError, Values, fingerprint
-from search.session.prepare import Plan
+from search.settings import Settings
 
 
 class Proposals:
@@ -26,7 +26,7 @@ class Proposals:
         self._networks: set[str] = set()
 
     def admits(self, values: Values) -> bool:
-        """Tell whether `values` stand for a new network that fits; count the reason where they do not."""
+        """Return whether `values` stand for a new network that fits; count the reason where they do not."""
         try:
             spec = self._space.spec(values)
         except TooLargeError:
@@ -46,11 +46,12 @@ class Proposals:
         self._networks.add(fingerprint(self._space.spec(values)))
 
 
-def make_sampler(plan: Plan, proposals: Proposals, records: Sequence[TrialRecord]) -> GatedSampler:
+def make_sampler(
+    settings: Settings, space: Space, proposals: Proposals, records: Sequence[TrialRecord]
+) -> GatedSampler:
     """Return the search's sampler; what `records` hold is never proposed again."""
-    settings = plan.settings
     sampler = GatedSampler(
-        plan.space, proposals.admits, settings.seed, settings.sampler, settings.trials, proposals.remember
+        space, proposals.admits, settings.seed, settings.sampler, settings.trials, proposals.remember
     )
     for record in records:
         sampler.mark_met(record.values)

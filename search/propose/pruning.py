@@ -3,7 +3,7 @@
 import optuna
 
 FIRST_JUDGED_EPOCH = 2
-"""The learning rate still climbs in the first one: what a network does there says little."""
+"""The learning rate still climbs in the first one: what a network reaches there ranks it badly."""
 STARTUP_TRIALS = 8
 """Trials that run to the end before any is held against their median."""
 
@@ -31,7 +31,7 @@ def pruner(kind: str, epochs: int) -> optuna.pruners.BasePruner:
 
 
 def reason(kind: str, epoch: int) -> str:
-    """Return what the record of a trial says that was pruned after `epoch`."""
+    """Return the reason in the record of a trial that was pruned after `epoch`."""
     if kind == "halving":
         return f"not among the best share of the trials that reached epoch {epoch}"
     return f"below the median of the other trials after epoch {epoch}"

@@ -7,8 +7,8 @@ import rfcalc
 from models.errors import SpecError
 from models.presets import PRESETS
 from models.spec import NetSpec
+from records.text import unknown
 from search.errors import SearchError
-from search.propose.choosing import unknown
 from search.propose.gate import Gate
 from search.propose.limits import limited
 from search.settings import CPU_MACS
@@ -58,6 +58,6 @@ def rivals(
 
 def _broken(name: str, gate: Gate, classes: int) -> Collection[str]:
     try:
-        return gate.judge(rival(name, gate.input_size, classes)).broken
+        return gate.admission(rival(name, gate.input_size, classes)).broken
     except SpecError as error:
         return (str(error),)

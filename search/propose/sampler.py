@@ -72,6 +72,8 @@ class GatedSampler(BaseSampler):
         self._population = max(4, min(50, trials // 5))
         self._note = note
         self._met: set[Key] = set()
+        self.latest: Values | None = None
+        """What was proposed last; a driver whose database went away in between proposes it again."""
 
     def mark_met(self, values: Values) -> None:
         """Never propose `values` again: they have been trained."""
@@ -81,6 +83,7 @@ class GatedSampler(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Note an enqueued proposal: Optuna takes it without asking for a sample."""
         fixed = trial.system_attrs.get("fixed_params")
+        self.latest = fixed
         if fixed is not None:
             self.mark_met(fixed)
             if self._kind == "nsga2":  # else it would never be a parent
@@ -98,6 +101,10 @@ class GatedSampler(BaseSampler):
         Raises:
             ExhaustedError: There is none left.
         """
+        self.latest = drawn = self._drawn(study, trial)
+        return drawn
+
+    def _drawn(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
         rng = random.Random(trial_seed(self._seed, trial.number))
         draw = self._drawing(study, trial, rng)
         values: dict[str, Value] = {}
@@ -150,7 +157,7 @@ class GatedSampler(BaseSampler):
     def _nsga2(self, seed: int) -> NSGAIISampler:
         return NSGAIISampler(population_size=self._population, seed=seed)
 
-    def _walk(self, rng: random.Random) -> dict[str, Any]:
+    def _walk(self, rng: random.Random) -> dict[str, Value]:
         """Return any proposal that is left."""
         if self._space.size <= WALKED:
             rest = [values for values in self._space.proposals() if self._key(values) not in self._met]

@@ -24,7 +24,7 @@ def screen(space: Space, gate: Gate, seed: int, count: int = SCREENED) -> Screen
     """Judge `count` random proposals of `space`, or all where there are no more.
 
     Raises:
-        SearchError: None fits; the text says what breaks and by how much at least.
+        SearchError: None fits; the text names the limits that break, and by how much at least.
     """
     drawn: Iterable[Values] = space.proposals()
     if space.size > count:

@@ -8,11 +8,11 @@ norm = "batch"
 
 import tomllib
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from models.errors import shown
+from records.text import nearest
 from search.errors import SearchError
 from search.propose.space import Choices, Value
 
@@ -49,8 +49,8 @@ def narrow(path: Path, entries: Mapping[str, Any], choices: Choices) -> dict[str
     for key, wanted in entries.items():
         where = f"--space-file {path}: {key}"
         if key not in choices:
-            near = get_close_matches(key, list(choices), 1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            near = nearest(key, choices)
+            hint = f"did you mean {near}? " if near else ""
             raise SearchError(f"{where}: unknown; {hint}known are {', '.join(choices)}")
         narrowed[key] = _left(where, wanted, choices[key])
     return narrowed
@@ -61,7 +61,7 @@ def _left(where: str, wanted: Any, values: Collection[Value]) -> tuple[Value, ..
         return _between(where, wanted, values)
     asked = wanted if isinstance(wanted, list) else [wanted]
     for value in asked:
-        # True is 1 to Python, and 3.0 is 3: only the latter is what was meant.
+        # True is 1 to Python, and 3.0 is 3: a user may write 3.0 for 3, but not True for 1.
         if isinstance(value, bool) or value not in values:
             raise SearchError(f"{where}: {shown(value)} is not among its values, {_listed(values)}")
     if not asked:

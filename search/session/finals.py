@@ -1,23 +1,64 @@
-"""The stage after the trials: the best of them trained longer, and the presets in just the same way."""
+"""The stages after the trials: the best of them trained longer, and the presets in just the same way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean as mean
+from statistics import fmean
 from typing import Any
 
 from models.spec import NetSpec
 from records.search import Finalist, PresetRun, TrialRecord
+from records.text import percent
 from search.errors import SearchError
 from search.execute.job import Job
 from search.keep.folder import RunFolder
 from search.propose.gate import Gate
 from search.propose.rivals import rival
 from search.propose.sampler import trial_seed
+from search.session.cost import Cost
+from search.session.findings import Findings
+from search.session.plan import SearchPlan
+from search.session.stage import Context
 from search.session.trainings import Trainings
-from search.show.standing import percent
 
 PRESET_SEEDS = 1_000_000
 """The presets have the seeds of trials that no search gets to."""
+
+
+class Finalists:
+    """The stage of the finalists."""
+
+    name = "finalists"
+
+    def cost(self, plan: SearchPlan) -> Cost:
+        """Return what the trainings of all finalists cost."""
+        return _cost(plan, plan.settings.finalists)
+
+    def run(self, context: Context, found: Findings) -> Findings:
+        """Train the best trials again, longer."""
+        finals = Finals(context.trainings(), context.plan.folder)
+        return replace(found, finalists=tuple(finals.run_finalists()))
+
+
+class Presets:
+    """The stage of the presets."""
+
+    name = "presets"
+
+    def cost(self, plan: SearchPlan) -> Cost:
+        """Return what the trainings of all presets cost."""
+        return _cost(plan, len(plan.settings.presets))
+
+    def run(self, context: Context, found: Findings) -> Findings:
+        """Train the presets as the finalists were."""
+        finals = Finals(context.trainings(), context.plan.folder)
+        return replace(found, presets=tuple(finals.run_presets(context.gate, context.plan.base.classes)))
+
+
+def _cost(plan: SearchPlan, networks: int) -> Cost:
+    settings = plan.settings
+    images = min(plan.train_images, settings.final_subset or plan.train_images)
+    trainings = networks * settings.final_seeds
+    return Cost(trainings, settings.final_epochs, images, plan.validation_images, settings.jobs)
 
 
 @dataclass(frozen=True)
@@ -32,7 +73,7 @@ class Finals:
 
         Raises:
             SearchError: No trial was completed, or no finalist.
-            Stopped: The user said so.
+            Stopped: The user asked for the end.
         """
         scored = [
             record
@@ -57,7 +98,7 @@ class Finals:
         They are a measure of the search and no candidates: none of them becomes the winner.
 
         Raises:
-            Stopped: The user said so.
+            Stopped: The user asked for the end.
         """
         names = self.trainings.settings.presets
         entered = [
@@ -74,7 +115,7 @@ class Finals:
 
     def _entered(self, number: int, spec: NetSpec, gate: Gate) -> TrialRecord:
         """Return what is known of a preset before it is trained."""
-        known = gate.judge(spec)
+        known = gate.admission(spec)
         return TrialRecord(
             number=number,
             attempt=1,
@@ -107,7 +148,7 @@ class Finals:
             if record.state == "complete"
         }
         jobs: list[tuple[Job, str]] = []
-        meant: dict[tuple[int, int], tuple[str, TrialRecord]] = {}
+        wanted: dict[tuple[int, int], tuple[str, TrialRecord]] = {}
         for run, shelf in enumerate(shelves, 1):
             for record, title in zip(entered, titles, strict=True):
                 if (shelf, record.number) in ended:
@@ -118,11 +159,11 @@ class Finals:
                     record.number, record.spec, settings.final_recipe, settings.final_subset, seed
                 )
                 jobs.append((job, title))
-                meant[job.key] = shelf, record
+                wanted[job.key] = shelf, record
         total = len(shelves) * len(entered)
         display.stage(stage, total, total - len(jobs))
         for job, title, outcome in self.trainings.whole(jobs):
-            shelf, record = meant[job.key]
+            shelf, record = wanted[job.key]
             record = replace(
                 record,
                 attempt=outcome.attempt,
@@ -159,7 +200,7 @@ def _reached(network: TrialRecord, runs: Sequence[TrialRecord]) -> dict[str, Any
     """Return what finalists and presets have in common: the network's figures, and what came of its runs."""
     scores = tuple(record.score for record in runs if record.score is not None)
     return {
-        "score": mean(scores),
+        "score": fmean(scores),
         "params": network.params,
         "macs": network.macs,
         "receptive_field": network.receptive_field,

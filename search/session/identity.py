@@ -7,13 +7,13 @@ import optuna
 
 from search.errors import SearchError
 from search.propose.space import Space, fingerprint
-from search.session.prepare import Plan
+from search.session.plan import SearchPlan
 
 KEY = "identity"
 """The study's user attribute that holds it."""
 
 
-def identity(plan: Plan, space: Space) -> dict[str, str]:
+def identity(plan: SearchPlan, space: Space) -> dict[str, str]:
     """Return what defines the study, in words as far as they are short."""
     settings = plan.settings
     choices = json.dumps({name: list(values) for name, values in space.choices.items()}, sort_keys=True)
@@ -26,11 +26,11 @@ def identity(plan: Plan, space: Space) -> dict[str, str]:
     }
 
 
-def claim(study: optuna.Study, wanted: dict[str, str]) -> None:
+def check_identity(study: optuna.Study, wanted: dict[str, str]) -> None:
     """Write `wanted` into a new study, or compare it with what is there.
 
     Raises:
-        SearchError: The study is another one; the text says in what.
+        SearchError: The study is another one; the text names what differs.
     """
     held = study.user_attrs.get(KEY)
     if held is None:

@@ -1,6 +1,5 @@
 """`python -m search replay`: train one trial again and say whether it comes out the same."""
 
-import argparse
 from pathlib import Path
 
 from rich.console import Console
@@ -8,19 +7,19 @@ from rich.table import Table
 
 from records.run import EpochRecord
 from records.search import SearchRecord, TrialRecord
+from records.text import percent
 from search.errors import SearchError
 from search.execute import worker
 from search.execute.job import DataRequest, Job
 from search.execute.worker import Share
-from search.keep.folder import RunFolder
+from search.keep.folder import RunFolder, find
+from search.options import ReplayOptions
 from search.settings import Settings
-from search.show.command import find
-from search.show.standing import percent
 from training.data.registry import load
 from training.fit import device
 
 
-def replay(options: argparse.Namespace, console: Console) -> int:
+def replay(options: ReplayOptions, console: Console) -> int:
     """Train it again; return 0 where every epoch is the same to the last digit, 1 where one is not.
 
     Nothing is written: the search's folder stays as it is.

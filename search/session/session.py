@@ -1,34 +1,40 @@
 """One session of a search, from the first trial to the winner; a broken one is resumed by the next."""
 
+import signal
 import sys
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+import time
+from contextlib import suppress
 
-from models.spec import NetSpec
 from records.codec import RecordError
-from records.search import FrontPoint, SearchRecord, TrialRecord
+from records.errors import one_line
+from records.search import SearchRecord
+from records.stopping import Stopped, stopping
 from search.errors import SearchError
 from search.execute import worker
-from search.execute.executor import LocalProcesses
 from search.execute.worker import Work
-from search.keep import folder, storage, study
+from search.keep import folder, storage
 from search.propose.gate import Gate
-from search.propose.objectives import front
-from search.propose.proposals import Proposals, enqueue_anchors, make_sampler
-from search.session import identity
-from search.session import results as export
-from search.session.finals import Finals
-from search.session.prepare import Plan
-from search.session.stages import Driver
-from search.session.stop import Brake, Stopped, brake
-from search.session.timing import TimeLimit
-from search.session.trainings import Trainings
-from search.session.winner import train_winner
+from search.session.chronicle import Chronicle
+from search.session.cost import Cost
+from search.session.finals import Finalists, Presets
+from search.session.plan import SearchPlan
+from search.session.stage import Context, Stage
+from search.session.trials import Trials
+from search.session.winner import Winner
 from search.show.display import Display
-from training.data.registry import holdout
+
+STAGES: tuple[Stage, ...] = (Trials(), Finalists(), Presets(), Winner())
+"""What a search does, in this order."""
+DONE = "done"
+"""The stage of a search that has ended."""
 
 
-def run(plan: Plan, display: Display, work: Work = worker.run) -> SearchRecord:
+def costs(plan: SearchPlan) -> list[Cost]:
+    """Return what each stage still has to train."""
+    return [stage.cost(plan) for stage in STAGES]
+
+
+def run(plan: SearchPlan, display: Display, work: Work = worker.run) -> SearchRecord:
     """Drive the search to its end.
 
     Args:
@@ -37,20 +43,20 @@ def run(plan: Plan, display: Display, work: Work = worker.run) -> SearchRecord:
         work: What a worker does with a job; another one than training is for campaigns that kill searches.
 
     Raises:
-        SearchError: It cannot go on; search.json says why, and --resume continues.
+        SearchError: It cannot go on; search.json has the reason, and --resume continues.
         Stopped: The user stopped it; likewise.
     """
     gate = Gate(plan.budget, plan.base.input_size)
-    chronicle = export.Chronicle(plan, export.trial_facts(plan), gate, _command(plan.settings.storage))
-    session = _Session(plan, display, gate, chronicle)
-    with folder.locked(plan.folder), brake() as pulled:
+    chronicle = Chronicle(plan, gate, _command(plan.settings.storage))
+    with folder.locked(plan.folder), stopping(insistent=(signal.SIGTERM,)) as stop:
         try:
-            return session.stages(pulled, work)
+            plan.folder.winner.settle()
+            return _go_through(Context(plan, display, chronicle, stop, work))
         except Stopped:
-            session.give_up("stopped by the user")
+            _give_up(chronicle, "stopped by the user")
             raise
         except Exception as error:
-            session.give_up(str(error).partition("\n")[0])
+            _give_up(chronicle, str(error).partition("\n")[0])
             if isinstance(error, OSError):
                 raise SearchError(
                     f"{error.filename or plan.folder.path}: cannot be written ({error.strerror or error}); "
@@ -59,115 +65,31 @@ def run(plan: Plan, display: Display, work: Work = worker.run) -> SearchRecord:
             raise
 
 
-@dataclass(frozen=True)
-class _Session:
-    plan: Plan
-    display: Display
-    gate: Gate
-    chronicle: export.Chronicle
-
-    def stages(self, pulled: Brake, work: Work) -> SearchRecord:
-        """Go through what is left of trials, finalists and winner."""
-        state = "exhausted" if self._trials(pulled, work) else "finished"
-        self._winner(pulled)
-        records = self.plan.folder.trials()
-        self.chronicle.stage = "done"
-        self.chronicle.keep(records, state)
-        return self.chronicle.record(records, state)
-
-    def give_up(self, reason: str) -> None:
-        """Write down why it ends early, where the disk still takes it; the trials are kept anyway."""
-        with suppress(OSError, RecordError):
-            self.chronicle.keep(self.plan.folder.trials(), "stopped", reason)
-
-    def _trials(self, pulled: Brake, work: Work) -> bool:
-        """Run trials and finalists; return whether the space was exhausted."""
-        plan, settings, chronicle = self.plan, self.plan.settings, self.chronicle
-        url = settings.storage or plan.folder.storage()
-        name = plan.folder.path.name
-        records = plan.folder.trials()
-        proposals = Proposals(plan.space, self.gate)
-        sampler = make_sampler(plan, proposals, records)
-        with ExitStack() as stack:
-            stack.enter_context(
-                storage.failures(url, "the study's database failed; once it is well, --resume continues")
-            )
-            backend = storage.reach(url)
-            stack.callback(storage.release, backend)
-            trials = study.open_study(name, backend, sampler, settings)
-            pulse = stack.enter_context(storage.held(url, name))
-            storage.claim(trials, plan.folder.path, bool(records))
-            identity.claim(trials, identity.identity(plan, plan.space))
-            anchors = enqueue_anchors(trials, plan.space, proposals)
-            if anchors:
-                self.display.say(f"tried first: {', '.join(anchors)}")
-            again = study.settle(trials, records, plan.space.choices)
-            if again:
-                self.display.say(
-                    f"{again} trial{'s' if again > 1 else ''} cut short by the break will be run again"
-                )
-            self._keep(records)
-            executor = LocalProcesses(settings.jobs, settings.device, work)
-            stack.callback(executor.close)
-            trainings = Trainings(settings, executor, self.display, pulled, pulse)
-            driver = Driver(
-                trainings, plan.folder, plan.space, self.gate, trials, self._keep, self._limit().allows
-            )
-            exhausted = driver.run_trials()
-            if settings.time_limit is not None and not exhausted:
-                self._note_time(plan.folder.trials())
-            if exhausted:
-                self.display.say(
-                    "the space is exhausted: every network of it was trained or breaks the budget", "yellow"
-                )
-            chronicle.front = self._front()
-            chronicle.importances = study.importances(trials)
-            chronicle.stage = "finalists"
+def _go_through(context: Context) -> SearchRecord:
+    """Do what is left of each stage."""
+    plan, chronicle = context.plan, context.chronicle
+    try:
+        for place, stage in enumerate(STAGES):
+            context.later = tuple(each.cost(plan) for each in STAGES[place + 1 :])
+            chronicle.stage = stage.name
             chronicle.keep(plan.folder.trials())
-            finals = Finals(trainings, plan.folder)
-            chronicle.finalists = tuple(finals.run_finalists())
-            chronicle.presets = tuple(finals.run_presets(self.gate, plan.base.classes))
-        return exhausted
+            began, cost = time.monotonic(), stage.cost(plan)
+            try:
+                chronicle.findings = stage.run(context, chronicle.findings)
+            finally:
+                chronicle.ended(stage.name, cost, time.monotonic() - began)
+    finally:
+        context.close()
+    chronicle.stage = DONE
+    return chronicle.keep(plan.folder.trials(), "exhausted" if chronicle.findings.exhausted else "finished")
 
-    def _limit(self) -> TimeLimit:
-        plan = self.plan
-        train, _ = holdout(plan.dataset.train.labels)
-        spent = plan.previous.seconds if plan.previous else 0.0
-        return TimeLimit(plan.settings, len(train), len(plan.dataset.train), spent)
 
-    def _note_time(self, records: list[TrialRecord]) -> None:
-        """Say so where the time limit ended the trials."""
-        ended = sum(record.state != "failed" for record in records)
-        if ended < self.plan.settings.trials:
-            self.chronicle.note = (
-                f"the time limit ended the trials after {ended} of {self.plan.settings.trials}"
-            )
-            self.display.say(self.chronicle.note, "yellow")
-
-    def _front(self) -> tuple[FrontPoint, ...]:
-        """Return the Pareto front, where there is more than one objective."""
-        objectives = self.plan.settings.objectives
-        return front(self.plan.folder.trials(), objectives) if len(objectives) > 1 else ()
-
-    def _keep(self, records: list[TrialRecord]) -> None:
-        self.display.tally(self.chronicle.keep(records), records)
-
-    def _winner(self, pulled: Brake) -> None:
-        """Train the best finalist, unless an earlier session has."""
-        plan, chronicle = self.plan, self.chronicle
-        chronicle.winner = chronicle.finalists[0].number
-        chronicle.stage = "winner"
-        records = plan.folder.trials()
-        chronicle.keep(records)
-        spec = next(record.spec for record in records if record.number == chronicle.winner)
-        if export.clear_for(plan.folder.best, NetSpec.from_json(spec)):
-            export.write_network(plan.folder.best, NetSpec.from_json(spec))
-            train_winner(plan, NetSpec.from_json(spec), self.display, chronicle.command, pulled)
-        chronicle.verdict = export.judge(
-            plan.folder.best / "model.py", self.gate.budget, self.gate.input_size
-        )
+def _give_up(chronicle: Chronicle, reason: str) -> None:
+    """Write down why the search ends early, where the disk still takes it; the trials are kept anyway."""
+    with suppress(OSError, RecordError):
+        chronicle.keep(chronicle.plan.folder.trials(), "stopped", reason)
 
 
 def _command(url: str | None) -> str:
     """Return the command line as it is kept in records, which others read."""
-    return storage.scrubbed(" ".join(["python -m search", *sys.argv[1:]]), url)
+    return one_line(storage.scrubbed(" ".join(["python -m search", *sys.argv[1:]]), url))

@@ -2,38 +2,37 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from records.search import TrialRecord
-from search.settings import Settings
+from search.session.cost import Cost
 
 MARGIN = 1.1
-"""Longer runs are planned a tenth longer than the trials suggest: evaluating and writing take time too."""
+"""What follows is planned a tenth longer than the trials suggest: evaluating and writing take time too."""
 
 
 @dataclass
 class TimeLimit:
-    """Tells whether a new trial may begin.
+    """Decides whether a new trial may begin.
 
     Attributes:
-        settings: The stages' budgets, and the limit in seconds.
-        train_images: Of the split that trials and finalists train on.
-        all_images: What the winner trains on.
+        seconds: The limit of the whole search, all sessions together; None: there is none.
+        trial: What one trial costs.
+        later: What the stages after the trials cost.
         spent: Seconds of earlier sessions.
     """
 
-    settings: Settings
-    train_images: int
-    all_images: int
+    seconds: float | None
+    trial: Cost
+    later: Sequence[Cost]
     spent: float = 0.0
     _start: float = field(default_factory=time.monotonic)
 
     def allows(self, records: Sequence[TrialRecord]) -> bool:
-        """Tell whether a trial may begin; until one is complete it may: there is nothing to choose from."""
-        limit = self.settings.time_limit
-        if limit is None or not any(record.state == "complete" for record in records):
+        """Return whether a trial may begin; until one is complete it may: there is nothing to choose from."""
+        if self.seconds is None or not any(record.state == "complete" for record in records):
             return True
-        return self.elapsed + self.reserve(records) < limit
+        return self.elapsed + self.reserve(records) < self.seconds
 
     @property
     def elapsed(self) -> float:
@@ -41,24 +40,10 @@ class TimeLimit:
         return self.spent + time.monotonic() - self._start
 
     def reserve(self, records: Sequence[TrialRecord]) -> float:
-        """Return the seconds that a last trial, finalists and winner will take, judged by the trials."""
-        settings = self.settings
+        """Return the seconds that a last trial and the later stages will take, judged by past trials."""
         ended = [record for record in records if record.epochs]
-        seen = sum(len(record.epochs) for record in ended) * self._images(settings.subset)
-        if not seen:
+        passes = sum(replace(self.trial, epochs=len(record.epochs)).passes for record in ended)
+        if not passes:
             return 0.0
-        seconds = sum(record.seconds for record in ended) / seen
-        networks = settings.finalists + len(settings.presets)
-        final = networks * settings.final_seeds * settings.final_epochs
-        return (
-            MARGIN
-            * seconds
-            * (
-                settings.epochs * self._images(settings.subset)
-                + final * self._images(settings.final_subset) / min(settings.jobs, settings.finalists)
-                + settings.winner_epochs * self.all_images
-            )
-        )
-
-    def _images(self, subset: int | None) -> int:
-        return min(self.train_images, subset or self.train_images)
+        seconds_per_pass = sum(record.seconds for record in ended) / passes
+        return MARGIN * seconds_per_pass * sum(cost.passes for cost in (self.trial, *self.later))

@@ -1,13 +1,14 @@
-"""What every stage does with trainings: submit them, listen to them, stop where the user says so."""
+"""What every stage does with trainings: submit them, wait for what they report, stop where the user asks."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from records.run import EpochRecord
+from records.stopping import Stop, Stopped
 from search.execute.attempts import Attempts
-from search.execute.executor import EpochDone, Event, Executor
 from search.execute.job import DataRequest, Job, Outcome
-from search.session.stop import Brake, Stopped
+from search.execute.protocol import EpochDone, Executor, JobDone, Notice
 from search.settings import Settings
 from search.show.display import Display
 from training.fit.recipe import Recipe
@@ -18,32 +19,32 @@ HEARTBEAT = 1.0
 
 @dataclass
 class Trainings:
-    """The trainings of a search, whatever the stage.
+    """The trainings of one stage.
 
     Attributes:
         settings: Of the search.
         executor: Where the trainings run.
         display: Shown to the user.
-        brake: Pulled by Ctrl-C.
+        stop: Asked for by Ctrl-C and SIGTERM.
         pulse: Called about every second; raises when the search may not go on.
     """
 
     settings: Settings
     executor: Executor
     display: Display
-    brake: Brake = field(default_factory=Brake)
+    stop: Stop = field(default_factory=Stop)
     pulse: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         """Give each job its second chances."""
         self._attempts = Attempts(self.executor, self.settings.retries, self._note_retry)
         self._titles: dict[tuple[int, int], str] = {}
-        self._braking = False
+        self._stopping = False
 
     @property
     def free(self) -> int:
-        """How many more trainings may begin now: none once the user has said stop."""
-        return 0 if self.brake.requested else self._attempts.free
+        """How many more trainings may begin now: none once the user has asked for the end."""
+        return 0 if self.stop.asked else self._attempts.free
 
     def job(self, number: int, spec: dict[str, Any], recipe: Recipe, images: int | None, seed: int) -> Job:
         """Return the first attempt at training `spec` on so many images."""
@@ -57,15 +58,19 @@ class Trainings:
         self.display.began(job, title)
         self._attempts.submit(job)
 
-    def wait(self) -> Sequence[Event]:
+    def wait(self) -> Sequence[EpochDone | JobDone]:
         """Return what happened, an empty sequence after `HEARTBEAT` seconds if nothing did; show it."""
-        events = self._attempts.wait(HEARTBEAT)
-        for event in events:
+        events: list[EpochDone | JobDone] = []
+        for event in self._attempts.wait(HEARTBEAT):
+            if isinstance(event, Notice):
+                self.display.say(event.text, style="yellow")
+                continue
             if isinstance(event, EpochDone):
-                self.display.heard(event.job, event.epoch)
+                self.display.add_epoch(event.job, event.epoch)
             else:
                 self.display.ended(event.job)
                 del self._titles[event.job.key]
+            events.append(event)
         return events
 
     def answer(self, job: Job, *, go_on: bool) -> None:
@@ -74,32 +79,46 @@ class Trainings:
 
     def look_around(self, running: int) -> None:
         """Notice what does not come from a worker, while so many trainings run."""
-        self.brake.check()
+        self.stop.check()
         self.pulse()
-        if self.brake.requested and not self._braking:
-            self._braking = True
+        if self.stop.asked and not self._stopping:
+            self._stopping = True
             if running:
                 what = "the running training ends" if running == 1 else f"the {running} running trainings end"
                 self.display.say(f"stopping: {what} first; Ctrl-C again stops now", style="yellow")
 
-    def whole(self, jobs: Iterable[tuple[Job, str]]) -> Iterator[tuple[Job, str, Outcome]]:
+    def whole(
+        self,
+        jobs: Iterable[tuple[Job, str]],
+        on_epoch: Callable[[EpochRecord], None] = lambda epoch: None,
+        *,
+        patient: bool = True,
+    ) -> Iterator[tuple[Job, str, Outcome]]:
         """Train jobs with their titles to the end of their recipes; yield both with its outcome as it ends.
 
+        Args:
+            jobs: What is trained, and how the user knows it.
+            on_epoch: Called with each epoch of each job.
+            patient: Whether the running trainings end as planned when the user asks for the end; otherwise at
+                their next epoch, as pruned.
+
         Raises:
-            Stopped: The user said so, and the trainings that were running have ended.
+            Stopped: The user asked for the end, and the trainings that were running have ended.
         """
         waiting, running = list(jobs), 0
         titles = {job.key: title for job, title in waiting}
         while waiting or running:
             self.look_around(running)
-            if self.brake.requested and not running:
+            if self.stop.asked and not running:
                 raise Stopped
             while waiting and self.free:
                 self.submit(*waiting.pop(0))
                 running += 1
             for event in self.wait():
                 if isinstance(event, EpochDone):
-                    self.answer(event.job, go_on=True)
+                    on_epoch(event.epoch)
+                    last = event.epoch.epoch >= int(event.job.recipe["epochs"])
+                    self.answer(event.job, go_on=patient or last or not self.stop.asked)
                 else:
                     running -= 1
                     yield event.job, titles[event.job.key], event.outcome

@@ -1,21 +1,18 @@
-"""`python -m search show`: how a search stands, read from its folder, whether it runs, ended or broke off."""
-
-import argparse
-from pathlib import Path
+"""`python -m search show`: the state of a search from its folder, whether it runs, ended or broke off."""
 
 from rich.console import Console
 
 from records.run import RunRecord
 from records.search import SearchRecord, against_presets
-from search.errors import SearchError
-from search.keep import folder as folders
-from search.keep.folder import RunFolder
+from records.text import percent
+from search.keep.folder import RunFolder, find
 from search.keep.storage import is_held, needs_password
+from search.options import ShowOptions
 from search.show.display import finalists_table, presets_table, trials_table
-from search.show.standing import Curve, percent, stand
+from search.show.standing import Curve, stand
 
 
-def show(options: argparse.Namespace, console: Console) -> int:
+def show(options: ShowOptions, console: Console) -> int:
     """Print it; return the exit code.
 
     Raises:
@@ -44,7 +41,7 @@ def show(options: argparse.Namespace, console: Console) -> int:
         console.print(presets_table(record.presets))
     if (words := against_presets(record)) is not None:
         console.print(words)
-    if (folder.best / "run.json").is_file():
+    if record.winner is not None and (folder.best / "run.json").is_file():
         winner = RunRecord.read(folder.best / "run.json")
         console.print(
             f"winner    trial {record.winner}, test accuracy {percent(winner.test_accuracy)} on "
@@ -54,34 +51,20 @@ def show(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def find(name: str | None, out: Path) -> RunFolder:
-    """Return the folder of a search, the newest one where no name is given.
-
-    Raises:
-        SearchError: There is none.
-    """
-    found = folders.newest(out) if name is None else RunFolder(out / name)
-    if found is None:
-        raise SearchError(f"{out}: holds no search; name its folder by --out")
-    if not found.search_json.is_file():
-        known = ", ".join(sorted(path.parent.name for path in out.glob("*/search.json"))) or "none"
-        raise SearchError(f"{found.path}: is no search; known in {out}: {known}")
-    return found
-
-
 def _running(folder: RunFolder, record: SearchRecord) -> list[Curve]:
     """Return the curves of the trials that are being trained, from the study, which any process may read."""
     import optuna
     from optuna.trial import TrialState
 
-    from search.keep.storage import reach, release
+    from search.keep.storage import failures, reach, release
 
     url = record.settings.get("storage") or folder.storage()
     if needs_password(url):
         return []  # search.json does not keep passwords
     backend = reach(url)
-    study = optuna.load_study(study_name=record.name, storage=backend)
-    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    with failures(url, "--storage: the study cannot be read"):
+        study = optuna.load_study(study_name=record.name, storage=backend)
+        trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     release(backend)
     return [
         Curve(

@@ -1,53 +1,47 @@
 """What a person sees while a search runs: a live table on a terminal, plain lines elsewhere."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from models.spec import NetSpec, stage_widths
 from records.run import EpochRecord
 from records.search import Finalist, PresetRun, SearchRecord, TrialRecord
+from records.terminal import StepBar
+from records.text import percent
 from search.execute.job import Job
-from search.show.standing import Curve, Standing, percent, stand
+from search.show.standing import Curve, Standing, stand
 
 PLAIN_LINES = 10
 """Lines that a stage prints, about, where the output is not a terminal."""
 
 
 class Display:
-    """Progress of one stage after the other, and on a terminal how the search stands; a context manager."""
+    """Progress of one stage after the other, and on a terminal the state of the search; a context manager.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: Where it is drawn.
+        now: A clock in seconds.
+        live: Whether it is drawn again by itself, twice a second; otherwise `refresh` draws it.
+    """
+
+    def __init__(
+        self, console: Console, now: Callable[[], float] = time.monotonic, *, live: bool = True
+    ) -> None:
         self.console = console
-        self._progress = Progress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", style="dim"),
-            console=console,
-        )
-        self._task: TaskID | None = None
-        self._stage, self._total = "", 1
-        self._done = 0.0
+        self._now = now
+        self._bars: list[StepBar] = []
         self._running: dict[tuple[int, int], Curve] = {}
         self._standing = Standing()
-        self._live = Live(console=console, get_renderable=self._drawing, refresh_per_second=2)
+        self._live = Live(
+            console=console, get_renderable=self._drawing, refresh_per_second=2, auto_refresh=live
+        )
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -58,27 +52,36 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running.clear()
+        for bar in self._bars[-1:]:
+            bar.end()
         self._live.stop()
+
+    def refresh(self) -> None:
+        """Draw it now."""
+        self._live.refresh()
 
     def stage(self, name: str, total: int, done: int = 0) -> None:
         """Begin a stage of `total` steps, of which `done` were made before a break."""
-        self._stage, self._total, self._done = name, total, done
-        self._task = self._progress.add_task(name, total=total, completed=done, note="")
+        for bar in self._bars[-1:]:
+            bar.end()
+        self._bars.append(StepBar(name, total, done, self._now))
         if not self.console.is_terminal:
             self.console.print(
                 f"{name}: {done} of {total} done" if done else f"{name}: {total}", highlight=False
             )
 
     def tally(self, record: SearchRecord, trials: Sequence[TrialRecord]) -> None:
-        """Take note of how the search stands."""
+        """Take the state of the search from its records."""
         self._standing = stand(record, trials)
 
     def began(self, job: Job, title: str) -> None:
         """Show a training from its start on, a second attempt anew."""
+        if job.keep is not None:
+            return  # its epochs are the steps of the stage
         title += f" (attempt {job.attempt})" if job.attempt > 1 else ""
         self._running[job.key] = Curve(title, (), int(job.recipe["epochs"]))
 
-    def heard(self, job: Job, epoch: EpochRecord) -> None:
+    def add_epoch(self, job: Job, epoch: EpochRecord) -> None:
         """Add an epoch to a training's curve."""
         curve = self._running.get(job.key)
         if curve is not None and epoch.val_accuracy is not None:
@@ -90,39 +93,36 @@ class Display:
 
     def advance(self, note: str) -> None:
         """Count one step of the stage."""
-        self._done += 1
-        if self._task is not None:
-            self._progress.update(self._task, advance=1, note=note)
-        if not self.console.is_terminal and self._is_milestone():
-            self.console.print(f"  {self._stage} {self._done:.0f}/{self._total}: {note}", highlight=False)
+        bar = self._bars[-1]
+        bar.move(bar.done + 1, note)
+        if not self.console.is_terminal and _is_milestone(bar):
+            self.console.print(f"  {bar.title} {bar.done:.0f}/{bar.total:.0f}: {note}", highlight=False)
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print a line above the bars."""
         self.console.print(text, style=style, highlight=False, markup=False)
 
+    def notice(self, text: str) -> None:
+        """Print a line that the user should not overlook."""
+        self.say(text, style="yellow")
+
     def epoch(self, epoch: EpochRecord, total: int) -> None:
-        """Count an epoch of the winner's training."""
+        """Count an epoch of the winner's training; those of an earlier session are done already."""
+        self._bars[-1].skip_to(epoch.epoch - 1)
         self.advance(
             f"epoch {epoch.epoch}/{total}  loss {epoch.train_loss:.3f}  train {epoch.train_accuracy:.1%}"
         )
 
     def _drawing(self) -> RenderableType:
         """Return the picture of this moment; the thread that refreshes it asks."""
-        standing = self._standing
         running = tuple(self._running.copy().values())
-        shown = Standing(
-            standing.counts,
-            standing.rejections,
-            standing.best,
-            running,
-            standing.per_hour,
-            standing.seconds_left,
-        )
-        return Group(self._progress, shown)
+        # The bar shows the time that is left.
+        return Group(*self._bars, replace(self._standing, running=running, seconds_left=None))
 
-    def _is_milestone(self) -> bool:
-        step = max(1, self._total // PLAIN_LINES)
-        return self._done % step == 0 or self._done == self._total
+
+def _is_milestone(bar: StepBar) -> bool:
+    step = max(1, int(bar.total) // PLAIN_LINES)
+    return bar.done % step == 0 or bar.done == bar.total
 
 
 def trials_table(trials: Sequence[TrialRecord], top: int = 10) -> Table:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from records.search import SearchRecord, TrialRecord
+from records.text import percent
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LATEST = 30
@@ -115,11 +116,6 @@ def counts_line(counts: Mapping[str, int], rejections: Mapping[str, int]) -> str
     line = f"{seen['complete']} complete, {seen['pruned']} pruned, {seen['failed']} failed"
     reasons = ", ".join(f"{name} {count:,}" for name, count in rejections.items())
     return f"{line}; {seen['rejected']:,} rejected before training" + (f" ({reasons})" if reasons else "")
-
-
-def percent(share: float | None) -> str:
-    """Return a share as a percentage with one decimal, or a dash."""
-    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def duration(seconds: float) -> str:

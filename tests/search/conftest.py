@@ -8,8 +8,8 @@ import pytest
 
 from models.presets import PRESETS
 from records.run import EpochRecord
-from search.execute.executor import EpochDone, Event, JobDone
 from search.execute.job import Job, Outcome
+from search.execute.protocol import EpochDone, Event, JobDone
 from search.propose.space import WidthSpace
 from search.settings import Settings
 

@@ -60,6 +60,10 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         ),
         (["--sampler", "tpi"], "search: error: --sampler tpi: unknown; did you mean tpe? choose one of"),
         (
+            ["--executor", "lokal"],
+            "search: error: --executor lokal: unknown; did you mean local? choose one of local",
+        ),
+        (
             ["--space-file", "none.toml"],
             "search: error: --space-file none.toml: cannot be read (No such file or directory)",
         ),
@@ -187,3 +191,28 @@ def test_resume_without_anything_to_resume_starts_afresh_with_a_notice(
     assert done.returncode == 0, done.stderr
     assert "nothing to resume in" in done.stdout
     assert (tmp_path / "out" / "run" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_raised_search_replaces_its_winner_where_python_writes_bytecode(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    """The search imports best/model.py, so Python makes best/__pycache__ in any normal shell."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    flags = ["--name", "run", "--presets", "none", *SMALL, "--epochs", "1", "--finalists", "1"]
+    folder = tmp_path / "out" / "run"
+
+    def search(*more: str) -> None:
+        command = _command(tmp_path, image_folder, *flags, *more)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    search("--trials", "1")
+    assert (folder / "best" / "__pycache__").is_dir(), "this Python writes no bytecode, so nothing is tested"
+    first = json.loads((folder / "best" / "spec.json").read_text())
+    trial = folder / "trials" / "0-1.json"
+    trial.write_text(json.dumps(json.loads(trial.read_text()) | {"score": 0.0}))  # so that another one wins
+    search("--resume", "--trials", "3")
+    assert json.loads((folder / "best" / "spec.json").read_text()) != first
+    assert json.loads((folder / "search.json").read_text())["winner"] != 0
+    assert sorted(path.name for path in folder.glob("best*")) == ["best"]

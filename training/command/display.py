@@ -3,59 +3,70 @@
 from __future__ import annotations
 
 import shlex
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.console import Console, RenderableType
+from rich.live import Live
 
 from records.run import EpochRecord, RunRecord
+from records.terminal import StepBar
 from training.fit.loop import Progress
 
 _HEADER = f"{'epoch':>9}  {'loss':>7}  {'train':>7}  {'val loss':>8}  {'val':>7}  {'rate':>8}  {'seconds':>7}"
 
 
 class Display:
-    """Progress of one training; a context manager."""
+    """Progress of one training; a context manager.
 
-    def __init__(self, console: Console, epochs: int) -> None:
-        self._console, self._epochs, self._headed = console, epochs, False
-        self._bar = Bar(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=None, epoch=f"1/{epochs}", note="getting ready")
+    Args:
+        console: Where it is drawn.
+        epochs: Of the training.
+        now: A clock in seconds.
+        live: Whether it is drawn again by itself, several times a second; otherwise `refresh` draws it.
+    """
+
+    def __init__(
+        self, console: Console, epochs: int, now: Callable[[], float] = time.monotonic, *, live: bool = True
+    ) -> None:
+        self._console, self._epochs, self._headed, self._now = console, epochs, False, now
+        self._bar = StepBar(f"epoch 1/{epochs}", epochs, now=now)
+        self._bar.shown = "getting ready"
+        self._begun = False
+        self._live = Live(console=console, get_renderable=self._drawing, transient=True, auto_refresh=live)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._live.stop()
+
+    def refresh(self) -> None:
+        """Draw the bar now."""
+        self._live.refresh()
 
     def step(self, progress: Progress) -> None:
-        """Move the bar, which spans the whole run; called several times a second."""
-        if not self._bar.disable:
-            self._bar.update(
-                self._task,
-                total=progress.epochs * progress.steps,
-                completed=(progress.epoch - 1) * progress.steps + progress.step,
-                epoch=f"{progress.epoch}/{progress.epochs}",
-                note=f"loss {progress.loss:.3f}  train {progress.accuracy:.1%}  "
-                f"{progress.images_per_second:,.0f} images/s",
-            )
+        """Move the bar, which stands for the whole run; called several times a second."""
+        bar, done = self._bar, progress.epoch - 1 + progress.step / progress.steps
+        if not self._begun:
+            self._begun = True
+            bar.skip_to(progress.epoch - 1)  # epochs of an earlier session
+        bar.title, bar.shown = f"epoch {progress.epoch}/{progress.epochs}", f"{done / bar.total:.0%}"
+        bar.move(
+            done,
+            f"loss {progress.loss:.3f}  train {progress.accuracy:.1%}  "
+            f"{progress.images_per_second:,.0f} images/s",
+        )
+
+    def _drawing(self) -> RenderableType:
+        return self._bar
 
     def epoch(self, record: EpochRecord) -> None:
         """Print an epoch's line."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from records.flags import Parsed
+from records.terminal import make_console
 from training.command.options import Options
 
 
@@ -16,7 +15,7 @@ def perform(parsed: Parsed) -> None:
         UserError: It cannot be done; SpecError, RfcalcError and OSError likewise.
     """
     options: Options = parsed.options
-    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    console = make_console()
     if options.evaluate:
         from training.command.judge import judge
 

@@ -7,8 +7,8 @@ import pytest
 
 from records.run import EpochRecord
 from search.execute.attempts import Attempts
-from search.execute.executor import EpochDone, Event, JobDone
 from search.execute.job import DataRequest, Job, Outcome
+from search.execute.protocol import EpochDone, Event, JobDone
 
 JOB = Job(3, 1, {}, {"epochs": 2}, 11, DataRequest("shapes", "nowhere", None, None, 0))
 EPOCH = EpochRecord(1, 1.0, 0.5, 1.0, 0.5, 0.1, 1.0)

@@ -6,15 +6,31 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from optuna.trial import TrialState
+from rich.console import Console
 
 from search.__main__ import main
 from search.errors import SearchError
+from search.execute.job import Job
 from search.keep import storage
+from search.keep import study as studies
+from search.keep.folder import RunFolder
+from search.keep.patience import Patience
+from search.propose.gate import Admission
+from search.propose.sampler import GatedSampler
+from search.propose.space import WidthSpace
+from search.session.trainings import Trainings
+from search.session.trials import Driver
+from search.settings import Settings
+from search.show.display import Display
 
 PASSWORD = "s3cret/of@ours"
 QUOTED = "s3cret%2Fof%40ours"
@@ -146,8 +162,8 @@ def test_a_server_that_cannot_be_reached_is_one_line() -> None:
 
 
 def test_a_study_has_one_driver_and_a_dead_one_lets_go(server: Server) -> None:
-    with storage.held(server.url(), "one") as look:
-        look()
+    with storage.held(server.url(), "one") as hold:
+        hold.look()
         with (
             pytest.raises(SearchError, match="another process is driving the study 'one'"),
             storage.held(server.url(), "one"),
@@ -159,18 +175,115 @@ def test_a_study_has_one_driver_and_a_dead_one_lets_go(server: Server) -> None:
         pass
 
 
-def test_a_server_that_goes_away_ends_the_hold_with_one_line(
+def test_a_server_that_restarts_is_waited_for_and_the_study_is_held_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "LOOK_EVERY", 0.0)
-    with storage.held(server.url(), "one") as look:
-        look()
+    said: list[str] = []
+    with storage.held(server.url(), "one") as hold:
+        patience = Patience(server.url(), 60.0, said.append, hold.regain)
+        patience(hold.look)
+        assert said == []
+        back = _away(server, 3.0)
+        try:
+            patience(hold.look)
+        finally:
+            back.join()
+        assert len(said) == 2
+        assert said[0].startswith("the study's database does not answer (")
+        assert said[1] == "the study's database answers again"
+        assert QUOTED not in said[0]
+        with (
+            pytest.raises(SearchError, match="another process is driving"),
+            storage.held(server.url(), "one"),
+        ):
+            pass
+
+
+def test_a_study_that_another_driver_took_meanwhile_is_left_to_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "LOOK_EVERY", 0.0)
+    with storage.held(server.url(), "one") as hold:
+        server.stop()
+        server.start()
+        with (
+            storage.held(server.url(), "one"),
+            pytest.raises(SearchError, match="another process is driving the study 'one'"),
+        ):
+            Patience(server.url(), 2.0, lambda text: None, hold.regain)(hold.look)
+
+
+def test_a_server_that_stays_away_is_one_line(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "LOOK_EVERY", 0.0)
+    with storage.held(server.url(), "one") as hold:
         server.stop()
         try:
-            with pytest.raises(SearchError, match="the connection to the database was lost") as error:
-                look()
+            began = time.monotonic()
+            with (
+                pytest.raises(SearchError, match=r"^the study failed \(.*\)$") as error,
+                storage.failures(server.url(), "the study failed"),
+            ):
+                Patience(server.url(), 2.0, lambda text: None, hold.regain)(hold.look)
+            assert time.monotonic() - began >= 2.0
             assert "\n" not in str(error.value)
+            assert QUOTED not in str(error.value)
         finally:
             server.start()
-    with storage.held(server.url(), "one"):
-        pass
+
+
+def test_a_search_outlives_a_server_that_is_away_for_some_seconds(
+    server: Server, tmp_path: Path, settings: Settings, small_space: WidthSpace, fake_executor: Any
+) -> None:
+    """Trials are asked for, weighed and told while the server stops and starts again, again and again."""
+    folder, said = RunFolder(tmp_path), list[str]()
+    sampler = GatedSampler(small_space, lambda values: True, settings.seed)
+    url, name = server.url(), "restarts"
+    moments = iter(range(1_000))
+
+    def curve(job: Job) -> list[float]:
+        if next(moments) in (2, 5, 11):  # while a trial runs: the next thing that is asked meets no server
+            backs.append(_away(server, 2.0))
+        return [0.1, 0.2, 0.3 + job.number / 100]
+
+    backs: list[threading.Thread] = []
+    backend = storage.reach(url)
+    with storage.held(url, name) as hold:
+        study = studies.open_study(name, backend, sampler, settings)
+        patience = Patience(url, 60.0, said.append, hold.regain)
+        trainings = Trainings(settings, fake_executor(curve), Display(Console(quiet=True)))
+        gate: Any = OpenGate()
+        driver = Driver(trainings, folder, small_space, gate, study, lambda records: None, patience=patience)
+        driver.run_trials()
+        for back in backs:
+            back.join()
+        trials = study.get_trials()
+    storage.release(backend)
+    assert len(backs) == 3
+    assert said.count("the study's database answers again") >= 1
+    records = folder.trials()
+    assert [record.state for record in records] == ["complete"] * settings.trials
+    assert len({tuple(record.values.items()) for record in records}) == settings.trials
+    told = {trial.number: trial.value for trial in trials if trial.state == TrialState.COMPLETE}
+    assert told == {record.number: pytest.approx(record.score) for record in records}
+    assert not [trial for trial in trials if not trial.state.is_finished()]
+
+
+class OpenGate:
+    """Admits everything."""
+
+    def admission(self, spec: object) -> Admission:
+        return Admission(90_000, 1_000, 60, {"max_params": -9_999.0}, ())
+
+
+def _away(server: Server, seconds: float) -> threading.Thread:
+    """Stop the server now, and start it again after some seconds."""
+    server.stop()
+
+    def start() -> None:
+        time.sleep(seconds)
+        server.start()
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    return thread

@@ -84,10 +84,10 @@ def test_a_lock_shows_that_a_driver_is_at_work(tmp_path: Path) -> None:
 
 def test_a_study_of_another_folder_is_refused_unless_the_folder_was_moved(tmp_path: Path) -> None:
     study = optuna.create_study(study_name="one")
-    storage.claim(study, tmp_path / "here", has_records=False)  # a new study is anybody's
+    storage.claim_for_folder(study, tmp_path / "here", has_records=False)  # a new study is anybody's
     study.ask()
-    storage.claim(study, tmp_path / "here", has_records=False)
+    storage.claim_for_folder(study, tmp_path / "here", has_records=False)
     with pytest.raises(SearchError, match=r"a study 'one' of 1 trials already, which belongs to .*/here"):
-        storage.claim(study, tmp_path / "there", has_records=False)
-    storage.claim(study, tmp_path / "there", has_records=True)
-    storage.claim(study, tmp_path / "there", has_records=False)
+        storage.claim_for_folder(study, tmp_path / "there", has_records=False)
+    storage.claim_for_folder(study, tmp_path / "there", has_records=True)
+    storage.claim_for_folder(study, tmp_path / "there", has_records=False)

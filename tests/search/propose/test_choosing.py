@@ -10,16 +10,14 @@ import pytest
 import rfcalc
 from models.presets import PRESETS
 from records.search import TrialRecord
-from search.arguments import parse
 from search.errors import SearchError
+from search.options import parse_search as parse
 from search.propose.choosing import choose, make_space, narrowed
 from search.propose.limits import limited
 from search.propose.objectives import front
 from search.propose.pruning import pruner
 from search.propose.space import WidthSpace
 from search.propose.space_full import FullSpace
-from search.session.identity import claim
-from search.session.timing import TimeLimit
 from search.settings import CPU_MACS, Settings
 
 
@@ -143,27 +141,3 @@ def test_no_pruner_never_prunes() -> None:
         trial = study.ask()
         trial.report(accuracy, 2)
         assert not trial.should_prune()
-
-
-def test_the_time_limit_leaves_room_for_finalists_and_winner(settings: Settings) -> None:
-    from records.run import EpochRecord
-
-    epochs = tuple(EpochRecord(n, 1.0, 0.5, 1.0, 0.5, 0.1, 1.0) for n in (1, 2, 3))
-    trial = _record(0, 0.5, seconds=3.0, epochs=epochs)  # a second an epoch of 100 images
-    plain = replace(settings, time_limit=100.0)  # then 3, 2 x 4 and 1 epochs, the winner's of 120 images
-    limit = TimeLimit(plain, train_images=100, all_images=120)
-    assert limit.reserve([trial]) == pytest.approx(1.1 * (3 + 8 + 1.2))
-    assert limit.allows([trial])
-    assert not TimeLimit(plain, 100, 120, spent=90.0).allows([trial])
-    assert TimeLimit(plain, 100, 120, spent=90.0).allows([])  # nothing to choose from yet
-    assert TimeLimit(settings, 100, 120, spent=1e9).allows([trial])
-
-
-def test_a_study_of_something_else_is_refused_with_what_differs() -> None:
-    study = optuna.create_study(study_name="mine")
-    claim(study, {"space": "full (1)", "data set": "shapes (2)"})
-    claim(study, {"space": "full (1)", "data set": "shapes (2)"})
-    with pytest.raises(
-        SearchError, match=r"'mine' is another one: its data set is shapes \(2\), not CIFAR \(3\)"
-    ):
-        claim(study, {"space": "full (1)", "data set": "CIFAR (3)"})

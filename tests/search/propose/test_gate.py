@@ -28,7 +28,7 @@ def _wider(factor: int) -> NetSpec:
 def test_what_fits_is_admitted_with_its_figures() -> None:
     gate = Gate(PROJECT, (3, 32, 32))
     assert gate.admits(TINY)
-    admission = gate.judge(TINY)
+    admission = gate.admission(TINY)
     parameters = sum(parameter.numel() for parameter in build(TINY).parameters())
     assert admission.params == parameters
     assert admission.margins["max_params"] == parameters - 99_999

@@ -11,6 +11,7 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
+from records.stopping import Stop, Stopped
 from search.errors import SearchError
 from search.execute.job import Job
 from search.keep import storage
@@ -19,9 +20,8 @@ from search.keep.folder import RunFolder
 from search.propose.gate import Admission
 from search.propose.sampler import GatedSampler
 from search.propose.space import WidthSpace
-from search.session.stages import Driver
-from search.session.stop import Brake, Stopped
 from search.session.trainings import Trainings
+from search.session.trials import Driver
 from search.settings import Settings
 from search.show.display import Display
 
@@ -29,7 +29,7 @@ from search.show.display import Display
 class OpenGate:
     """Admits everything; what it says of a network is of no matter here."""
 
-    def judge(self, spec: object) -> Admission:
+    def admission(self, spec: object) -> Admission:
         return Admission(90_000, 1_000, 60, {"max_params": -9_999.0}, ())
 
 
@@ -64,15 +64,15 @@ def _rising(job: Job) -> list[float]:
 
 
 def test_ctrl_c_once_lets_the_running_trials_end_and_starts_none(make_driver: MakeDriver) -> None:
-    brake = Brake()
+    stop = Stop()
 
     def pressed_during_trial_2(job: Job) -> list[float]:
         if job.number == 2:
-            brake.requested = True
+            stop.asked = True
         return _rising(job)
 
     driver, said = make_driver(pressed_during_trial_2, slots=2)
-    driver.trainings.brake = brake
+    driver.trainings.stop = stop
     with pytest.raises(Stopped):
         driver.run_trials()
     states = {record.number: record.state for record in driver.folder.trials()}
@@ -83,15 +83,15 @@ def test_ctrl_c_once_lets_the_running_trials_end_and_starts_none(make_driver: Ma
 
 
 def test_stopping_now_leaves_what_was_running_to_the_next_session(make_driver: MakeDriver) -> None:
-    brake = Brake()
+    stop = Stop()
 
     def killed_in_trial_1(job: Job) -> list[float]:
         if job.number == 1:
-            brake.requested = brake.now = True
+            stop.asked = stop.now = True
         return _rising(job)
 
     driver, _ = make_driver(killed_in_trial_1)
-    driver.trainings.brake = brake
+    driver.trainings.stop = stop
     with pytest.raises(Stopped):
         driver.run_trials()
     assert [record.number for record in driver.folder.trials()] == [0]

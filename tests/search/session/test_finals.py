@@ -13,6 +13,7 @@ from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
 from records.search import TrialRecord
+from records.stopping import Stopped
 from search.errors import SearchError
 from search.execute.job import Job
 from search.keep.folder import RunFolder
@@ -20,7 +21,6 @@ from search.propose.gate import Gate
 from search.propose.limits import project_budget
 from search.propose.rivals import rivals
 from search.session.finals import Finals
-from search.session.stop import Stopped
 from search.session.trainings import Trainings
 from search.settings import Settings
 from search.show.display import Display
@@ -130,7 +130,7 @@ def test_a_preset_that_fails_is_left_out_and_ends_nothing(make_finals: MakeFinal
 
 def test_ctrl_c_lets_the_running_finalist_end_and_starts_no_other(make_finals: MakeFinals) -> None:
     finals = make_finals(lambda job: [0.5])
-    finals.trainings.brake.requested = True
+    finals.trainings.stop.asked = True
     with pytest.raises(Stopped):
         finals.run_finalists()
     assert not _submitted(finals)

@@ -1,8 +1,4 @@
-"""Where jobs run. The driver knows this interface alone; local processes are its default.
-
-A worker reports each epoch and waits for the driver's word before the next one, so a pruned trial ends at the
-same epoch however busy the machine is.
-"""
+"""The default executor: worker processes on this machine."""
 
 import multiprocessing
 import signal
@@ -11,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Protocol
 
-from records.run import EpochRecord
 from search.execute import worker
 from search.execute.job import Job, Outcome
-from search.execute.worker import Work
+from search.execute.protocol import EpochDone, Event, JobDone, Notice
+from search.execute.worker import Message, Work
 
 SILENCE = 60.0
 """Seconds without a sign of life after which a worker counts as stopped for good."""
@@ -24,47 +19,8 @@ STARTING = 60.0
 """The same until its first one: a busy machine takes long to start a process."""
 
 
-@dataclass(frozen=True)
-class EpochDone:
-    """A job finished an epoch and waits for `Executor.answer`."""
-
-    job: Job
-    epoch: EpochRecord
-
-
-@dataclass(frozen=True)
-class JobDone:
-    """A job ended, one way or another."""
-
-    job: Job
-    outcome: Outcome
-
-
-Event = EpochDone | JobDone
-
-
-class Executor(Protocol):
-    """Runs jobs somewhere."""
-
-    @property
-    def free(self) -> int:
-        """How many more jobs can be submitted now."""
-
-    def submit(self, job: Job) -> None:
-        """Start `job`; there must be a free slot."""
-
-    def wait(self, timeout: float) -> Sequence[Event]:
-        """Return what happened, after at most `timeout` seconds if nothing did."""
-
-    def answer(self, job: Job, *, go_on: bool) -> None:
-        """Let a job that reported an epoch go on, or end it there as pruned."""
-
-    def close(self) -> None:
-        """Stop everything at once."""
-
-
 class LocalProcesses:
-    """An executor of `jobs` worker processes on this machine.
+    """An executor of at most `jobs` worker processes, each of which is started when it is first needed.
 
     Each has its share of the threads, and of the GPU's memory: one that runs out fails alone.
 
@@ -80,12 +36,12 @@ class LocalProcesses:
         self._jobs, self._device, self._work = jobs, device, work
         self._silence = SILENCE if silence is None else silence
         self._looked = time.monotonic()
-        self._workers = [self._start() for _ in range(jobs)]
+        self._workers: list[_Worker] = []
 
     @property
     def free(self) -> int:
         """How many more jobs can be submitted now."""
-        return sum(each.job is None for each in self._workers)
+        return self._jobs - sum(each.job is not None for each in self._workers)
 
     @property
     def pids(self) -> list[int]:
@@ -93,20 +49,26 @@ class LocalProcesses:
         return [each.process.pid for each in self._workers if each.process.pid is not None]
 
     def submit(self, job: Job) -> None:
-        """Hand `job` to an idle worker."""
-        idle = next(each for each in self._workers if each.job is None)
+        """Hand `job` to an idle worker; start one where there is none."""
+        assert self.free
+        idle = next((each for each in self._workers if each.job is None), None)
+        if idle is None:
+            idle = self._start()
+            self._workers.append(idle)
         idle.job, idle.silent = job, 0.0
         with suppress(OSError):  # a worker that has just died is met in `wait`
             idle.connection.send(job)
 
     def wait(self, timeout: float) -> Sequence[Event]:
-        """Return what the workers said; one that died or fell silent is a failed job, and is replaced."""
+        """Return what the workers report; one that died or fell silent is a failed job, and is replaced."""
         busy = {each.connection: each for each in self._workers if each.job is not None}
+        if not busy:  # `multiprocessing.connection.wait` of nothing does not wait on every system
+            time.sleep(timeout)
         events: list[Event] = []
-        heard = [busy[connection] for connection in wait(list(busy), timeout)]  # type: ignore[index]  # no others were given
-        for each in heard:
+        ready = [busy[connection] for connection in wait(list(busy), timeout)]  # type: ignore[index]  # no others were given
+        for each in ready:
             assert each.job is not None
-            each.silent, each.heard = 0.0, True
+            each.silent, each.greeted = 0.0, True
             try:
                 message = each.connection.recv()
             except (EOFError, OSError):
@@ -118,13 +80,15 @@ class LocalProcesses:
                 if message.state == "failed":
                     self._replace(each, message.reason)
                 each.job = None
+            elif isinstance(message, str):
+                events.append(Notice(each.job, message))
             elif message is not None:  # None is a sign of life
                 events.append(EpochDone(each.job, message))
         events.extend(self._silent_ones(timeout))
         return events
 
     def answer(self, job: Job, *, go_on: bool) -> None:
-        """Send the driver's word; a worker that died meanwhile is met in `wait`."""
+        """Send the driver's answer; a worker that died meanwhile is met in `wait`."""
         for each in self._workers:
             if each.job == job:
                 with suppress(OSError):
@@ -147,7 +111,7 @@ class LocalProcesses:
             if each.job is None:
                 continue
             each.silent += passed
-            limit = self._silence if each.heard else max(self._silence, STARTING)
+            limit = self._silence if each.greeted else max(self._silence, STARTING)
             if each.silent >= limit:
                 yield JobDone(each.job, self._replace(each, f"the worker has been silent for {limit:g} s"))
 
@@ -181,11 +145,12 @@ class LocalProcesses:
 @dataclass(eq=False)
 class _Worker:
     process: multiprocessing.process.BaseProcess
-    connection: "Connection[Job | bool, EpochRecord | Outcome | None]"
+    connection: "Connection[Job | bool, Message]"
     job: Job | None = None
     silent: float = 0.0
     """Seconds without a sign of life, while it has a job."""
-    heard: bool = False
+    greeted: bool = False
+    """Whether it has given a sign of life since it was started."""
 
 
 @contextmanager
@@ -202,7 +167,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 def _manner(code: int | None) -> str:
-    """Say how a process ended."""
+    """Return how a process ended, in words."""
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         return f"{name}; out of memory?" if name == "SIGKILL" else name

@@ -9,17 +9,19 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
+from sqlalchemy.exc import OperationalError
 
 from records.search import TrialRecord
 from search.errors import SearchError
 from search.execute.job import Job
 from search.keep import study as studies
 from search.keep.folder import RunFolder
+from search.keep.patience import Patience
 from search.propose.gate import Admission
 from search.propose.sampler import GatedSampler
 from search.propose.space import WidthSpace
-from search.session.stages import FAILURES_IN_A_ROW, Driver
 from search.session.trainings import Trainings
+from search.session.trials import FAILURES_IN_A_ROW, Driver
 from search.settings import Settings
 from search.show.display import Display
 
@@ -27,7 +29,7 @@ from search.show.display import Display
 class OpenGate:
     """Admits everything; what it says of a network is of no matter here."""
 
-    def judge(self, spec: object) -> Admission:
+    def admission(self, spec: object) -> Admission:
         return Admission(90_000, 1_000, 60, {"max_params": -9_999.0}, ())
 
 
@@ -88,7 +90,7 @@ def test_a_failed_trial_does_not_count(make_driver: MakeDriver, settings: Settin
 def test_failures_in_a_row_stop_the_search_with_the_reason(
     make_driver: MakeDriver, settings: Settings, small_space: WidthSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.session.stages.FAILURES_IN_A_ROW", 4)
+    monkeypatch.setattr("search.session.trials.FAILURES_IN_A_ROW", 4)
     driver = make_driver(lambda job: "no such device")
     with pytest.raises(SearchError, match="4 trials in a row failed, the last one with: no such device"):
         driver.run_trials()
@@ -99,7 +101,7 @@ def test_failures_in_a_row_stop_the_search_with_the_reason(
 def test_a_success_between_failures_starts_the_count_again(
     make_driver: MakeDriver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.session.stages.FAILURES_IN_A_ROW", 2)
+    monkeypatch.setattr("search.session.trials.FAILURES_IN_A_ROW", 2)
     driver = make_driver(
         lambda job: "bad luck" if job.number % 2 else _rising(job), replace(settings, trials=4)
     )
@@ -162,7 +164,7 @@ def test_a_break_between_record_and_study_is_told_on_resume(
 
     driver = make_driver(_rising)
     with monkeypatch.context() as patch:
-        patch.setattr("search.session.stages.tell", killed)
+        patch.setattr("search.keep.study.tell", killed)
         with pytest.raises(KeyboardInterrupt):
             driver.run_trials()
     assert driver.study.trials[0].state == TrialState.RUNNING
@@ -189,3 +191,38 @@ def test_no_trial_begins_when_the_time_is_up(make_driver: MakeDriver, settings: 
     driver.in_time = lambda records: len(records) < 3
     assert driver.run_trials() is False
     assert len(driver.folder.trials()) == 3
+
+
+class _LostError(Exception):
+    """What a database's driver raises when the connection broke."""
+
+    sqlstate = "08006"
+
+
+def test_a_proposal_that_was_half_made_when_the_database_went_away_is_made_again(
+    make_driver: MakeDriver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.keep.patience.PAUSE", 0.01)
+    driver = make_driver(_rising)
+    driver.patience = Patience("sqlite://", 30.0, lambda text: None)
+    ask, lost = driver.study.ask, list[dict[str, Any]]()
+
+    def breaks_off(*given: Any) -> optuna.Trial:
+        trial = ask(*given)
+        if trial.number in (0, 3, 4):  # 4 is the second try of what 3 was
+            lost.append(dict(trial.params))
+            raise OperationalError("INSERT", {}, _LostError())
+        return trial
+
+    monkeypatch.setattr(driver.study, "ask", breaks_off)
+    driver.run_trials()
+    records = driver.folder.trials()
+    assert [record.number for record in records] == [1, 2, 5, 6, 7, 8]
+    trained = [record.values for record in records]
+    assert lost[1] == lost[2]
+    assert trained[0] == lost[0]
+    assert trained[2] == lost[1]
+    assert len({tuple(values.items()) for values in trained}) == settings.trials
+    states = [trial.state for trial in driver.study.trials]
+    assert [number for number, state in enumerate(states) if state == TrialState.FAIL] == [0, 3, 4]
+    assert all(state.is_finished() for state in states)

@@ -1,6 +1,5 @@
 """From the command line to a search that can start: its folder, its settings, its data, its base network."""
 
-import argparse
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,20 +11,24 @@ from models.errors import SpecError
 from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
+from records.flags import word_of
 from records.search import ScreeningRecord, SearchRecord
+from records.text import unknown
 from search.errors import SearchError
+from search.execute.executors import DEFAULT, EXECUTORS
 from search.keep import folder as folders
 from search.keep.folder import RunFolder
 from search.keep.storage import hidden, needs_password, reach, release
-from search.propose.choosing import choose, make_space, narrowed, unknown
+from search.options import Options
+from search.propose.choosing import choose, make_space, narrowed
 from search.propose.gate import Gate
 from search.propose.limits import limited, project_budget
 from search.propose.rivals import NONE, rivals
 from search.propose.screening import check_base, screen
 from search.propose.space import Space, WidthSpace
-from search.settings import STAGES, Settings, defaults
+from search.settings import STAGES, STORAGE_WAIT, Settings, defaults
 from training.data import registry as datasets
-from training.data.registry import Dataset
+from training.data.registry import Dataset, holdout
 from training.fit import device
 from training.fit.recipe import RECIPES
 
@@ -38,7 +41,7 @@ _KEPT = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """A search that can start, or go on."""
 
     folder: RunFolder
@@ -52,9 +55,12 @@ class Plan:
     """What the space holds; None: the search is older than that."""
     previous: SearchRecord | None
     """What an earlier session left, when this one resumes it."""
+    train_images: int
+    """Images that trials and finalists may be trained on: train without validation."""
+    validation_images: int
 
 
-def prepare(options: argparse.Namespace, console: Console) -> Plan:
+def plan_search(options: Options, console: Console) -> SearchPlan:
     """Check everything that can be wrong before anything is trained or written.
 
     Raises:
@@ -74,7 +80,7 @@ def prepare(options: argparse.Namespace, console: Console) -> Plan:
                 f"{path}: was searched on {previous.dataset.title}, whose images were others than those of "
                 f"--data {settings.data} now; choose another --name"
             )
-        # Whatever the stand-in was told at the start holds for the whole search.
+        # What the user learnt at the start about a stand-in for the data holds for the whole search.
         dataset = replace(dataset, notice=previous.dataset.notice)
         base = _fitted(_base(settings.base), dataset)
     budget = limited(project_budget(), settings.max_macs)
@@ -82,7 +88,19 @@ def prepare(options: argparse.Namespace, console: Console) -> Plan:
     screening = previous.screening if previous else _screened(settings, space, budget, base)
     if settings.storage is not None:
         release(reach(settings.storage))  # a wrong password is met before a folder is made
-    return Plan(folders.make(path), settings, dataset, base, space, budget, screening, previous)
+    train, validation = holdout(dataset.train.labels)
+    return SearchPlan(
+        folders.make(path),
+        settings,
+        dataset,
+        base,
+        space,
+        budget,
+        screening,
+        previous,
+        len(train),
+        len(validation),
+    )
 
 
 def _screened(settings: Settings, space: Space, budget: rfcalc.Budget, base: NetSpec) -> ScreeningRecord:
@@ -110,7 +128,7 @@ def _fitted(spec: NetSpec, dataset: Dataset) -> NetSpec:
     return replace(spec, input_size=(3, height, width), classes=len(dataset.classes))
 
 
-def _locate(options: argparse.Namespace, console: Console) -> Path:
+def _locate(options: Options, console: Console) -> Path:
     """Return the folder of the run: a new one, or one to resume."""
     out: Path = options.out
     if not options.resume:
@@ -128,7 +146,7 @@ def _locate(options: argparse.Namespace, console: Console) -> Path:
     return path
 
 
-def _fresh(options: argparse.Namespace, console: Console) -> tuple[Settings, Dataset, NetSpec]:
+def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSpec]:
     recipe = options.recipe or "fast"
     if recipe not in RECIPES:
         raise SearchError(f"--recipe {recipe}: {unknown(recipe, RECIPES)}")
@@ -145,7 +163,7 @@ def _fresh(options: argparse.Namespace, console: Console) -> tuple[Settings, Dat
     for name in ("subset", "final_subset"):
         images, batch = stages[name], RECIPES[recipe].batch_size
         if images is not None and images < batch:
-            flag = "--" + name.replace("_", "-")
+            flag = word_of(Options, name)
             raise SearchError(f"{flag} {images}: fewer images than one batch of recipe {recipe!r}, {batch}")
     settled = device.settle(RECIPES[recipe], build(base), dataset.image_size, where)
     settings = Settings.from_json(
@@ -179,14 +197,16 @@ def _fresh(options: argparse.Namespace, console: Console) -> tuple[Settings, Dat
                 where.type,
             ),
             "time_limit": options.time_limit,
+            "executor": _executor(options.executor or DEFAULT),
+            "storage_wait": STORAGE_WAIT if options.storage_wait is None else options.storage_wait,
             **stages,
         }
     )
     return settings, dataset, base
 
 
-def _resumed(previous: SearchRecord, options: argparse.Namespace) -> Settings:
-    """Return the stored settings; trials may be raised, jobs, cache and time limit change, nothing else."""
+def _resumed(previous: SearchRecord, options: Options) -> Settings:
+    """Return the stored settings; trials may be raised, and how it runs may change, nothing else."""
     settings = Settings.from_json(previous.settings, "search.json, settings")
     if options.space_file is not None or (options.space or "").endswith(".toml"):
         raise SearchError(
@@ -195,14 +215,16 @@ def _resumed(previous: SearchRecord, options: argparse.Namespace) -> Settings:
         )
     for name in _KEPT:
         asked = getattr(options, name)
+        if name == "fill" and asked:
+            continue  # --no-fill was not given
         if name in ("objectives", "presets") and asked is not None:
             asked = () if asked == NONE else tuple(word.strip() for word in asked.split(","))
         if name == "storage" and asked is not None:
             asked = hidden(asked)
         if asked is not None and asked != getattr(settings, name):
-            flag = "--" + name.replace("_", "-")
+            given = word_of(Options, name) + ("" if name == "fill" else f" {asked}")
             raise SearchError(
-                f"{flag} {asked}: the search {previous.name!r} was started with {getattr(settings, name)}; "
+                f"{given}: the search {previous.name!r} was started with {getattr(settings, name)}; "
                 "leave the flag out, or choose another --name"
             )
     if options.device not in (None, "auto", settings.device):
@@ -223,7 +245,15 @@ def _resumed(previous: SearchRecord, options: argparse.Namespace) -> Settings:
         time_limit=options.time_limit or settings.time_limit,
         cache=str(options.cache or settings.cache),
         storage=options.storage or settings.storage,
+        executor=_executor(options.executor or settings.executor),
+        storage_wait=settings.storage_wait if options.storage_wait is None else options.storage_wait,
     )
+
+
+def _executor(name: str) -> str:
+    if name not in EXECUTORS:
+        raise SearchError(f"--executor {name}: {unknown(name, EXECUTORS)}")
+    return name
 
 
 def _load(data: str | None, cache: Path, resize: int | None, console: Console) -> Dataset:

@@ -1,0 +1,189 @@
+"""The command lines of `python -m search`, as data; read before anything slow is imported."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from records.flags import Command, Parsed, Program, argument, flag, switch
+from records.readers import natural, path, plain_name, positive, seed
+from search.settings import CPU_MACS
+
+EPILOG = """\
+Every proposal is checked against the budget ([tool.rfcalc] in pyproject.toml) before any training. All
+choices are made on validation images held out of train; the winner alone meets the test images, once.
+Without --data, CIFAR-10 is used where it is present or can be downloaded, otherwise the built-in shapes.
+Ctrl-C stops; the same command with --resume continues."""
+OUT = Path("runs/search")
+_ON_A_CPU = f"{CPU_MACS / 1e6:.0f}M"
+
+_DATA, _STAGES = "data", "the stages (defaults depend on the device and the data)"
+_SEARCHED, _HOW, _WHERE = "what is searched", "how", "where"
+
+
+def duration(text: str) -> float:
+    """Read a time as seconds: "90s", "30m", "1h30m"."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    if not (total := 3600 * hours + 60 * minutes + seconds):
+        raise argparse.ArgumentTypeError(f"expected a time such as 90s, 30m or 1h30m, got {text!r}")
+    return float(total)
+
+
+def duration_or_none(text: str) -> float:
+    """Read a time as `duration` does, or 0: not at all."""
+    return 0.0 if text == "0" else duration(text)
+
+
+def count(text: str) -> int:
+    """Read a number of at least 1 that may end in k, M or G."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text.replace("_", "").replace(",", ""))
+    number = float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]] if found else 0.0
+    if number < 1 or number != int(number):
+        raise argparse.ArgumentTypeError(f"expected a number such as 12000000 or 12M, got {text!r}")
+    return int(number)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a search can be asked for; None: it is decided by device, data set and the search to resume."""
+
+    trials: int | None = flag(
+        "candidates that fit the budget and are trained (default 50)", read=positive, metavar="N"
+    )
+    data: str | None = flag(
+        "cifar10, cifar100, shapes, or a folder or archive of train/<class>/* and test/<class>/*",
+        metavar="D",
+        group=_DATA,
+    )
+    cache: Path | None = flag(
+        "where decoded images are kept (default data/cache)", read=path, metavar="DIR", group=_DATA
+    )
+    resize: int | None = flag("bring every image to N x N pixels", read=positive, metavar="N", group=_DATA)
+    epochs: int | None = flag("epochs of a trial", read=positive, metavar="N", group=_STAGES)
+    subset: int | None = flag("training images of a trial", read=positive, metavar="N", group=_STAGES)
+    finalists: int | None = flag(
+        "best trials that are trained longer", read=positive, metavar="N", group=_STAGES
+    )
+    final_epochs: int | None = flag("epochs of a finalist", read=positive, metavar="N", group=_STAGES)
+    final_subset: int | None = flag(
+        "training images of a finalist", read=positive, metavar="N", group=_STAGES
+    )
+    final_seeds: int | None = flag(
+        "runs of each finalist; their mean counts", read=positive, metavar="N", group=_STAGES
+    )
+    winner_epochs: int | None = flag(
+        "epochs of the winner, on train and validation together", read=positive, metavar="N", group=_STAGES
+    )
+    presets: str | None = flag(
+        "presets trained as the finalists are, for comparison: tiny,residual, or none (default: all that "
+        f"fit; on a CPU those of at most {_ON_A_CPU} MACs)",
+        metavar="NAMES",
+        group=_STAGES,
+    )
+    space: str | None = flag(
+        "widths of the base network (default), full for the whole grammar, or a FILE.toml",
+        metavar="S",
+        group=_SEARCHED,
+    )
+    space_file: Path | None = flag(
+        "TOML file that narrows the space", read=path, metavar="FILE", group=_SEARCHED
+    )
+    base: str | None = flag(
+        "preset or spec.json whose widths are searched (default by device)", metavar="SPEC", group=_SEARCHED
+    )
+    fill: bool = switch(
+        "take widths as proposed; otherwise they are filled up to just under max-params",
+        word="--no-fill",
+        group=_SEARCHED,
+    )
+    max_macs: int | None = flag(
+        "turn away networks of more MACs, 12M for instance (default with --space full on a CPU: "
+        f"{_ON_A_CPU})",
+        read=count,
+        metavar="N",
+        group=_SEARCHED,
+    )
+    sampler: str | None = flag("tpe (default), random, nsga2, gp or evolution", metavar="S", group=_SEARCHED)
+    objectives: str | None = flag(
+        "accuracy (default), or with macs, params: accuracy,macs searches the Pareto front",
+        metavar="O",
+        group=_SEARCHED,
+    )
+    pruner: str | None = flag("halving (default), median or none", metavar="P", group=_HOW)
+    time_limit: float | None = flag(
+        "begin no trial that would leave finalists and winner too little of T: 90s, 30m, 1h30m",
+        read=duration,
+        metavar="T",
+        group=_HOW,
+    )
+    recipe: str | None = flag("training recipe by name (default fast)", group=_HOW)
+    seed: int | None = flag("seed of proposals and trainings (default 0)", read=seed, metavar="N", group=_HOW)
+    device: str | None = flag("default auto", choices=("auto", "cpu", "cuda", "mps"), group=_HOW)
+    jobs: int | None = flag(
+        "networks that train at the same time (default 1)", read=positive, metavar="N", group=_HOW
+    )
+    executor: str | None = flag(
+        "where networks train (default local: processes on this machine)", metavar="E", group=_HOW
+    )
+    storage: str | None = flag(
+        "RDB of the study (default SQLite in the run folder)", metavar="URL", group=_HOW
+    )
+    storage_wait: float | None = flag(
+        "how long to wait for a database that is away, 0 for not at all (default 1m)",
+        read=duration_or_none,
+        metavar="T",
+        group=_HOW,
+    )
+    out: Path = flag("folder of the searches", default=OUT, read=path, metavar="DIR", group=_WHERE)
+    name: str | None = flag(
+        "folder below --out (default: date and time; with --resume the newest)", read=plain_name, group=_WHERE
+    )
+    resume: bool = switch("continue a search; --trials may be raised", group=_WHERE)
+    debug: bool = switch("show the traceback of an error", group=_WHERE)
+
+
+@dataclass(frozen=True)
+class ShowOptions:
+    """What `show` can be asked for."""
+
+    name: str | None = argument("folder below --out (default the newest)", default=None, metavar="NAME")
+    out: Path = flag("folder of the searches", default=OUT, read=path, metavar="DIR")
+    debug: bool = switch("show the traceback of an error")
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """What `replay` can be asked for."""
+
+    name: str = argument("folder of the search below --out", metavar="NAME")
+    trial: int = argument("number of the trial", read=natural, metavar="TRIAL")
+    finalist: bool = switch("its longer run as a finalist")
+    out: Path = flag("folder of the searches", default=OUT, read=path, metavar="DIR")
+    debug: bool = switch("show the traceback of an error")
+
+
+PROGRAM = Program(
+    "search",
+    {
+        "": Command(Options, "Find, train and explain the best small network that fits the budget.", EPILOG),
+        "show": Command(ShowOptions, "Print the state of a search, while it runs or afterwards."),
+        "replay": Command(
+            ReplayOptions, "Train one trial again and compare every epoch; exit code 1 where they differ."
+        ),
+    },
+    prog="python -m search",
+)
+
+
+def parse(words: Sequence[str]) -> Parsed:
+    """Read the command line; a mistake is one line on stderr and exit code 2."""
+    return PROGRAM.parse(words)
+
+
+def parse_search(words: Sequence[str]) -> Options:
+    """Read the command line of a search."""
+    options = parse(words).options
+    assert isinstance(options, Options)
+    return options
