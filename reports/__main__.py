@@ -112,7 +112,7 @@ def _report(options: PageOptions) -> None:
     path = write_report(opened, options.output)
     console = Console(highlight=False)
     show(opened, console)
-    console.print(f"{path} ({path.stat().st_size / 1000:,.0f} kB)", markup=False, soft_wrap=True)
+    console.print(_written(path), markup=False, soft_wrap=True)
 
 
 def _compare(options: CompareOptions) -> None:
@@ -125,7 +125,7 @@ def _compare(options: CompareOptions) -> None:
         from reports.pages.compare_page import compare_page
 
         path = write_page(options.output or Path("compare.html"), compare_page(sides, options.layers))
-        sys.stdout.write(f"{path} ({path.stat().st_size / 1000:,.0f} kB)\n")
+        sys.stdout.write(f"{_written(path)}\n")
         return
     tables = [] if options.layers else [compare.overview(sides)]
     # One CSV file holds one table; the others show the layers wherever there are two networks.
@@ -159,7 +159,12 @@ def _explore(options: ExplorerOptions) -> None:
 
         save_network(options.target, _size(options.input), options.figures)
     path = write_page(options.output, page)
-    sys.stdout.write(f"{path} ({path.stat().st_size / 1000:,.0f} kB)\n")
+    sys.stdout.write(f"{_written(path)}\n")
+
+
+def _written(path: Path) -> str:
+    """Return where a page is, and its size; a pipe or a device has none."""
+    return f"{path} ({path.stat().st_size / 1000:,.0f} kB)" if path.is_file() else str(path)
 
 
 def _size(text: str | None) -> tuple[int, ...] | None:

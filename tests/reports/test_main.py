@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +141,7 @@ def test_csv_holds_one_table(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_does_not_import_torch() -> None:
     code = """
 import sys
+import threading
 from reports.__main__ import main
 try:
     main(["--help"])
@@ -155,3 +157,20 @@ def test_the_explorer_is_written_where_asked(tmp_path: Path, capsys: pytest.Capt
     assert main(["rf", EXAMPLE, "--output", str(path)]) == 0
     assert capsys.readouterr().out.startswith(str(path))
     assert "c4.2.3" in path.read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_page_is_written_into_a_pipe_which_stays_one(
+    make_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    assert main([str(make_run()), "--output", str(pipe)]) == 0
+    reader.join(60)
+    assert pipe.is_fifo()
+    assert read[0].startswith(b"<!doctype html>")
+    assert read[0].rstrip().endswith(b"</html>")
+    assert capsys.readouterr().out.splitlines()[-1] == str(pipe)
