@@ -36,7 +36,7 @@ def failure(
     if isinstance(cause, TypeError) and not path and (wanted := _not_bound(model, given)):
         return ForwardError(
             f"forward() of {name} takes {wanted}, but got {len(given)} input{'s' * (len(given) > 1)} "
-            f"({sizes}): {wording(cause)}; give each with its own --input, such as --input {_suggested(model)}"
+            f"({sizes}): {wording(cause)}; each has its own --input: --input {_suggested(model)}"
         )
     shown = ", ".join(str(tuple(s)) for s in shapes) or ", ".join(str((1, *one.shape)) for one in given)
     where = f" at '{path}'" if path else ""
