@@ -32,7 +32,7 @@ class RuleError(RfcalcError, ValueError):
     """A rule that the user registered for an op does not do what a rule must do."""
 
 
-def said(error: BaseException | None) -> str:
+def wording(error: BaseException | None) -> str:
     """Return the kind of an exception and what it says, on one line; its own code may fail meanwhile."""
     kind = type(error).__name__
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rfcalc._version import __version__
 from rfcalc.command.memory import is_exhausted
 from rfcalc.command.options import Options
-from rfcalc.errors import RfcalcError, said
+from rfcalc.errors import RfcalcError, wording
 
 __all__ = ["at_line", "printed", "recovered", "sentence", "short_name"]
 
@@ -46,11 +46,11 @@ def sentence(error: BaseException, options: Options, recursion: int) -> str:
         return f"{code} exits while it runs: sys.exit({printed(error.code)})"
     if not isinstance(error, Exception):
         # Some frameworks give up with exceptions that are no Exception; rfcalc itself raises none.
-        return f"{code} gives up: {said(error)}"
+        return f"{code} gives up: {wording(error)}"
     where = _of_the_users(error)
     if where:
-        return f"{code} raises while rfcalc reads its objects, at {where}: {said(error)}"
-    return f"this is a bug of rfcalc {__version__}: {said(error)} (--debug shows where)"
+        return f"{code} raises while rfcalc reads its objects, at {where}: {wording(error)}"
+    return f"this is a bug of rfcalc {__version__}: {wording(error)} (--debug shows where)"
 
 
 def at_line(error: BaseException, folder: Path) -> str:
@@ -92,7 +92,7 @@ def _is_recursion(error: BaseException | None) -> bool:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, RecursionError) or "recursion depth" in said(error):
+        if isinstance(error, RecursionError) or "recursion depth" in wording(error):
             return True
         error = error.__cause__ or error.__context__
     return False

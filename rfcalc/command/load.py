@@ -15,7 +15,7 @@ from rfcalc.command.blame import printed
 from rfcalc.command.options import parse_arguments as parse_arguments
 from rfcalc.command.scripts import models_imported
 from rfcalc.command.target import NOTE, Target, import_target, importable, line_of
-from rfcalc.errors import LoadError, said
+from rfcalc.errors import LoadError, wording
 
 if TYPE_CHECKING:
     from torch import nn
@@ -133,7 +133,7 @@ def _built(found: Any, target: Target, arguments: dict[str, Any]) -> nn.Module:
         ) from error
     except Exception as error:
         raise LoadError(
-            f"{name}({_given(arguments)}) raises{line_of(error, target)}: {said(error)}"
+            f"{name}({_given(arguments)}) raises{line_of(error, target)}: {wording(error)}"
         ) from error
     if inspect.iscoroutine(made):
         made.close()

@@ -17,7 +17,7 @@ from rfcalc.command.blame import at_line, printed, short_name
 from rfcalc.command.foreign import beside, foreign
 from rfcalc.command.importing import OWN_NAME, importing
 from rfcalc.command.notebook import read_notebook
-from rfcalc.errors import LoadError, said
+from rfcalc.errors import LoadError, wording
 
 __all__ = ["Target", "import_target", "importable", "line_of"]
 
@@ -178,16 +178,16 @@ def import_target(target: Target) -> ModuleType:
     except RecursionError as error:
         raise LoadError(
             f"{target.place} recurses too deep while it loads{line_of(error, target)} "
-            f"(the limit is {sys.getrecursionlimit()}): {said(error)}"
+            f"(the limit is {sys.getrecursionlimit()}): {wording(error)}"
         ) from error
     except Exception as error:
         raise LoadError(
-            f"{target.place} raises while it loads{line_of(error, target)}: {said(error)}"
+            f"{target.place} raises while it loads{line_of(error, target)}: {wording(error)}"
         ) from error
 
 
 def _text(error: BaseException) -> str:
-    return said(error).removeprefix(type(error).__name__).removeprefix(": ")
+    return wording(error).removeprefix(type(error).__name__).removeprefix(": ")
 
 
 def _run_file(path: Path) -> ModuleType:
@@ -230,7 +230,7 @@ def line_of(error: BaseException, target: Target) -> str:
 
 
 def _import_hint(error: ImportError, target: Target) -> str:
-    if "relative import" in said(error) and target.path:
+    if "relative import" in wording(error) and target.path:
         return "; it has no package, so write the import without the leading dot"
     missing = getattr(error, "name", None)
     if isinstance(error, ModuleNotFoundError) and missing:

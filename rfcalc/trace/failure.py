@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from rfcalc.errors import ForwardError, said
+from rfcalc.errors import ForwardError, wording
 from rfcalc.trace.inputs import Input, arranged
 
 __all__ = ["failure", "names_of", "no_tensor"]
@@ -36,11 +36,11 @@ def failure(
     if isinstance(cause, TypeError) and not path and (wanted := _not_bound(model, given)):
         return ForwardError(
             f"forward() of {name} takes {wanted}, but got {len(given)} input{'s' * (len(given) > 1)} "
-            f"({sizes}): {said(cause)}; give each with its own --input, such as --input {_suggested(model)}"
+            f"({sizes}): {wording(cause)}; each has its own --input: --input {_suggested(model)}"
         )
     shown = ", ".join(str(tuple(s)) for s in shapes) or ", ".join(str((1, *one.shape)) for one in given)
     where = f" at '{path}'" if path else ""
-    reason = said(cause)
+    reason = wording(cause)
     if type(cause) is RuntimeError:
         reason = reason.removeprefix("RuntimeError: ")
     if isinstance(cause, NotImplementedError) and 'required "forward"' in reason:

@@ -11,7 +11,7 @@ import pytest
 from rfcalc.command.blame import sentence
 from rfcalc.command.cli import main
 from rfcalc.command.options import Options
-from rfcalc.errors import one_line, said
+from rfcalc.errors import one_line, wording
 
 Write = Callable[..., str]
 
@@ -135,8 +135,8 @@ def test_a_fault_of_rfcalc_stays_one() -> None:
 
 def test_text_of_an_error_is_one_printable_line() -> None:
     assert one_line("a\nb\r\n\tc\x85d\u2029e\x00\x1b[0m") == "a b c d e\\x00\\x1b[0m"
-    assert said(ValueError()) == "ValueError"
-    assert said(UnspeakableError()) == "UnspeakableError, whose text cannot be had (RuntimeError)"
+    assert wording(ValueError()) == "ValueError"
+    assert wording(UnspeakableError()) == "UnspeakableError, whose text cannot be had (RuntimeError)"
 
 
 @pytest.mark.parametrize(
