@@ -122,7 +122,8 @@ def write_bytes_whole(path: Path, content: bytes) -> None:
             return
         place = Path(os.path.realpath(path))  # a link stays, and what it names is replaced
         if not place.parent.is_dir():
-            raise UsageError(f"cannot write {path}: there is no folder {place.parent}; make it first")
+            folder = place.parent if path.is_symlink() else path.parent
+            raise UsageError(f"cannot write {path}: there is no folder {folder}; make it first")
         if place.is_dir():
             raise UsageError(f"cannot write {path}: it is a folder; name a file in it")
         _replace(place, content)
