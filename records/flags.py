@@ -306,22 +306,3 @@ def _hint(near: str | None) -> str:
 
 
 _READERS: dict[Any, Callable[[str], Any]] = {int: whole_number, Path: path}
-
-
-def add_place(parser: argparse.ArgumentParser, out: str, resume: str) -> None:
-    """Add the flags that say where a run is kept, and `--debug`.
-
-    Args:
-        parser: Where to.
-        out: Folder of the runs by default.
-        resume: The help of `--resume`.
-    """
-    add = parser.add_argument_group("where").add_argument
-    add("--out", type=Path, default=Path(out), metavar="DIR", help=f"default {out}")
-    add(
-        "--name",
-        type=plain_name,
-        help="folder below --out (default: date and time; with --resume the newest)",
-    )
-    add("--resume", action="store_true", help=resume)
-    add("--debug", action="store_true", help="show the traceback of an error")
