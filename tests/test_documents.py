@@ -51,5 +51,12 @@ def test_the_commands_of_the_documents_run_benchmarks_as_modules() -> None:
     for path in (*ROOT.glob("docs/**/*.md"), ROOT / "benchmarks" / "README.md"):
         text = path.read_text(encoding="utf-8")
         assert "python benchmarks/" not in text, path
-        for name in re.findall(r"python -m benchmarks\.([a-z_]+)", text):
+        for name in re.findall(r"python -m benchmarks\.([a-z]\w*)", text):
             assert (ROOT / "benchmarks" / f"{name}.py").is_file(), f"{path.name}: {name}"
+
+
+def test_every_benchmark_is_in_the_index() -> None:
+    index = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    scripts = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__"]
+    absent = [name for name in scripts if f"benchmarks.{name}" not in index and f"`{name}.py`" not in index]
+    assert not absent, f"benchmarks/README.md does not name {', '.join(absent)}"
