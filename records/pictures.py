@@ -7,7 +7,7 @@ start other programs: a file of PostScript named photo.png starts Ghostscript. S
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -28,11 +28,12 @@ class PictureError(UserError, ValueError):
 
 
 @contextmanager
-def opened(source: Path | bytes) -> Iterator[Image.Image]:
+def opened(source: Path | bytes, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
     """Open a picture, and turn whatever goes wrong within into one kind of error.
 
     Args:
-        source: A file, or the bytes of one. What is not one of `FORMATS` by its content is refused.
+        source: A file, or the bytes of one.
+        formats: Formats to read, some of `FORMATS`; what is of another by its content is refused.
 
     Raises:
         PictureError: The picture is unreadable, too large, or was found damaged while it was used.
@@ -44,7 +45,7 @@ def opened(source: Path | bytes) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks about metadata; sizes are judged below
-            with Image.open(BytesIO(content), formats=FORMATS) as image:
+            with Image.open(BytesIO(content), formats=tuple(formats)) as image:
                 if image.width * image.height > LARGEST:
                     size = f"{image.width}x{image.height} pixels"
                     raise PictureError(f"{size}, more than {LARGEST:,}: a bomb, or to be made smaller")

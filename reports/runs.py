@@ -1,14 +1,12 @@
 """Read a run folder: its records, its files, and notes on what is missing."""
 
-import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from records.codec import RecordError
+from records.pictures import PictureError, opened
 from records.predictions import Predictions
 from records.run import RunRecord
 from records.search import STATES, SearchRecord, TrialRecord
@@ -177,9 +175,9 @@ def _picture(path: Path) -> bytes | None:
     if content is None:
         return None
     try:
-        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
+        with opened(content, PICTURE_FORMATS) as image:
             image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except PictureError as error:
         raise ReportError(f"{path} cannot be read: it is no picture, or a part of one") from error
     return content
 

@@ -2,16 +2,13 @@
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from records.pictures import opened
 from records.run import RunRecord
 from reports.pages.html import Markup, element, picture, table
 from reports.pages.parts import section
 from reports.runs import PICTURE_FORMATS, TrainRun
 from reports.tables import runs as tables
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 LARGEST_PICTURE = 60_000
 """Bytes of a picture that travels as it is; a larger one is encoded again, with loss."""
@@ -97,7 +94,7 @@ def _small(content: bytes) -> bytes:
     """Keep a picture within what a page can carry."""
     if len(content) <= LARGEST_PICTURE:
         return content
-    with _opened(content) as image:
+    with opened(content, PICTURE_FORMATS) as image:
         plain = image.convert("RGBA" if "A" in image.getbands() else "RGB")
     for quality in (80, 65, 50, 35):
         out = io.BytesIO()
@@ -109,14 +106,8 @@ def _small(content: bytes) -> bytes:
 
 def _is_clear(content: bytes) -> bool:
     """Whether the page shows through the picture; it does not in those of older runs, which are white."""
-    with _opened(content) as image:
+    with opened(content, PICTURE_FORMATS) as image:
         return "A" in image.getbands() and image.getchannel("A").getextrema()[0] == 0
-
-
-def _opened(content: bytes) -> "Image.Image":
-    from PIL import Image  # matplotlib, which drew the picture, needs it anyway
-
-    return Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
 
 
 def _short(name: str, longest: int = 20) -> str:

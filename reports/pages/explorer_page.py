@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from records.pictures import PictureError, opened
 from records.text import shape
 from reports import targets
 from reports.errors import ReportError
@@ -15,8 +16,6 @@ from reports.pages.html import Markup, document, element, picture
 from reports.tables.network import field_size
 from reports.tables.table import count, millions
 
-_PHOTO_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""What --image may be inside, whatever its name. Pillow reads many more, some by starting a program."""
 _SCRIPTS = ("base.js", "rf_field.js", "rf_draw.js", "rf.js")
 
 
@@ -175,12 +174,12 @@ def _for_script(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _photo(path: Path, height: int, width: int) -> Markup:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
-        with Image.open(path, formats=_PHOTO_FORMATS) as opened:
-            fitted = ImageOps.fit(ImageOps.exif_transpose(opened).convert("RGB"), (width, height))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        with opened(path) as photo:
+            fitted = ImageOps.fit(ImageOps.exif_transpose(photo).convert("RGB"), (width, height))
+    except (OSError, PictureError) as error:
         raise ReportError(f"--image {path}: cannot be read as an image ({error})") from error
     out = io.BytesIO()
     if height * width <= 64 * 64:

@@ -52,6 +52,11 @@ def test_a_bomb_is_an_error_whatever_becomes_of_warnings(
             assert image.size == (20, 50)
 
 
+def test_fewer_formats_can_be_asked_for() -> None:
+    with pytest.raises(PictureError, match=r"^not an image$"), opened(encoded("GIF"), ("PNG",)):
+        pass
+
+
 def test_the_bound_is_pillows_own() -> None:
     assert Image.MAX_IMAGE_PIXELS == LARGEST
 
@@ -80,6 +85,6 @@ def test_a_file_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
 def test_the_only_opener_of_pictures() -> None:
     """Who opens a picture otherwise forgets a format, a bound or an error."""
     root = Path(__file__).resolve().parents[2]
-    sources = [path for part in ("records", "training") for path in (root / part).rglob("*.py")]
+    sources = [path for part in ("records", "training", "reports") for path in (root / part).rglob("*.py")]
     found = [path.name for path in sources if "Image.open(" in path.read_text(encoding="utf-8")]
     assert found == ["pictures.py"]
