@@ -34,7 +34,7 @@ class Figures:
         start: First pixel that their unit 0 sees; negative: inside the padding.
         peak_activation_bytes: Largest sum of float32 tensors alive at once, one image, the input included.
         depthwise_separable: Depthwise convolutions whose result a 1x1 convolution reads through norms,
-            activations and dropout alone.
+            activations, dropout and squeeze-excite gates alone.
         dilated: Convolutions with dilation > 1 and kernel > 1.
     """
 

@@ -202,13 +202,13 @@ class Kind(ABC):
         Args:
             layer: The layer.
             channels: Channels that it reads.
-            pending: Whether its input is a normed, activated copy of a depthwise convolution's result.
+            pending: Whether its input is a normed, activated, gated copy of a depthwise convolution's result.
         """
         if not self.is_depthwise(layer, channels):
             return int(pending and self.is_pointwise(layer, channels)), False
         if self.mixes or layer.gated:  # a 1x1 follows inside the layer
             return 1, False
-        return 0, not layer.residual and not layer.squeeze_excite
+        return 0, not layer.residual
 
     def units(self, layer: LayerSpec, channels: int) -> list[Unit]:
         """Return the convolutions of a layer that reads `channels` channels, in the order of execution."""
