@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import gcd, lcm
 
-__all__ = ["Extent", "Periodic", "Plane", "covers", "union_of_planes"]
+__all__ = ["Extent", "Periodic", "Plane", "covers", "union_at", "union_of_planes"]
 
 MAX_PERIOD = 1 << 14
 """Phases that a periodic form may have before only its extent is kept."""
@@ -122,6 +122,11 @@ def union_of_planes(planes: Sequence[Plane]) -> Plane | None:
         phases = tuple(_union([first.at(o), plane.at(o)]) for o in range(period))
         first = _reduced(first.shift * period // len(first.phases), phases)
     return first
+
+
+def union_at(planes: Sequence[Periodic], index: int) -> tuple[int, int]:
+    """Return (first position, bits) of what an index sees on any of some maps."""
+    return _union([plane.at(index) for plane in planes])
 
 
 def covers(plane: Plane, other: Plane) -> bool:

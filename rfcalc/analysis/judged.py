@@ -1,0 +1,107 @@
+"""The field that a budget judges: the last feature map before global pooling or flattening."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rfcalc.maps.field import Field
+from rfcalc.maps.readout import as_map
+from rfcalc.maps.state import State
+
+if TYPE_CHECKING:
+    from rfcalc.analysis.analyze import Row
+
+__all__ = ["Judged", "judge_last"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The last features.
+
+    Attributes:
+        field: Their field, as a map.
+        row: Number of the row that made them.
+        rivals: Numbers of other rows whose maps are last, too, and have another field.
+    """
+
+    field: Field
+    row: int
+    rivals: tuple[int, ...] = ()
+
+
+def judge_last(
+    rows: Sequence[Row],
+    forms: Sequence[Sequence[State]],
+    ends: Sequence[frozenset[int]],
+    field_of: Callable[[State], Field],
+) -> Judged | None:
+    """Find the last features on the way to the output.
+
+    A map that leads to a later map is not the last: a gate or a localisation branch ends in the map that it
+    acts on. Where several maps are last (two branches that are pooled apart, several outputs), the trunk is
+    the one with the largest field; of equal ones, the one that ran last. Without any map, the last row that no
+    global operation has touched counts.
+
+    Args:
+        rows: All rows, in execution order.
+        forms: For each row, the state of its output and those of views of it.
+        ends: For each output of the network, the numbers of the rows that it comes from.
+        field_of: Makes a state's field.
+
+    Returns:
+        None where nothing is local.
+    """
+    reached = _reached(rows, ends)
+    axes = len(rows[0].field.size) if rows else 0
+    leads: set[int] = set()
+    last: list[tuple[int, Field]] = []
+    for index in reversed(reached):
+        if index in leads:
+            leads.update(rows[index].sources)
+            continue
+        field = _map_field(forms[index], axes, field_of)
+        if field is not None:
+            last.append((index, field))
+            leads.update(rows[index].sources)
+    if not last:
+        local = [index for index in reached if not rows[index].field.is_global and any(rows[index].field.size)]
+        return Judged(rows[local[-1]].field, local[-1]) if local else None
+    chosen, field = max(last, key=lambda entry: (min(entry[1].size), entry[0]))
+    others = {(other.size, other.jump): index for index, other in last}
+    others.pop((field.size, field.jump))
+    return Judged(field, chosen, tuple(sorted(others.values())))
+
+
+def _map_field(forms: Sequence[State], axes: int, field_of: Callable[[State], Field]) -> Field | None:
+    """Return the field of a row as a map: its output, a view of it, or its places in rows and columns."""
+    for state in (forms[0], *reversed(forms[1:])):
+        used = state.position_atoms
+        if sum(any(atom in used for atom in dim) for dim in state.dims) == axes:
+            field = field_of(state)
+            if _is_map(field):
+                return field
+    regrouped = as_map(forms[0], axes)
+    field = None if regrouped is None else field_of(regrouped)
+    return field if field is not None and _is_map(field) else None
+
+
+def _is_map(field: Field) -> bool:
+    """Return whether there is a unit for each place, and a constant step along some axis.
+
+    A gate that brought the whole image in leaves a map whose local paths keep their step.
+    """
+    return len(field.positions) == len(field.size) and any(jump is not None for jump in field.jump)
+
+
+def _reached(rows: Sequence[Row], ends: Sequence[frozenset[int]]) -> list[int]:
+    """Return the rows on a way to an output, in execution order."""
+    reached: set[int] = set()
+    queue = sorted({row for end in ends for row in end})
+    while queue:
+        index = queue.pop()
+        if index not in reached:
+            reached.add(index)
+            queue.extend(rows[index].sources)
+    return sorted(reached)
