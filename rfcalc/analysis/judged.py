@@ -41,8 +41,8 @@ def judge_last(
 
     A map that leads to a later map is not the last: a gate or a localisation branch ends in the map that it
     acts on. Where several maps are last (two branches that are pooled apart, several outputs), the trunk is
-    the one with the largest field; of equal ones, the one that ran last. Without any map, the last row that no
-    global operation has touched counts.
+    the one with the largest field; of equal ones, the one that ran last. Without any map, the last row counts
+    that no global operation has touched.
 
     Args:
         rows: All rows, in execution order.
@@ -66,7 +66,9 @@ def judge_last(
             last.append((index, field))
             leads.update(rows[index].sources)
     if not last:
-        local = [index for index in reached if not rows[index].field.is_global and any(rows[index].field.size)]
+        local = [
+            index for index in reached if not rows[index].field.is_global and any(rows[index].field.size)
+        ]
         return Judged(rows[local[-1]].field, local[-1]) if local else None
     chosen, field = max(last, key=lambda entry: (min(entry[1].size), entry[0]))
     others = {(other.size, other.jump): index for index, other in last}
@@ -83,8 +85,10 @@ def _map_field(forms: Sequence[State], axes: int, field_of: Callable[[State], Fi
             if _is_map(field):
                 return field
     regrouped = as_map(forms[0], axes)
-    field = None if regrouped is None else field_of(regrouped)
-    return field if field is not None and _is_map(field) else None
+    if regrouped is None:
+        return None
+    field = field_of(regrouped)
+    return field if _is_map(field) else None
 
 
 def _is_map(field: Field) -> bool:

@@ -44,7 +44,7 @@ def window(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilati
 
 @lru_cache(maxsize=1024)
 def places(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilation: int) -> Reads:
-    """Return reads of the places of windows, each apart: o * kernel + t reads o * stride - padding + dilation * t.
+    """Return reads of windows' places, each apart: o * kernel + t reads o * stride - padding + dilation * t.
 
     A convolution is the union over t. Windows of 3 every 2 samples: 0 1 2, 2 3 4, 4 5 6, so P = 3 and Q = 2.
     """

@@ -1,9 +1,10 @@
 """Data movements that cancel: indices that came a long way round, and are regular again.
 
-A class token is joined to the tokens and cut off again, tokens are sorted and put back, relative positions are
-skewed by padding and reshaping. Each movement alone has no periodic form, their composition has one. So a map
-that was only moved keeps the map that it came from and, for each index, the index there (its source, -1 for
-none); where those sources are an affine function of the index, the periodic form is found again. Knows no torch.
+A class token is joined to the tokens and cut off again, tokens are sorted and put back, relative positions
+are skewed by padding and reshaping. Each movement alone has no periodic form, their composition has one. So a
+map that was only moved keeps the map that it came from and, for each index, the index there (its source, -1
+for none); where those sources are an affine function of the index, the periodic form is found again. Knows no
+torch.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ def affine_reads(
     largest step first, make up one row-major index o = m * P + p that reads m * Q + taps[p]:
 
         shape (2, 3), sources 1 1 1 2 2 2: step (1, 0), so dimension 0 alone, P = 1, Q = 1, taps ((1,),)
-        windows of 6, every 4 samples, shape (5, 6), sources 0..5 4..9 8..13 ...: step (4, 1), so P = 6, Q = 4,
-        taps ((0,), (1,), ..., (5,))
+        windows of 6, every 4 samples, shape (5, 6), sources 0..5 4..9 8..13 ...: step (4, 1), so P = 6,
+        Q = 4, taps ((0,), (1,), ..., (5,))
 
     Args:
         shape: Lengths of the dimensions that the index runs over.
@@ -90,7 +91,7 @@ def affine_reads(
 
 
 def _steps(shape: tuple[int, ...], sources: Sequence[int]) -> list[int] | None:
-    """Return by how much the source grows along each dimension, from the first pair of neighbours that have one."""
+    """Return by how much the source grows along each dimension, from the first neighbours that have one."""
     steps = []
     stride = len(sources)
     for n in shape:
@@ -114,7 +115,7 @@ def _steps(shape: tuple[int, ...], sources: Sequence[int]) -> list[int] | None:
 
 
 def _unflat(index: int, shape: tuple[int, ...]) -> list[int]:
-    place = []
+    place: list[int] = []
     for n in reversed(shape):
         index, i = divmod(index, n)
         place.insert(0, i)

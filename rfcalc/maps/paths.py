@@ -281,8 +281,10 @@ def _grid(path: Path, atom: Atom) -> tuple[Path, tuple[Atom, Atom]] | None:
 def _reduce_shared(path: Path, atoms: set[Atom]) -> list[Path] | None:
     """Return the union over atoms that two axes share, when it stays a handful of products.
 
-    Only where the axes depend on nothing else: tokens, flattened maps. A product for each distinct set of the
-    first axis, then one for each distinct rest.
+    U_i A(i) x B(i), where the axes depend on nothing else (tokens, flattened maps): by distributivity
+    A x B u A x C = A x (B u C), so that indices with the same A are collected first, then those with the same
+    collected B. A 2 x 2 map, i = (row, column): A = {0} {0} {1} {1}, B = {0} {1} {0} {1} gives {0} -> {0, 1}
+    and {1} -> {0, 1}, then {0, 1} -> {0, 1}: one product instead of four.
     """
     if len(path.parts) != 2 or any(set(part.atoms) - atoms for part in path.parts):
         return None

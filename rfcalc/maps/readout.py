@@ -103,8 +103,8 @@ def as_map(state: State, axes: int) -> State | None:
         axes: Spatial axes of the input.
 
     Returns:
-        A state whose position dimensions are the input's axes, over the same places; None where a place has no
-        row and column of its own (a class token among tokens, vectors, pairs of places).
+        A state whose position dimensions are the input's axes, over the same places without class tokens; None
+        where a place has no row and column of its own (vectors, pairs of places).
     """
     readout = Readout(state, (0,) * axes)
     dims: tuple[tuple[Atom, ...], ...] = ()
@@ -206,9 +206,9 @@ def _axis(readout: Readout, paths: list[Path], axis: int) -> _Axis:
 
 
 def _planes(readout: Readout, paths: list[Path], axis: int) -> tuple[tuple[Atom, ...], list[Plane], bool]:
-    """Return the atoms that the axis depends on, each path's map over them, and whether they count other things.
+    """Return the atoms that the axis depends on, each path's map over them, and whether others share them.
 
-    The last is true for flattened maps and tokens, where one index steps along several axes.
+    They are shared in flattened maps and tokens, where one index steps along several axes.
     """
     parts = [path.parts[axis] for path in paths]
     over = max((part.atoms for part in parts), key=len)
@@ -226,9 +226,10 @@ def _planes(readout: Readout, paths: list[Path], axis: int) -> tuple[tuple[Atom,
 def _drifting(readout: Readout, planes: list[Plane], count: int) -> _Axis:
     """Return the axis of operands whose jumps differ: an extent at this size, and the jump of the trunk.
 
-    A gate that is pooled to 3 and resized to 7 has jump 6/7 beside a trunk of jump 1: no step is common to both,
-    though they are the same map but for the rounding of 7 / 2. The trunk is the operand with the simplest jump.
-    Where the jumps are too far apart for that (a factor of 2 or more), or none was resized, there is no step.
+    A gate pooled from 7 to 3 and resized to 7 has jump 2 * 3/7 = 6/7 beside a trunk of jump 1: no step is
+    common to both, though they are the same map but for the rounding of 7/2. The trunk is the operand with
+    the simplest jump. Where the jumps are too far apart for a rounding (a factor of 2 or more), or none was
+    resized, there is no step.
     """
     known = [p for p in planes if isinstance(p, Periodic)]
     hulls = []

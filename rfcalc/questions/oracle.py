@@ -95,11 +95,11 @@ def verify(
 ) -> Verification:
     """Compare fields with gradients: corner, centre and random units of every row.
 
-    Fields that carry a flag of a bound (`BOUNDED`) must cover the gradient, all others must equal it. Size, jump
-    and start are compared with the edges of units that lie inside the image (rfcalc/questions/placing.py).
+    Fields that carry a flag of a bound (`BOUNDED`) must cover the gradient, all others must equal it. Size,
+    jump and start are compared with the edges of units that lie inside the image (questions/placing.py).
 
     Args:
-        model: The network, to run it on a larger image where no unit's edges lie inside of this one; None: not.
+        model: The network, to run it on a larger image where this one shows no unit's edges; None: do not.
         analysis: What to check.
         units: Units for each row; 0 for all of them.
         rows: Names of the rows to check; None for all.
@@ -199,7 +199,9 @@ def _on_larger_image(
     from rfcalc.analysis.analyze import analyze
 
     steady = [r for r in rows if all(r.field.jump) and not r.field.is_global and None not in r.field.start]
-    rows = [r for r in steady if "size-dependent" not in r.field.flags and max(_larger(analysis, [r])) <= LARGEST]
+    rows = [
+        r for r in steady if "size-dependent" not in r.field.flags and max(_larger(analysis, [r])) <= LARGEST
+    ]
     if not rows:
         return 0, []
     size = _larger(analysis, rows)

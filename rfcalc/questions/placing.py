@@ -6,8 +6,8 @@ Clipped sets may agree though the numbers of the unbounded plane are wrong or mi
 - where the field of a unit lies inside the image, its first and last pixel are those that `start`, `jump` and
   `size` predict. Two units along each axis fix all three: first = start + jump * i, last = first + size - 1.
 
-Near a border one edge is enough: a unit at the far end shows its first pixel, unit 0 its last. Where no edge is
-inside, the network is run once more on a larger image.
+Near a border one edge is enough: a unit at the far end shows its first pixel, unit 0 its last. Where no edge
+is inside, the network is run once more on a larger image.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Misplaced:
         row: Name of the row.
         index: The unit's position.
         axis: Number of the input axis.
-        claimed: First and last pixel that the row's size, jump and start predict; (0, size - 1) where only the
-            size is claimed.
+        claimed: First and last pixel that the row's size, jump and start predict; (0, size - 1) where only
+            the size is claimed.
         seen: First and last pixel that the gradient reaches.
     """
 
@@ -61,7 +61,7 @@ class Misplaced:
 
 @dataclass(frozen=True)
 class Edge:
-    """What one unit must see along every axis: its first and its last pixel, None where that is not inside."""
+    """What one unit must see along every axis: its first and last pixel, None where that is not inside."""
 
     index: tuple[int, ...]
     first: tuple[int | None, ...]
@@ -93,7 +93,7 @@ def too_wide(row: Row, index: tuple[int, ...], seen: torch.Tensor) -> Iterator[M
 
 
 def edges_of(row: Row, analysis: Analysis) -> list[Edge]:
-    """Return the units of a row whose edges lie inside the image, two along each axis; [] where there are none.
+    """Return the units of a row whose edges lie inside the image, two along each axis; [] for none.
 
     Args:
         row: The row.
