@@ -20,7 +20,7 @@ from torch import nn
 
 from rfcalc.analysis.analyze import Analysis, analyze
 
-# One of each family that timm builds in a few seconds; the smallest member of it where sizes run the same ops.
+# One of each family that timm builds in a few seconds; its smallest member, where sizes run the same ops.
 MODELS = [
     "beit_base_patch16_224",
     "bat_resnext26ts",

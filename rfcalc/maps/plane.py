@@ -94,7 +94,7 @@ class Periodic:
         With R(i + P) = R(i) + Q before and m * b + p reading m * a + taps[p], the composition repeats after
         t = P / gcd(P, a) turns of the op: P' = b * t, Q' = Q * a * t / P. Nearest x2 (P = 2, Q = 1), then a
         convolution of stride 3 (b = 1, a = 3): t = 2 / gcd(2, 3) = 2, P' = 2, Q' = 1 * 3 * 2 / 2 = 3: jump
-        3/2 = 1/2 * 3. It follows from o = m * b + p -> m + t: every read index grows by a * t, a multiple of P.
+        3/2 = 1/2 * 3. For m + t instead of m every read index grows by a * t, a multiple of P.
         """
         count = len(self.phases)
         # The op must run t times before its reads have moved by whole periods of this map.

@@ -103,8 +103,8 @@ def as_map(state: State, axes: int) -> State | None:
         axes: Spatial axes of the input.
 
     Returns:
-        A state whose position dimensions are the input's axes, over the same places without class tokens; None
-        where a place has no row and column of its own (vectors, pairs of places).
+        A state whose position dimensions are the input's axes, over the same places, without class tokens;
+        None where a place has no row and column of its own (vectors, pairs of places).
     """
     readout = Readout(state, (0,) * axes)
     dims: tuple[tuple[Atom, ...], ...] = ()

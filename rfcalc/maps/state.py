@@ -68,7 +68,7 @@ class State:
 
         An op is a union over its taps, and a path is a product of axes: (A x B)(o) = A(o) x B(o). Where one
         axis depends on the dimension, that union is a product again: U_t A(o + t) x B = (U_t A(o + t)) x B.
-        Where two do (tokens: index = row and column), it is not: taps 0 and 1 see {0} x {0} and {1} x {1}, two
+        Where two do (tokens: index = row and column), it is not: taps 0 and 1 see {0} x {0} and {1} x {1}, 2
         pixels, but {0, 1} x {0, 1} has four. Each tap then becomes a path of its own, if they are few.
         """
         if reads.is_identity:
