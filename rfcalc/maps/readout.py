@@ -237,7 +237,7 @@ def _drifting(readout: Readout, planes: list[Plane], count: int) -> _Axis:
         low, bits = union_at(known, index)
         hulls.append((bits.bit_length(), bits.bit_count()))
     extents = [p for p in planes if isinstance(p, Extent)]
-    size = max(*(hull for hull, _ in hulls), *(e.size for e in extents))
+    size = max([*(hull for hull, _ in hulls), *(e.size for e in extents)])
     pixels = min([n for hull, n in hulls if hull == size] or [e.pixels for e in extents if e.size == size])
     flags = frozenset({"misaligned", "size-dependent"})
     axis = _Axis(size, min(hull for hull, _ in hulls), pixels, flags=flags)

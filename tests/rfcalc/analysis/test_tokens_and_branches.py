@@ -329,3 +329,34 @@ def test_one_branch_beside_its_pooled_context_is_no_rival():
     analysis = analyze(Context(), (3, 16, 16))
     assert analysis.rows[analysis.field_row].name == "c3"
     assert analysis.field_rivals == ()
+
+
+def test_a_reversed_map_starts_where_its_size_says_and_one_that_is_reversed_back_does_not():
+    class Reversed(Parts):
+        def __init__(self, times):
+            super().__init__()
+            self.times = times
+
+        def forward(self, x):
+            x = self.stem(x)
+            for _ in range(self.times):
+                x = x.flip(3)
+            return x * 1.0
+
+    once, twice = (analyze(Reversed(times), (3, 8, 8)).output for times in (1, 2))
+    assert once.jump == (1, -1)
+    assert "size-dependent" in once.flags
+    assert twice.jump == (1, 1)
+    assert not twice.flags
+
+
+def test_operands_that_drift_apart_on_a_map_of_one_column_have_an_extent():
+    class Gated(nn.Module):
+        def forward(self, x):
+            for _ in range(2):
+                x = x * F.interpolate(F.max_pool2d(x, 3), x.shape[2:], mode="bilinear").sigmoid()
+            return F.max_pool2d(x, 3)
+
+    analysis = analyze(Gated(), (3, 11, 5))
+    assert analysis.output.positions == (3, 1)
+    assert verify(None, analysis, rows=[analysis.rows[-1].name]).ok
