@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from rfcalc.analysis.counts import count
-from rfcalc.analysis.judged import is_nearly_global, judged_row
+from rfcalc.analysis.judged import is_nearly_global, judge_last
 from rfcalc.analysis.rows import is_row, names_of, op_name
 from rfcalc.analysis.weights import ownership
 from rfcalc.maps.field import Field
@@ -73,7 +73,10 @@ class Analysis:
         input_size: (channels, *spatial) of one image.
         rows: One for each op that moves, mixes or counts, in execution order.
         field: The field that the budget judges: the last features before global pooling or flattening.
-        field_row: Number of the row that `field` belongs to; None when no row is local.
+        field_row: Number of the row that `field` belongs to; None when no row is local. Its output may become
+            the judged map by a view alone (tokens that are put back into rows and columns).
+        field_rivals: Numbers of the rows whose maps are last features too, with another field: two branches
+            that are pooled apart, several outputs. () where the choice is clear.
         outputs: Field of every tensor that forward() returns, by name ("" for a lone tensor).
         params: Elements of all unique parameters, frozen ones included, buffers not.
         trainable_params: Those that require a gradient.
@@ -94,6 +97,7 @@ class Analysis:
     rows: tuple[Row, ...]
     field: Field
     field_row: int | None
+    field_rivals: tuple[int, ...]
     outputs: dict[str, Field]
     params: int
     trainable_params: int
@@ -227,12 +231,15 @@ def analyze_graph(
     row_of = {node.index: i for i, node in enumerate(nodes)}
     # What an op without a row uses and computes is shown in the next row, so that the rows add up.
     params = macs = 0
+    forms: list[list[State]] = []  # of each row: its output, then views of it
     for node in graph.nodes:
         params += owned.params.get(node.index, 0)
         macs += counts.macs.get(node.index, 0)
         sources = frozenset[int]().union(*(origin.get(v, frozenset()) for v in node.reads))
         if node.index not in row_of:
             origin.update(dict.fromkeys(node.outputs, sources))
+            for row in sources if len(sources) == 1 else ():
+                forms[row] += [states[value] for value in node.outputs]
             continue
         index = row_of[node.index]
         origin.update(dict.fromkeys(node.outputs, frozenset({index})))
@@ -252,18 +259,21 @@ def analyze_graph(
                 sources=tuple(sorted(sources)),
             )
         )
+        forms.append([states[node.outputs[0]]])
         params = macs = 0
     if rows and (params or macs):
         rows[-1] = replace(rows[-1], params=rows[-1].params + params, macs=rows[-1].macs + macs)
     outputs = {name: _field(states[v], graph, fields) for name, v in graph.outputs.items()}
     nearly_global = {i for i, node in enumerate(nodes) if is_nearly_global(node, rows, i)}
-    chosen = judged_row(rows, nearly_global, [origin.get(v, frozenset()) for v in graph.outputs.values()])
+    ends = [origin.get(v, frozenset()) for v in graph.outputs.values()]
+    judged = judge_last(rows, forms, ends, nearly_global, lambda state: _field(state, graph, fields))
     graph, unused_rows = _with_unused(graph, owned.unused, len(rows), {row.name for row in rows})
     return Analysis(
         input_size=graph.input_size,
         rows=(*rows, *unused_rows),
-        field=rows[chosen].field if chosen is not None else list(outputs.values())[-1],
-        field_row=chosen,
+        field=list(outputs.values())[-1] if judged is None else judged.field,
+        field_row=None if judged is None else judged.row,
+        field_rivals=() if judged is None else judged.rivals,
         outputs=outputs,
         params=sum(parameters.values()),
         trainable_params=trainable_params,

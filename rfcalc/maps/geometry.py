@@ -20,6 +20,7 @@ __all__ = [
     "linear",
     "nearest",
     "pad",
+    "places",
     "prefix",
     "roll",
     "transposed",
@@ -39,6 +40,17 @@ def window(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilati
         low, high = -base, n_in - base
         sources.append(tuple([base + t for t in taps if low <= t < high]))
     return Reads(n_in, tuple(sources), 1, stride, (taps,))
+
+
+@lru_cache(maxsize=1024)
+def places(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilation: int) -> Reads:
+    """Return reads of windows' places, each apart: o * kernel + t reads o * stride - padding + dilation * t.
+
+    A convolution is the union over t. Windows of 3 every 2 samples: 0 1 2, 2 3 4, 4 5 6, so P = 3 and Q = 2.
+    """
+    taps = tuple((dilation * t - padding,) for t in range(kernel))
+    read = [o * stride + tap for o in range(n_out) for (tap,) in taps]
+    return Reads(n_in, tuple((i,) if 0 <= i < n_in else () for i in read), kernel, stride, taps)
 
 
 @lru_cache(maxsize=1024)

@@ -7,81 +7,17 @@ analysed size (one bitmask each), and the same on an unbounded plane (rfcalc/map
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
 from math import prod
 
+from rfcalc.maps.moved import NOWHERE, affine_reads, flat_indices
 from rfcalc.maps.plane import Extent as Extent
 from rfcalc.maps.plane import Periodic as Periodic
 from rfcalc.maps.plane import Plane as Plane
 from rfcalc.maps.plane import covers as covers
 from rfcalc.maps.plane import union_of_planes as union_of_planes
+from rfcalc.maps.reads import Reads as Reads
 
 __all__ = ["IndexMap", "Reads"]
-
-
-@dataclass(frozen=True, eq=False)
-class Reads:
-    """Which input indices each output index of one op reads, along one axis.
-
-    Attributes:
-        n_in: Length of the axis before the op.
-        sources: For each output index, the input indices inside the map that it reads (borders already
-            treated).
-        period: On the unbounded plane, output o = m * period + p reads m * shift + t for every t in taps[p].
-        shift: See `period`; negative where the op reverses the axis.
-        taps: See `period`; None where the op has no such form.
-        flags: Flags that the op adds to whatever passes through it.
-    """
-
-    n_in: int
-    sources: tuple[tuple[int, ...], ...]
-    period: int = 1
-    shift: int = 1
-    taps: tuple[tuple[int, ...], ...] | None = None
-    flags: frozenset[str] = frozenset()
-
-    @cached_property
-    def n_out(self) -> int:
-        """Length of the axis after the op."""
-        return len(self.sources)
-
-    @cached_property
-    def is_identity(self) -> bool:
-        """Whether every index reads itself alone, borders and unbounded plane included."""
-        same_plane = self.taps is not None and self.period == self.shift == 1 and self.taps == ((0,),)
-        return same_plane and self.n_in == self.n_out and all(s == (i,) for i, s in enumerate(self.sources))
-
-    @cached_property
-    def is_gather(self) -> bool:
-        """Whether no output reads more than one input: pure data movement."""
-        return all(len(s) <= 1 for s in self.sources)
-
-    @cached_property
-    def present(self) -> tuple[bool, ...]:
-        """Whether each output index reads anything inside the map."""
-        return tuple(bool(s) for s in self.sources)
-
-    def tap_by_tap(self) -> list[Reads]:
-        """Return pure data movements whose union this is."""
-        taps = max(len(s) for s in self.sources)
-        out = []
-        for t in range(taps):
-            sources = tuple(s[t : t + 1] for s in self.sources)
-            out.append(Reads(self.n_in, sources, flags=self.flags))
-        return out
-
-    @classmethod
-    def gather(cls, n_in: int, indices: Sequence[int], flags: frozenset[str] = frozenset()) -> Reads:
-        """Return pure data movement: output o is input indices[o]; outside of the map there is nothing."""
-        sources = tuple((i,) if 0 <= i < n_in else () for i in indices)
-        step = indices[1] - indices[0] if len(indices) > 1 else 1
-        if len(indices) == 0 or any(b - a != step for a, b in pairwise(indices)):
-            return cls(n_in, sources, flags=flags | {"size-dependent"})
-        if step < 0:
-            flags = flags | {"size-dependent"}
-        return cls(n_in, sources, 1, step, ((indices[0],),), flags)
 
 
 class IndexMap:
@@ -91,21 +27,84 @@ class IndexMap:
         seen: For each index (row-major over `shape`), the input positions seen at this size, as a bitmask.
         shape: Lengths of the dimensions that the index runs over; () where every unit sees the same.
         plane: The same on the unbounded plane, over the row-major index.
+        origin: The map before a movement without a periodic form (rfcalc/maps/moved.py); None for others.
+        sources: For each index, the row-major index of `origin` that was moved there, or `NOWHERE`.
     """
 
-    __slots__ = ("_after", "_covered", "plane", "seen", "shape")
+    __slots__ = ("_after", "_covered", "_regular", "origin", "plane", "seen", "shape", "sources")
 
-    def __init__(self, seen: tuple[int, ...], shape: tuple[int, ...], plane: Plane) -> None:
+    def __init__(
+        self,
+        seen: tuple[int, ...],
+        shape: tuple[int, ...],
+        plane: Plane,
+        origin: IndexMap | None = None,
+        sources: tuple[int, ...] = (),
+    ) -> None:
         self.seen = seen
         self.shape = shape
         self.plane = plane
+        self.origin = origin
+        self.sources = sources
         self._after: dict[object, IndexMap] = {}
         self._covered: dict[IndexMap, bool] = {}
+        self._regular: tuple[tuple[int, ...], IndexMap] | bool | None = False
 
     @classmethod
     def identity(cls, size: int) -> IndexMap:
         """Return the map of the input axis itself."""
         return cls(tuple(1 << i for i in range(size)), (size,), Periodic.identity())
+
+    def _moved(self, indices: Sequence[int], shape: tuple[int, ...], plane: Plane) -> IndexMap:
+        """Return the map whose index o is this map's index indices[o], or nothing; it remembers the way."""
+        seen = self.seen
+        if NOWHERE in indices:
+            moved = tuple([seen[i] if i >= 0 else 0 for i in indices])
+        else:
+            moved = tuple([seen[i] for i in indices])
+        if self.origin is not None:
+            before = self.sources
+            return IndexMap(
+                moved, shape, plane, self.origin, tuple([before[i] if i >= 0 else NOWHERE for i in indices])
+            )
+        if isinstance(self.plane, Extent):
+            return IndexMap(moved, shape, plane)
+        return IndexMap(moved, shape, plane, self, tuple(indices))
+
+    @property
+    def regular(self) -> tuple[tuple[int, ...], IndexMap] | None:
+        """The periodic form of a map whose movements cancel: (dimensions that matter, map over those)."""
+        if self.origin is None:
+            return None
+        if isinstance(self._regular, bool):
+            found = affine_reads(self.shape, self.sources, len(self.origin.seen))
+            self._regular = None
+            if found is not None:
+                dims, reads = found
+                flat = self.origin.reshaped((len(self.origin.seen),))
+                there, shape = flat.through(reads), tuple(self.shape[d] for d in dims)
+                # The very same map where possible: equal maps are then compared by identity.
+                same = there is flat and shape == self.origin.shape
+                self._regular = dims, self.origin if same else there.reshaped(shape)
+        return self._regular
+
+    def columns(self, dim: int) -> list[tuple[int, ...] | None] | None:
+        """Return the sources at each index of one dimension, None where nothing is seen there.
+
+        None for a map that was not moved.
+        """
+        if self.origin is None:
+            return None
+        inner, n = prod(self.shape[dim + 1 :]), self.shape[dim]
+        columns: list[tuple[int, ...] | None] = []
+        for i in range(n):
+            column = tuple(
+                source
+                for base in range(i * inner, len(self.sources), n * inner)
+                for source in self.sources[base : base + inner]
+            )
+            columns.append(None if all(source == NOWHERE for source in column) else column)
+        return columns
 
     def through(self, reads: Reads, dim: int = 0) -> IndexMap:
         """Return the map after an op along one of its dimensions."""
@@ -119,8 +118,21 @@ class IndexMap:
     def _through(self, reads: Reads, dim: int) -> IndexMap:
         inner = prod(self.shape[dim + 1 :])
         outer = prod(self.shape[:dim])
+        shape = (*self.shape[:dim], reads.n_out, *self.shape[dim + 1 :])
+        bases = range(0, outer * reads.n_in * inner, reads.n_in * inner)
+        if reads.is_gather:
+            plane = self._plane_through(reads, outer, inner, ())
+            if isinstance(plane, Extent) or self.origin is not None:
+                rows = [source[0] * inner if source else NOWHERE for source in reads.sources]
+                indices = [
+                    base + row + offset if row >= 0 else NOWHERE
+                    for base in bases
+                    for row in rows
+                    for offset in range(inner)
+                ]
+                return self._moved(indices, shape, plane)
         seen = []
-        for base in range(0, outer * reads.n_in * inner, reads.n_in * inner):
+        for base in bases:
             for source in reads.sources:
                 if inner == 1:
                     bits = 0
@@ -133,7 +145,6 @@ class IndexMap:
                     for i in source:
                         bits |= self.seen[offset + i * inner]
                     seen.append(bits)
-        shape = (*self.shape[:dim], reads.n_out, *self.shape[dim + 1 :])
         return IndexMap(tuple(seen), shape, self._plane_through(reads, outer, inner, tuple(seen)))
 
     def _plane_through(self, reads: Reads, outer: int, inner: int, seen: tuple[int, ...]) -> Plane:
@@ -152,18 +163,35 @@ class IndexMap:
             return plane
         return _clipped_extent(seen)
 
-    def reduced(self, dims: tuple[int, ...]) -> IndexMap:
-        """Return the union over some of its dimensions: what a mixing op along them sees."""
-        key = ("reduced", dims)
+    def reduced(self, dims: tuple[int, ...], *, branches: bool = False) -> IndexMap:
+        """Return the union over some of its dimensions: what a mixing op along them sees.
+
+        Args:
+            dims: The dimensions.
+            branches: They number stacked branches, so that nothing is spread over an input axis.
+        """
+        key = ("reduced", dims, branches)
         if key not in self._after:
-            self._after[key] = self._reduced(dims)
+            self._after[key] = self._reduced(dims, branches)
         return self._after[key]
 
-    def _reduced(self, dims: tuple[int, ...]) -> IndexMap:
+    def _reduced(self, dims: tuple[int, ...], branches: bool) -> IndexMap:
         kept = tuple(d for d in range(len(self.shape)) if d not in dims)
         shape = tuple(self.shape[d] for d in kept)
+        targets = flat_indices(self.shape, kept)
+        if self.origin is not None:
+            # One source for each index at most, e.g. one of several stacked branches: still a movement.
+            chosen = [NOWHERE] * prod(shape)
+            for target, source in zip(targets, self.sources, strict=True):
+                if source != NOWHERE:
+                    if chosen[target] not in (NOWHERE, source):
+                        break
+                    chosen[target] = source
+            else:
+                extent = self.plane if isinstance(self.plane, Extent) else self.plane.extent
+                return self.origin._moved(chosen, shape, extent)
         union = [0] * prod(shape)
-        for target, bits in zip(_flat_indices(self.shape, kept), self.seen, strict=True):
+        for target, bits in zip(targets, self.seen, strict=True):
             union[target] |= bits
         plane = self.plane
         if kept == tuple(range(len(kept))) and kept and isinstance(plane, Periodic):
@@ -171,7 +199,8 @@ class IndexMap:
             plane = plane.after(1, block, (tuple(range(block)),))
         else:
             extent = plane if isinstance(plane, Extent) else plane.extent
-            plane = Extent(extent.size, extent.size_min, extent.pixels, is_global=True)
+            spread = extent.is_global or not branches
+            plane = Extent(extent.size, extent.size_min, extent.pixels, is_global=spread)
         return IndexMap(tuple(union), shape, plane)
 
     def spread(self, shape: tuple[int, ...], dims: tuple[int, ...]) -> IndexMap:
@@ -180,13 +209,12 @@ class IndexMap:
             return self
         key = ("spread", shape, dims)
         if key not in self._after:
-            seen = tuple(self.seen[i] for i in _flat_indices(shape, dims))
             plane = self.plane
             if isinstance(plane, Periodic):
                 block = prod(shape[len(dims) :])
                 trailing = dims == tuple(range(len(dims))) and dims
                 plane = plane.after(block, 1, ((0,),) * block) if trailing else plane.extent
-            self._after[key] = IndexMap(seen, shape, plane)
+            self._after[key] = self._moved(flat_indices(shape, dims), shape, plane)
         return self._after[key]
 
     def reshaped(self, shape: tuple[int, ...]) -> IndexMap:
@@ -195,13 +223,12 @@ class IndexMap:
             return self
         key = ("reshaped", shape)
         if key not in self._after:
-            self._after[key] = IndexMap(self.seen, shape, self.plane)
+            self._after[key] = IndexMap(self.seen, shape, self.plane, self.origin, self.sources)
         return self._after[key]
 
     def kept(self, keep: tuple[bool, ...]) -> IndexMap:
         """Return the map with nothing seen at the (row-major) indices where `keep` is false."""
-        seen = tuple(bits if flag else 0 for bits, flag in zip(self.seen, keep, strict=True))
-        return IndexMap(seen, self.shape, self.plane)
+        return self._moved([i if flag else NOWHERE for i, flag in enumerate(keep)], self.shape, self.plane)
 
     def covers(self, other: IndexMap) -> bool:
         """Return whether every index sees at least what it sees in `other`, clipped and unbounded."""
@@ -209,25 +236,47 @@ class IndexMap:
             return True
         known = self._covered.get(other)
         if known is None:
-            inside = all(not theirs & ~ours for ours, theirs in zip(self.seen, other.seen, strict=True))
-            known = self._covered[other] = inside and covers(self.plane, other.plane)
+            known = self._covered[other] = self._covers(other)
         return known
 
-    def union(self, other: IndexMap) -> IndexMap | None:
-        """Return the union index by index; None when the two drift apart on the unbounded plane."""
+    def _covers(self, other: IndexMap) -> bool:
+        if self.origin is not None and other.origin is not None and self.sources == other.sources:
+            return self.origin.covers(other.origin)
+        inside = all(not theirs & ~ours for ours, theirs in zip(self.seen, other.seen, strict=True))
+        return inside and covers(self.plane, other.plane)
+
+    def union(self, other: IndexMap, *, forced: bool = False) -> IndexMap | None:
+        """Return the union index by index.
+
+        Args:
+            other: A map over the same index.
+            forced: Also where the union has less of a periodic form than both maps have.
+
+        Returns:
+            None where the two drift apart on the unbounded plane, or (not `forced`) were moved from different
+            places, each of which may be cut out again.
+        """
         if self is other:
             return self
+        origin = None
+        if self.origin is not None and other.origin is not None and self.sources == other.sources:
+            origin = self.origin.union(other.origin)
+        if origin is None and not forced and (NOWHERE in self.sources or NOWHERE in other.sources):
+            return None
         plane = union_of_planes([self.plane, other.plane])
         if plane is None:
             return None
         seen = tuple(a | b for a, b in zip(self.seen, other.seen, strict=True))
-        return IndexMap(seen, self.shape, plane)
+        return IndexMap(seen, self.shape, plane, origin, self.sources if origin is not None else ())
 
     @property
     def is_empty(self) -> bool:
         """Whether no index sees anything, clipped and unbounded."""
+        if any(self.seen):
+            return False
         extent = self.plane if isinstance(self.plane, Extent) else self.plane.extent
-        return not any(self.seen) and extent.size == 0
+        moved_away = self.origin is not None and all(source == NOWHERE for source in self.sources)
+        return moved_away or extent.size == 0
 
 
 def _clipped_extent(seen: tuple[int, ...]) -> Extent:
@@ -238,16 +287,3 @@ def _clipped_extent(seen: tuple[int, ...]) -> Extent:
     ]
     widest = max(hull for hull, _ in hulls)
     return Extent(widest, min(h for h, _ in hulls), min(count for hull, count in hulls if hull == widest))
-
-
-def _flat_indices(shape: tuple[int, ...], dims: tuple[int, ...]) -> list[int]:
-    """Return, for each row-major index of `shape`, the row-major index over `dims` of it (in that order)."""
-    strides = dict.fromkeys(range(len(shape)), 0)
-    step = 1
-    for d in reversed(dims):
-        strides[d] = step
-        step *= shape[d]
-    flat = [0]
-    for d, n in enumerate(shape):
-        flat = [base + i * strides[d] for base in flat for i in range(n)]
-    return flat

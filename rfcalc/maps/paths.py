@@ -31,13 +31,20 @@ MAX_PATHS = 12
 
 
 class Atom:
-    """One factor of a dimension; identity is what counts."""
+    """One factor of a dimension; identity is what counts.
 
-    __slots__ = ("channel", "size")
+    Attributes:
+        size: Its length.
+        channel: It counts channels.
+        branch: It counts stacked tensors.
+    """
 
-    def __init__(self, size: int, channel: bool = False) -> None:
+    __slots__ = ("branch", "channel", "size")
+
+    def __init__(self, size: int, channel: bool = False, branch: bool = False) -> None:
         self.size = size
         self.channel = channel
+        self.branch = branch
 
     def __repr__(self) -> str:
         return f"Atom({self.size}{', channel' if self.channel else ''})"
@@ -67,14 +74,26 @@ class Part:
     def through(self, atom: Atom, new: Atom, reads: Reads) -> Part:
         """Return the part after an op along one of its atoms."""
         mapped = self.map.through(reads, self.atoms.index(atom))
-        return self if mapped is self.map and atom is new else Part(swap(self.atoms, atom, (new,)), mapped)
+        if mapped is self.map and atom is new:
+            return self
+        return Part(swap(self.atoms, atom, (new,)), mapped).settled()
+
+    def settled(self) -> Part:
+        """Return the part over those of its atoms that matter, where the movements so far cancel."""
+        found = self.map.regular
+        if found is None:
+            return self
+        dims, mapped = found
+        return Part(tuple(self.atoms[d] for d in dims), mapped)
 
     def reduced(self, atoms: Iterable[Atom]) -> Part:
         """Return the union over those of its atoms."""
         dims = tuple(i for i, a in enumerate(self.atoms) if a in atoms)
         if not dims:
             return self
-        return Part(tuple(a for a in self.atoms if a not in atoms), self.map.reduced(dims))
+        branches = all(self.atoms[d].branch for d in dims)
+        rest = tuple(a for a in self.atoms if a not in atoms)
+        return Part(rest, self.map.reduced(dims, branches=branches)).settled()
 
     def spread(self, atoms: tuple[Atom, ...]) -> Part:
         """Return the part over more atoms, constant along the new ones."""
@@ -118,7 +137,7 @@ class Path:
         for i in users:
             over = (*parts[i].atoms, *(a for a in atoms if a not in parts[i].atoms))
             mapped = parts[i].spread(over).map.kept(tuple(keep[flat] for flat in _project(over, atoms)))
-            parts[i] = Part(over, mapped)
+            parts[i] = Part(over, mapped).settled()
         return Path(tuple(parts))
 
     def covers(self, other: Path) -> bool:
@@ -188,7 +207,7 @@ def _bounding_boxes(paths: list[Path]) -> tuple[Path, ...]:
             parts = []
             for a, b in zip(box.parts, path.parts, strict=True):
                 atoms = (*a.atoms, *(x for x in b.atoms if x not in a.atoms))
-                mapped = a.spread(atoms).map.union(b.spread(atoms).map)
+                mapped = a.spread(atoms).map.union(b.spread(atoms).map, forced=True)
                 if mapped is None:
                     break
                 parts.append(Part(atoms, mapped))
@@ -205,21 +224,67 @@ def reduce_paths(paths: Iterable[Path], atoms: set[Atom]) -> tuple[list[Path], b
     out: list[Path] = []
     exact = True
     for path in paths:
-        shared = [a for a in atoms if sum(a in part.atoms for part in path.parts) > 1]
+        path, pieces = untangled(path, atoms)
+        gone = atoms | pieces
+        shared = [a for a in gone if sum(a in part.atoms for part in path.parts) > 1]
         if not shared:
-            out.append(Path(tuple(part.reduced(atoms) for part in path.parts)))
+            out.append(Path(tuple(part.reduced(gone) for part in path.parts)))
             continue
-        split = _reduce_shared(path, atoms)
+        split = _reduce_shared(path, gone)
         exact &= split is not None
-        out += split if split is not None else [Path(tuple(part.reduced(atoms) for part in path.parts))]
+        out += split if split is not None else [Path(tuple(part.reduced(gone) for part in path.parts))]
     return out, exact
+
+
+def untangled(path: Path, atoms: Iterable[Atom]) -> tuple[Path, set[Atom]]:
+    """Return a path in which some atoms are rows times columns where they can be, and the new atoms.
+
+    Tokens with a class token count 1 + H * W indices that both axes share. Where the class token is not, an
+    index is a row and a column again, and each axis depends on one of them: H = 2, W = 3, sources along y
+    - 0 0 0 1 1 1, along x - 0 1 2 0 1 2.
+    """
+    made: set[Atom] = set()
+    for atom in atoms:
+        if sum(atom in part.atoms for part in path.parts) == 2:
+            grid = _grid(path, atom)
+            if grid is not None:
+                path, pieces = grid
+                made.update(pieces)
+    return path, made
+
+
+def _grid(path: Path, atom: Atom) -> tuple[Path, tuple[Atom, Atom]] | None:
+    """Return a path over (row, column) instead of one atom that two of its parts share."""
+    columns = [part.map.columns(part.atoms.index(atom)) for part in path.parts if atom in part.atoms]
+    if any(column is None for column in columns):
+        return None
+    one, two = (column for column in columns if column is not None)
+    valid = [i for i, (a, b) in enumerate(zip(one, two, strict=True)) if a is not None and b is not None]
+    inner = next((k for k, i in enumerate(valid) if one[i] != one[valid[0]]), len(valid))
+    if inner == 1:
+        inner = next((k for k, i in enumerate(valid) if two[i] != two[valid[0]]), len(valid))
+    if not valid or len(valid) % inner or inner in (1, len(valid)):
+        return None
+    whole, pieces = Atom(len(valid)), (Atom(len(valid) // inner), Atom(inner))
+    reads = Reads(atom.size, tuple((i,) for i in valid))
+    parts = []
+    for part in path.through(atom, whole, reads).parts:
+        if whole in part.atoms:
+            over = swap(part.atoms, whole, pieces)
+            part = Part(over, part.map.reshaped(tuple(a.size for a in over))).settled()
+        parts.append(part)
+    if any(sum(piece in part.atoms for part in parts) > 1 for piece in pieces):
+        return None
+    return Path(tuple(parts)), pieces
 
 
 def _reduce_shared(path: Path, atoms: set[Atom]) -> list[Path] | None:
     """Return the union over atoms that two axes share, when it stays a handful of products.
 
-    Only where the axes depend on nothing else: tokens, flattened maps. A product for each distinct set of the
-    first axis, then one for each distinct rest.
+    U_i A(i) x B(i), where the axes depend on nothing else (tokens, flattened maps): by distributivity
+    A x B u A x C = A x (B u C), so that indices with the same A are collected first, then those with the same
+    collected B. A 2 x 2 map, i = (row, column): A = {0} {0} {1} {1}, B = {0} {1} {0} {1} gives {0} -> {0, 1}
+    and {1} -> {0, 1}, then {0, 1} -> {0, 1}: one product instead of four.
     """
     if len(path.parts) != 2 or any(set(part.atoms) - atoms for part in path.parts):
         return None
@@ -257,7 +322,7 @@ def merge_atoms(path: Path, atoms: Dim, one: Atom) -> Path:
             over = (*atoms, *others) if at == 0 else (*others, *atoms)
             spread = part.spread(over)
             over = (one, *others) if at == 0 else (*others, one)
-            part = Part(over, spread.map.reshaped(tuple(a.size for a in over)))
+            part = Part(over, spread.map.reshaped(tuple(a.size for a in over))).settled()
         parts.append(part)
     return Path(tuple(parts))
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import gcd, lcm
 
-__all__ = ["Extent", "Periodic", "Plane", "covers", "union_of_planes"]
+__all__ = ["Extent", "Periodic", "Plane", "covers", "union_at", "union_of_planes"]
 
 MAX_PERIOD = 1 << 14
 """Phases that a periodic form may have before only its extent is kept."""
@@ -89,8 +89,15 @@ class Periodic:
         return Fraction(2 * low + bits.bit_length() - 1, 2) if bits else None
 
     def after(self, period: int, shift: int, taps: tuple[tuple[int, ...], ...]) -> Plane:
-        """Return the map seen through an op whose output m * period + p reads m * shift + taps[p]."""
+        """Return the map seen through an op whose output m * period + p reads m * shift + taps[p].
+
+        With R(i + P) = R(i) + Q before and m * b + p reading m * a + taps[p], the composition repeats after
+        t = P / gcd(P, a) turns of the op: P' = b * t, Q' = Q * a * t / P. Nearest x2 (P = 2, Q = 1), then a
+        convolution of stride 3 (b = 1, a = 3): t = 2 / gcd(2, 3) = 2, P' = 2, Q' = 1 * 3 * 2 / 2 = 3: jump
+        3/2 = 1/2 * 3. For m + t instead of m every read index grows by a * t, a multiple of P.
+        """
         count = len(self.phases)
+        # The op must run t times before its reads have moved by whole periods of this map.
         turns = count // gcd(count, shift)
         if period * turns > MAX_PERIOD:
             return self.extent
@@ -120,8 +127,14 @@ def union_of_planes(planes: Sequence[Plane]) -> Plane | None:
             return None
         period = lcm(len(first.phases), len(plane.phases))
         phases = tuple(_union([first.at(o), plane.at(o)]) for o in range(period))
+        # Equal jumps Q/P, so that both repeat after the common multiple of their periods.
         first = _reduced(first.shift * period // len(first.phases), phases)
     return first
+
+
+def union_at(planes: Sequence[Periodic], index: int) -> tuple[int, int]:
+    """Return (first position, bits) of what an index sees on any of some maps."""
+    return _union([plane.at(index) for plane in planes])
 
 
 def covers(plane: Plane, other: Plane) -> bool:

@@ -8,11 +8,11 @@ from functools import cached_property
 from math import prod
 
 from rfcalc.maps.field import Field, Spans
-from rfcalc.maps.indexmap import Extent, Plane, union_of_planes
-from rfcalc.maps.paths import reduce_paths, union_paths
+from rfcalc.maps.paths import reduce_paths, union_paths, untangled
+from rfcalc.maps.plane import Extent, Periodic, Plane, union_at, union_of_planes
 from rfcalc.maps.state import Atom, Part, Path, State
 
-__all__ = ["Readout", "field_of"]
+__all__ = ["Readout", "as_map", "field_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +87,15 @@ class Readout:
                 out.append(bits)
         return tuple(dict.fromkeys(out))
 
-    @cached_property
-    def clipped_extent(self) -> tuple[tuple[int, int, int], ...]:
-        """Largest and smallest extent, and pixels, of the clipped sets of every axis."""
-        out = []
-        for axis in range(len(self.input_size)):
-            sets = [bits for path in self.paths for bits in path.parts[axis].map.seen]
-            hulls = [bits.bit_length() - (bits & -bits).bit_length() + 1 if bits else 0 for bits in sets]
-            out.append(
-                (max(hulls, default=0), min(hulls, default=0), max((b.bit_count() for b in sets), default=0))
-            )
-        return tuple(out)
+    def plane(self, axis: int) -> Periodic | None:
+        """Return the periodic form of the local paths along an axis of a map; None where there is none."""
+        local = [path for path in self.paths if path.is_local]
+        if not local or len(self.positions) != len(self.input_size):
+            return None
+        over, planes, shared = _planes(self, local, axis)
+        union = union_of_planes(planes)
+        ours = len(self.dims) > axis and over == self.dims[axis]
+        return union if isinstance(union, Periodic) and ours and not shared else None
 
 
 def _at(part: Part, place: dict[Atom, int]) -> int:
@@ -105,6 +103,37 @@ def _at(part: Part, place: dict[Atom, int]) -> int:
     for atom in part.atoms:
         index = index * atom.size + place[atom]
     return part.map.seen[index]
+
+
+def as_map(state: State, axes: int) -> State | None:
+    """Return the state with its places as rows and columns, whatever order they have now: tokens, windows.
+
+    Args:
+        state: What a tensor's elements see.
+        axes: Spatial axes of the input.
+
+    Returns:
+        A state whose position dimensions are the input's axes, over the same places, without class tokens;
+        None where a place has no row and column of its own (vectors, pairs of places).
+    """
+    readout = Readout(state, (0,) * axes)
+    dims: tuple[tuple[Atom, ...], ...] = ()
+    paths = []
+    for path in sorted(readout.paths, key=lambda path: not path.is_local):
+        path, _ = untangled(path, path.atoms())
+        over = tuple(part.atoms for part in path.parts)
+        if not dims:
+            if not path.is_local or not all(over) or len(path.atoms()) < sum(map(len, over)):
+                return None
+            dims = over
+        elif over != dims and [[a.size for a in dim] for dim in over] == [[a.size for a in d] for d in dims]:
+            path = Path(tuple(Part(dim, part.map) for dim, part in zip(dims, path.parts, strict=True)))
+        if not all(set(part.atoms) <= set(dim) for part, dim in zip(path.parts, dims, strict=True)):
+            if path.is_local:
+                return None
+            path = Path(tuple(part.reduced(part.atoms) for part in path.parts))
+        paths.append(path)
+    return replace(state, dims=dims, paths=tuple(paths)) if dims else None
 
 
 @dataclass(frozen=True)
@@ -148,40 +177,32 @@ def field_of(state: State, input_size: tuple[int, ...]) -> Field:
 
 
 def _axis(readout: Readout, paths: list[Path], axis: int) -> _Axis:
+    """Read the numbers of one axis off the union of the paths' maps.
+
+    R(o + P) = R(o) + Q gives size = the largest extent over o = 0..P - 1, jump = Q / P and start = the first
+    position of R(0): the forward form of Araujo et al., "Computing Receptive Fields of Convolutional Neural
+    Networks" (Distill, 2019), for maps that repeat. Convolution, then transposed convolution, both k4 s2 p1:
+    R(0) = -3..2, R(1) = -1..4, R(2) = R(0) + 2, so P = Q = 2, size 6, jump 2 / 2 = 1, start -3.
+    """
     if not paths:
         return _Axis(0, 0, 0)
-    parts = [path.parts[axis] for path in paths]
-    over = max((part.atoms for part in parts), key=len)
-    elsewhere = {a for path in paths for k, part in enumerate(path.parts) if k != axis for a in part.atoms}
-    if over and over not in readout.dims:
-        # After views a map may vary along some factors of a dimension only: its steps are the dimension's.
-        over = next((dim for dim in readout.dims if set(over) <= set(dim)), over)
-    nested = all(set(part.atoms) <= set(over) for part in parts)
-    planes: list[Plane] = [part.spread(over).map.plane if nested else part.map.plane for part in parts]
-    if not nested:
-        planes = [p if isinstance(p, Extent) else p.extent for p in planes]
-    # Flattened maps, tokens: one index steps along several axes.
-    shared = bool(elsewhere.intersection(over))
+    over, planes, shared = _planes(readout, paths, axis)
     plane = union_of_planes(planes)
     if plane is None:
-        # Jumps differ: the union drifts apart with the position, only this size has an extent.
-        size, size_min, pixels = readout.clipped_extent[axis]
-        known = [p if isinstance(p, Extent) else p.extent for p in planes]
-        size = max(size, *(e.size for e in known))
-        return _Axis(
-            size,
-            size_min,
-            max(pixels, *(e.pixels for e in known)),
-            flags=frozenset({"misaligned", "size-dependent"}),
-        )
+        return _drifting(readout, planes, prod(a.size for a in over))
     if isinstance(plane, Extent) or shared:
         extent = plane if isinstance(plane, Extent) else plane.extent
         flags = _extent_flags(extent)
+        if isinstance(plane, Extent) and not shared and over and not extent.is_global:
+            # Places in an order, or in pieces, that has no constant step at any size.
+            flags |= {"size-dependent"}
         return _Axis(extent.size, extent.size_min, extent.pixels, flags=flags)
     extent = plane.extent
     flags = _extent_flags(extent)
     if plane.has_holes:
         flags |= {"holes"}
+    if plane.shift < 0:
+        flags |= {"size-dependent"}
     if len({bits for _, bits in plane.phases}) > 1:
         flags |= {"phase-dependent"}
     low, bits = plane.at(0)
@@ -195,6 +216,51 @@ def _axis(readout: Readout, paths: list[Path], axis: int) -> _Axis:
         Spans(plane.shift, tuple((first, seen.bit_length()) for first, seen in plane.phases)),
         flags,
     )
+
+
+def _planes(readout: Readout, paths: list[Path], axis: int) -> tuple[tuple[Atom, ...], list[Plane], bool]:
+    """Return the atoms that the axis depends on, each path's map over them, and whether others share them.
+
+    They are shared in flattened maps and tokens, where one index steps along several axes.
+    """
+    parts = [path.parts[axis] for path in paths]
+    over = max((part.atoms for part in parts), key=len)
+    elsewhere = {a for path in paths for k, part in enumerate(path.parts) if k != axis for a in part.atoms}
+    if over and over not in readout.dims:
+        # After views a map may vary along some factors of a dimension only: its steps are the dimension's.
+        over = next((dim for dim in readout.dims if set(over) <= set(dim)), over)
+    nested = all(set(part.atoms) <= set(over) for part in parts)
+    planes: list[Plane] = [part.spread(over).map.plane if nested else part.map.plane for part in parts]
+    if not nested:
+        planes = [p if isinstance(p, Extent) else p.extent for p in planes]
+    return over, planes, bool(elsewhere.intersection(over)) or bool(over and over not in readout.dims)
+
+
+def _drifting(readout: Readout, planes: list[Plane], count: int) -> _Axis:
+    """Return the axis of operands whose jumps differ: an extent at this size, and the jump of the trunk.
+
+    A gate pooled from 7 to 3 and resized to 7 has jump 2 * 3/7 = 6/7 beside a trunk of jump 1: no step is
+    common to both, though they are the same map but for the rounding of 7/2. The trunk is the operand with
+    the simplest jump. Where the jumps are too far apart for a rounding (a factor of 2 or more), or none was
+    resized, there is no step.
+    """
+    known = [p for p in planes if isinstance(p, Periodic)]
+    hulls = []
+    for index in range(count):
+        low, bits = union_at(known, index)
+        hulls.append((bits.bit_length(), bits.bit_count()))
+    extents = [p for p in planes if isinstance(p, Extent)]
+    size = max([*(hull for hull, _ in hulls), *(e.size for e in extents)])
+    pixels = min([n for hull, n in hulls if hull == size] or [e.pixels for e in extents if e.size == size])
+    flags = frozenset({"misaligned", "size-dependent"})
+    axis = _Axis(size, min(hull for hull, _ in hulls), pixels, flags=flags)
+    jumps = sorted({p.jump for p in known}, key=lambda jump: (jump.denominator, jump))
+    resized = "size-dependent" in readout.state.flags
+    if not resized or min(jumps) <= 0 or max(jumps) >= 2 * min(jumps):
+        return axis
+    low, bits = union_at(known, 0)
+    centre = Fraction(2 * low + bits.bit_length() - 1, 2) if bits else None
+    return replace(axis, jump=jumps[0], start=low if bits else None, centre=centre)
 
 
 def _extent_flags(extent: Extent) -> frozenset[str]:

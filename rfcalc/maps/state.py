@@ -64,7 +64,13 @@ class State:
         return Atom(size) if taken else atom
 
     def along(self, dim: int, reads: Reads) -> State:
-        """Return the state after an op that works along one dimension."""
+        """Return the state after an op that works along one dimension.
+
+        An op is a union over its taps, and a path is a product of axes: (A x B)(o) = A(o) x B(o). Where one
+        axis depends on the dimension, that union is a product again: U_t A(o + t) x B = (U_t A(o + t)) x B.
+        Where two do (tokens: index = row and column), it is not: taps 0 and 1 see {0} x {0} and {1} x {1}, 2
+        pixels, but {0, 1} x {0, 1} has four. Each tap then becomes a path of its own, if they are few.
+        """
         if reads.is_identity:
             return self
         state = self.merged(dim)
@@ -129,7 +135,9 @@ class State:
 
     def refreshed(self) -> State:
         """Return an equal state whose atoms are all its own, for an op that takes one tensor twice."""
-        return self.renamed({atom: Atom(atom.size, atom.channel) for dim in self.dims for atom in dim})
+        return self.renamed(
+            {atom: Atom(atom.size, atom.channel, atom.branch) for dim in self.dims for atom in dim}
+        )
 
     def renamed(self, names: dict[Atom, Atom]) -> State:
         """Return the state with atoms replaced by others of the same size."""
@@ -142,7 +150,7 @@ class State:
 
     def split_atom(self, atom: Atom, sizes: tuple[int, ...]) -> tuple[State, tuple[Atom, ...]]:
         """Return the state with one atom as a row-major product of several."""
-        pieces = tuple(Atom(size, atom.channel) for size in sizes)
+        pieces = tuple(Atom(size, atom.channel, atom.branch) for size in sizes)
         dims = tuple(swap(dim, atom, pieces) for dim in self.dims)
         paths = []
         for path in self.paths:
@@ -150,7 +158,7 @@ class State:
             for part in path.parts:
                 if atom in part.atoms:
                     atoms = swap(part.atoms, atom, pieces)
-                    part = Part(atoms, part.map.reshaped(tuple(a.size for a in atoms)))
+                    part = Part(atoms, part.map.reshaped(tuple(a.size for a in atoms))).settled()
                 parts.append(part)
             paths.append(Path(tuple(parts)))
         return replace(self, dims=dims, paths=tuple(paths)), pieces

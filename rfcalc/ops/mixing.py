@@ -163,11 +163,19 @@ def spectrum(call: Call) -> State:
 
 
 def grid_sample(call: Call) -> State:
-    """Sampling at computed places: any place of the map, and whatever the places were computed from."""
+    """Sampling at computed places: any place of the map, and whatever the places were computed from.
+
+    The local path is the nominal one: the grid that is nowhere displaced, a resize to the output's size.
+    """
     x, grid = call.state(call.node.args[0]), call.state(call.node.args[1])
     shape = call.shape()
     axes = len(shape) - 2
     parts = [expanded(x.reduced(range(2, 2 + axes)), (*shape[:2], *(1,) * axes))]
+    if x.paths:
+        nominal = x
+        for d in range(2, 2 + axes):
+            nominal = nominal.along(d, geometry.linear(x.shape[d], shape[d], None, False))
+        parts.insert(0, nominal)
     if grid.paths:
         grid = grid.reduced([len(grid.dims) - 1])
         parts.append(replace(grid, dims=(grid.dims[0], (), *grid.dims[1:-1])))
@@ -182,9 +190,20 @@ def deformable(call: Call) -> State:
         if i == 1 or not isinstance(ref, Ref) or not call.state(ref).paths:
             continue
         state = call.state(ref).reduced([1])
+        if i == 0:
+            parts.append(_undisplaced(call, state))
         parts.append(state.reduced([2, 3]) if i == 0 else state)
     return (
         broadcast(parts, (shape[0], 1, *shape[2:]))
         .resized(1, shape[1], channel=True)
         .flagged("data-dependent")
     )
+
+
+def _undisplaced(call: Call, state: State) -> State:
+    """Return the nominal path of a deformable convolution: the convolution without offsets."""
+    kernel, shape = call.value(call.node.args[1]).shape[2:], call.shape()
+    strides, paddings, dilations = (call.node.args[k : k + 2] for k in (5, 7, 9))
+    for axis, (k, s, p, d) in enumerate(zip(kernel, strides, paddings, dilations, strict=True)):
+        state = state.along(2 + axis, geometry.window(state.shape[2 + axis], shape[2 + axis], k, s, p, d))
+    return state

@@ -9,7 +9,7 @@ import torch
 
 from rfcalc.maps import geometry
 from rfcalc.maps.indexmap import Extent, IndexMap, Reads
-from rfcalc.maps.paths import size_of
+from rfcalc.maps.paths import MAX_PATHS, size_of
 from rfcalc.maps.regroup import broadcast, expanded, unified
 from rfcalc.maps.state import Atom, Part, Path, State, constant
 from rfcalc.ops.call import Call
@@ -222,9 +222,7 @@ def cat(call: Call) -> State:
         if t.paths:
             places = [o - at for o in range(shape[dim])]
             # Not one periodic map: the pieces meet at places that depend on the size.
-            reads = Reads(
-                n, tuple((i,) if 0 <= i < n else () for i in places), flags=frozenset({"size-dependent"})
-            )
+            reads = Reads(n, tuple((i,) if 0 <= i < n else () for i in places))
             placed.append(t.along(dim, reads))
         at += n
     out = placed[0]
@@ -247,15 +245,16 @@ def _padded(tensors: list[State], dim: int) -> State:
     n = state.shape[dim]
     reads = Reads.gather(n, [o - before if before <= o < before + n else -1 for o in range(at)])
     if set(state.dims[dim]) & state.position_atoms:
-        reads = replace(reads, period=1, shift=1, taps=((-before,),), flags=frozenset())
+        reads = replace(reads, period=1, shift=1, taps=((-before,),))
     return state.along(dim, reads)
 
 
 def _same_view(one: State, two: State) -> bool:
+    """Return whether the same places of two tensors see the same."""
+    if len(one.paths) != len(two.paths) or _placed(one) != _placed(two):
+        return False
     if one.paths is two.paths:
         return True
-    if len(one.paths) != len(two.paths) or one.dims[2:] != two.dims[2:]:
-        return False
     return all(any(p is q or (p.covers(q) and q.covers(p)) for q in two.paths) for p in one.paths)
 
 
@@ -266,32 +265,54 @@ def of_parts(call: Call) -> State:
     return replace(out, mixed=out.mixed or uneven)
 
 
+def _placed(state: State) -> list[tuple[int, tuple[Atom, ...]]]:
+    """Return the dimensions that hold places, with their numbers."""
+    used = state.position_atoms
+    return [(d, dim) for d, dim in enumerate(state.dims) if any(atom in used for atom in dim)]
+
+
 def stack(call: Call) -> State:
     """A new dimension: channels where the operands see the same, places (time steps) where they differ."""
     tensors = [call.state(ref) for ref in call.arguments["tensors"]]
     shape = call.shape()
     dim = _dim(call, len(shape))
     first = next((t for t in tensors if t.paths), tensors[0])
-    if all(t.dims == first.dims for t in tensors if t.paths) and not all(
-        _same_view(t, first) for t in tensors
-    ):
-        return _in_places(tensors, first, dim)
+    if not all(_same_view(t, first) for t in tensors):
+        return _in_places(_over_the_same(tensors), dim)
     parts = [replace(t, dims=(*t.dims[:dim], (), *t.dims[dim:])) for t in tensors]
     one = tuple(1 if d == dim else n for d, n in enumerate(shape))
     return broadcast([p for p in parts if p.paths] or parts, one).resized(dim, shape[dim], channel=True)
 
 
-def _in_places(tensors: list[State], first: State, dim: int) -> State:
+def _over_the_same(tensors: list[State]) -> list[State]:
+    """Return operands of the same shape over the same atoms."""
+    first = next(t for t in tensors if t.paths)
+    for t in tensors:
+        if t.paths and t.dims != first.dims:
+            first, _ = unified(first, t)
+    return [unified(first, t)[1] if t.paths and t.dims != first.dims else t for t in tensors]
+
+
+def _in_places(tensors: list[State], dim: int) -> State:
     """Return tensors along a new dimension, each at its own index: no two paths meet there."""
-    new = Atom(len(tensors))
+    first = next(t for t in tensors if t.paths)
+    new = Atom(len(tensors), branch=True)
+    flags = frozenset[str]().union(*(t.flags for t in tensors))
+    dims = (*first.dims[:dim], (new,), *first.dims[dim:])
+    out = State(dims, (), flags, any(t.mixed for t in tensors))
+    apart = [
+        path.kept((new,), tuple(k == i for k in range(len(tensors))))
+        for i, t in enumerate(tensors)
+        for path in t.paths
+    ]
+    if len(apart) <= MAX_PATHS:
+        return out.with_paths(apart)
     paths = []
     for local in (True, False):
         chosen = [[p for p in t.paths if p.is_local == local] for t in tensors]
         for i in range(max(len(c) for c in chosen)):
             paths.append(_side_by_side([c[i] if i < len(c) else None for c in chosen], new))
-    flags = frozenset[str]().union(*(t.flags for t in tensors))
-    dims = (*first.dims[:dim], (new,), *first.dims[dim:])
-    return State(dims, (), flags, any(t.mixed for t in tensors)).with_paths(paths)
+    return out.with_paths(paths)
 
 
 def _side_by_side(paths: list[Path | None], new: Atom) -> Path:

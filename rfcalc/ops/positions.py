@@ -170,16 +170,15 @@ def _gathered(state: State, source: torch.Tensor, flags: frozenset[str]) -> Stat
     paths = []
     for path in state.paths:
         parts = [_picked(part, order, sizes, places, atoms) for part in path.parts]
-        flags |= frozenset[str]().union(*(f for _, f in parts))
-        paths.append(Path(tuple(part for part, _ in parts)).kept(atoms, tuple(i >= 0 for i in places)))
+        paths.append(Path(tuple(parts)).kept(atoms, tuple(i >= 0 for i in places)))
     out = State(tuple(out_dims), (), state.flags | flags, state.mixed)
     return out.with_paths(p for p in paths if not p.is_empty)
 
 
 def _picked(
     part: Part, order: list[Atom], sizes: tuple[int, ...], places: list[int], atoms: tuple[Atom, ...]
-) -> tuple[Part, frozenset[str]]:
-    """Return one part at picked places, over the new atoms that it depends on, and flags of the pick."""
+) -> Part:
+    """Return one part at picked places, over the new atoms that it depends on."""
     strides, step = {}, 1
     for atom, size in zip(reversed(order), reversed(sizes), strict=True):
         strides[atom] = (step, size)
@@ -202,5 +201,4 @@ def _picked(
     indices = [int(i) for i in table.reshape(-1).tolist()]
     reads = Reads.gather(len(part.map.seen), indices)
     mapped = part.map.reshaped((len(part.map.seen),)).through(reads)
-    flags = reads.flags if len(kept) < 2 else frozenset({"size-dependent"})
-    return Part(tuple(kept), mapped.reshaped(tuple(a.size for a in kept))), flags
+    return Part(tuple(kept), mapped.reshaped(tuple(a.size for a in kept))).settled()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rfcalc.maps import geometry
-from rfcalc.maps.indexmap import Reads
 from rfcalc.maps.regroup import expanded, reshaped
 from rfcalc.maps.state import Atom, State
 from rfcalc.ops.call import Call
@@ -101,29 +100,31 @@ def unfold(call: Call) -> State:
     dim = a["dimension"] % len(call.x.dims)
     size, step = a["size"], a["step"]
     n_out = call.shape()[dim]
-    n = call.x.shape[dim]
-    state = call.x.along(dim, Reads.gather(n, [o * step + t for o in range(n_out) for t in range(size)]))
-    if state is call.x or not state.dims[dim]:
-        state = call.x.reduced([dim]).resized(dim, n_out * size) if not call.x.dims[dim] else state
+    state = call.x
+    if state.dims[dim]:
+        state = state.along(dim, geometry.places(state.shape[dim], n_out, size, step, 0, 1))
+    else:
+        state = state.reduced([dim]).resized(dim, n_out * size)
     split = reshaped(state, (*state.shape[:dim], n_out, size, *state.shape[dim + 1 :]))
     order = [d for d in range(len(split.dims)) if d != dim + 1] + [dim + 1]
     return split.permuted(order)
 
 
 def im2col(call: Call) -> State:
-    """F.unfold: windows as columns; positions are the windows' row-major index."""
+    """F.unfold: windows as columns. (C, H, W) -> (C kh kw, h w), each place of the window apart."""
     a = call.arguments
     state = call.x
-    grid = []
+    windows = []
     for axis in range(2):
         k, d, p, s = (a[key][axis] for key in ("kernel_size", "dilation", "padding", "stride"))
         n = state.shape[2 + axis]
         n_out = (n + 2 * p - d * (k - 1) - 1) // s + 1
-        grid.append(n_out)
-        state = state.along(2 + axis, geometry.window(n, n_out, k, s, p, d))
-    state = state.reduced([1]).resized(1, call.shape()[1], channel=True)
-    uneven = replace(state, mixed=True)
-    return replace(uneven, dims=(*state.dims[:2], state.dims[2] + state.dims[3]))
+        state = state.along(2 + axis, geometry.places(n, n_out, k, s, p, d))
+        windows += [n_out, k]
+    height, kh, width, kw = windows
+    batch, channels = state.shape[:2]
+    split = reshaped(state, (batch, channels, height, kh, width, kw)).permuted([0, 1, 3, 5, 2, 4])
+    return reshaped(split, call.shape())
 
 
 def embedding(call: Call) -> State:

@@ -49,6 +49,7 @@ def report_object(report: Report) -> dict[str, Any]:
         "peak_activation_bytes": analysis.peak_activation_bytes,
         "field": field_object(analysis.field),
         "field_row": analysis.field_row,
+        "field_rivals": list(analysis.field_rivals),
         "output": field_object(analysis.output),
         "outputs": {name: field_object(field) for name, field in analysis.outputs.items()},
         "structure": dataclasses.asdict(analysis.structure),

@@ -156,11 +156,20 @@ def verified_sentence(verification: Verification, at_most: int = 5) -> str:
         text += f"; {wrong.row} at {wrong.index}: {wrong.missing} pixels missing, {wrong.extra} too many"
     if len(verification.mismatches) > at_most:
         text += f"; and {len(verification.mismatches) - at_most} more"
+    if verification.placed:
+        text += f"; size, jump and start agree on {plural(verification.placed, 'row')}"
+    for moved in verification.misplaced[:at_most]:
+        text += f"; {moved.row} at {moved.index}: pixels {_span(moved.seen)} of axis {moved.axis}"
+        text += f" where its size, jump and start say {_span(moved.claimed)}"
     if verification.left_out:
         text += f" (a sample: no time for {plural(verification.left_out, 'further row')})"
     if verification.skipped:
         text += f"; not reached by gradients: {_named([name for name, _ in verification.skipped], 'row')}"
     return text
+
+
+def _span(hull: tuple[int, int]) -> str:
+    return f"{hull[0]}..{hull[1]}"
 
 
 def _effective(report: Report, closed: Sigma) -> str:
@@ -179,7 +188,17 @@ def _field(analysis: Analysis) -> str:
     where = analysis.rows[analysis.field_row].name
     reach = f"{sizes(field)} px at {where}, jump {per_axis(field.jump)}, start {per_axis(field.start)}"
     flags = sorted(field.flags)
-    return reach + (f" ({', '.join(flags)})" if flags else "")
+    return reach + (f" ({', '.join(flags)})" if flags else "") + _rivals(analysis)
+
+
+def _rivals(analysis: Analysis) -> str:
+    """Name the other maps that are last features, each with its field: the choice was between these."""
+    if not analysis.field_rivals:
+        return ""
+    rows = [analysis.rows[index] for index in analysis.field_rivals]
+    texts = [f"{row.name} ({sizes(row.field)} px, jump {per_axis(row.field.jump)})" for row in rows[:4]]
+    more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
+    return f"; the largest of several last maps, the others: {', '.join(texts)}{more}"
 
 
 def _seen(field: Field) -> str:

@@ -20,7 +20,7 @@ from models.spec import BranchSpec, LayerSpec, NetSpec, OutputSpec, SpecError, S
 
 NETWORKS = 1_000
 DIGEST = "1144be76d00af87b5d4e298aa7fd31ee2c1898b83c763f6070d5aa4aba3d7f08"
-"""Renewed once: a squeeze-excite gate no longer parts a depthwise-separable pair, as rfcalc counts them too."""
+"""Renewed once: a squeeze-excite gate no longer parts a depthwise-separable pair."""
 REFUSED = 7_217
 """Drawn networks that break a rule, before `NETWORKS` valid ones are found."""
 

@@ -6,6 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from rfcalc.analysis.analyze import analyze
+from rfcalc.maps.indexmap import IndexMap
+from rfcalc.maps.plane import Periodic
+from rfcalc.maps.readout import field_of
+from rfcalc.maps.state import Part, Path
 from rfcalc.questions.oracle import Oracle, verify
 from rfcalc.render.report import Report, facts
 from rfcalc.trace.trace import trace
@@ -117,3 +121,43 @@ def test_nothing_checked_is_no_agreement():
     report = Report("t", "Rounds", False, analysis, verification=result)
     assert not report.ok
     assert dict(facts(report))["verified"].startswith("no unit could be checked: argmax")
+
+
+def test_wrong_numbers_of_the_unbounded_plane_are_found_though_clipped_sets_agree(network):
+    last = network.rows[-1]
+    state = last.field.reach.state
+
+    def shifted(part):
+        plane = part.map.plane
+        moved = Periodic(plane.shift, tuple((low + 1, bits) for low, bits in plane.phases))
+        return Part(part.atoms, IndexMap(part.map.seen, part.map.shape, moved))
+
+    paths = tuple(Path(tuple(shifted(part) for part in path.parts)) for path in state.paths)
+    field = field_of(dataclasses.replace(state, paths=paths), (16, 16))
+    assert field.start != last.field.start
+    wrong = dataclasses.replace(network, rows=(*network.rows[:-1], dataclasses.replace(last, field=field)))
+    result = verify(None, wrong, rows=[last.name])
+    assert result.agreed == result.checked == 3
+    assert {moved.axis for moved in result.misplaced} == {0, 1}
+    assert not result.ok
+
+
+def test_a_field_that_is_said_to_be_smaller_than_what_a_unit_sees_is_found(network):
+    last = network.rows[-1]
+    small = dataclasses.replace(last.field, size=(3, 3), jump=(None, None))
+    wrong = dataclasses.replace(network, rows=(*network.rows[:-1], dataclasses.replace(last, field=small)))
+    result = verify(None, wrong, rows=[last.name])
+    assert result.misplaced[0].claimed == (0, 2)
+    assert not result.ok
+
+
+def test_size_jump_and_start_are_confirmed_on_a_larger_image_where_this_one_is_too_small():
+    model = nn.Sequential(*(nn.Conv2d(1, 1, 3, 2, 1) for _ in range(3)))
+    analysis = analyze(model, (1, 8, 8))
+    alone, larger = verify(None, analysis), verify(model, analysis)
+    assert (alone.placed, alone.unplaced) == (2, 1)
+    assert (larger.placed, larger.unplaced) == (3, 0)
+
+
+def test_nothing_checked_is_nothing_verified(network):
+    assert not verify(None, dataclasses.replace(network, rows=())).ok

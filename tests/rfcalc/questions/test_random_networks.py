@@ -61,6 +61,11 @@ steps = st.one_of(
     st.tuples(st.just("write"), st.integers(0, 3), st.integers(0, 3), small),
     st.tuples(st.just("windows"), st.integers(2, 3)),
     st.tuples(st.just("relu")),
+    st.tuples(st.just("class token"), st.integers(0, 2), st.integers(0, 2), st.booleans()),
+    st.tuples(st.just("odd gate"), st.integers(2, 3), st.sampled_from(["nearest", "bilinear"])),
+    st.tuples(st.just("stacked"), st.integers(0, 9), st.sampled_from([0, 1, 2]), st.booleans()),
+    st.tuples(st.just("near attention"), st.booleans()),
+    st.tuples(st.just("halo"), st.integers(2, 3)),
 )
 
 
@@ -201,6 +206,45 @@ class Drawn(nn.Module):
         blocks = tokens.view(n, h // size, w // size, size, size, c).permute(0, 5, 1, 3, 2, 4)
         return blocks.reshape(n, c, h, w)
 
+    def class_token(self, x, maps, before, after, mixes):
+        n, c, h, w = x.shape
+        t = x.flatten(2).transpose(1, 2)
+        t = torch.cat([torch.ones(n, before, c), t, torch.ones(n, after, c)], 1)
+        if mixes:
+            t = t + torch.softmax(t @ t.transpose(1, 2), -1) @ t
+        return t[:, before : before + h * w].transpose(1, 2).reshape(n, c, h, w)
+
+    def odd_gate(self, x, maps, size, mode):
+        if min(x.shape[2:]) < size:
+            return x
+        gate = F.max_pool2d(x, size)
+        gate = F.interpolate(gate, x.shape[2:], mode=mode, align_corners=None if mode == "nearest" else False)
+        return x * torch.sigmoid(gate)
+
+    def stacked(self, x, maps, which, dim, chosen):
+        y = torch.stack([*self._fitting(x, maps, which), self._fitting(x, maps, which)[0]], dim)
+        return y.select(dim, 1) if chosen else y.sum(dim)
+
+    def near_attention(self, x, maps, by_tensor):
+        n, c, h, w = x.shape
+        if by_tensor:
+            near = F.pad(x, [1] * 4).unfold(2, 3, 1).unfold(3, 3, 1).reshape(n, c, h, w, 9)
+            return (near * torch.softmax(near, -1)).sum(-1)
+        near = F.unfold(x, 3, padding=1).view(n, c, 9, h, w)
+        return (near * torch.softmax(x[:, :, None] * near, 2)).sum(2)
+
+    def halo(self, x, maps, size):
+        n, c, h, w = x.shape
+        if h % size or w % size:
+            return x
+        blocks = x.view(n, c, h // size, size, w // size, size).permute(0, 2, 4, 3, 5, 1)
+        q = blocks.reshape(-1, size * size, c)
+        near = F.pad(x, [1] * 4).unfold(2, size + 2, size).unfold(3, size + 2, size)
+        k = near.permute(0, 2, 3, 4, 5, 1).reshape(-1, (size + 2) ** 2, c)
+        out = torch.softmax(q @ k.transpose(1, 2), -1) @ k
+        out = out.view(n, h // size, w // size, size, size, c).permute(0, 5, 1, 3, 2, 4)
+        return out.reshape(n, c, h, w)
+
     def relu(self, x, maps):
         return F.relu(x, inplace=len(maps) > 1)
 
@@ -219,6 +263,7 @@ def test_every_output_unit_of_a_random_network_sees_what_its_gradient_reaches(pr
     result = verify(None, analysis, units=0, rows=[analysis.rows[-1].name])
     assert not result.skipped
     assert result.agreed == result.checked, result.mismatches[:3]
+    assert not result.misplaced, result.misplaced[:3]
 
 
 def test_an_unshuffled_write_in_place_sees_no_more_than_its_gradient_reaches():

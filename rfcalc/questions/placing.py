@@ -1,0 +1,148 @@
+"""Size, jump and start against the gradient oracle: edges of fields that lie inside the image.
+
+Clipped sets may agree though the numbers of the unbounded plane are wrong or missing. Two facts show it:
+
+- what a unit sees is never wider than `size`;
+- where the field of a unit lies inside the image, its first and last pixel are those that `start`, `jump` and
+  `size` predict. Two units along each axis fix all three: first = start + jump * i, last = first + size - 1.
+
+Near a border one edge is enough: a unit at the far end shows its first pixel, unit 0 its last. Where no edge
+is inside, the network is run once more on a larger image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from rfcalc.maps.plane import Periodic
+from rfcalc.maps.readout import Readout
+
+if TYPE_CHECKING:
+    from rfcalc.analysis.analyze import Analysis, Row
+
+__all__ = ["Misplaced", "edges_of", "too_wide", "wrong_edges"]
+
+# Past a border these read places that are inside: only fields that lie wholly inside show their edges.
+_BENDING = (
+    "reflection_pad",
+    "replication_pad",
+    "flip",
+    "roll",
+    "upsample",
+    "adaptive",
+    "grid_sampler",
+    "index",
+)
+
+
+@dataclass(frozen=True)
+class Misplaced:
+    """A unit whose field has another extent or place than the numbers of its row say.
+
+    Attributes:
+        row: Name of the row.
+        index: The unit's position.
+        axis: Number of the input axis.
+        claimed: First and last pixel that the row's size, jump and start predict; (0, size - 1) where only
+            the size is claimed.
+        seen: First and last pixel that the gradient reaches.
+    """
+
+    row: str
+    index: tuple[int, ...]
+    axis: int
+    claimed: tuple[int, int]
+    seen: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What one unit must see along every axis: its first and last pixel, None where that is not inside."""
+
+    index: tuple[int, ...]
+    first: tuple[int | None, ...]
+    last: tuple[int | None, ...]
+
+
+def hulls(seen: torch.Tensor) -> list[tuple[int, int]] | None:
+    """Return the first and last pixel along every axis of a boolean image; None where nothing is seen."""
+    if not bool(seen.any()):
+        return None
+    found = []
+    for axis in range(seen.dim()):
+        others = [d for d in range(seen.dim()) if d != axis]
+        places = (seen.any(dim=others) if others else seen).nonzero().flatten()
+        found.append((int(places[0]), int(places[-1])))
+    return found
+
+
+def too_wide(row: Row, index: tuple[int, ...], seen: torch.Tensor) -> Iterator[Misplaced]:
+    """Find the axes along which a unit of a local map sees more than its row's size."""
+    field = row.field
+    found = hulls(seen)
+    maps = len(field.positions) == len(field.size) == len(row.output_shape) - 1
+    if found is None or not maps or field.is_global or "wraps" in field.flags:
+        return
+    for axis, ((first, last), size) in enumerate(zip(found, field.size, strict=True)):
+        if last - first + 1 > size:
+            yield Misplaced(row.name, index, axis, (0, size - 1), (first, last))
+
+
+def edges_of(row: Row, analysis: Analysis) -> list[Edge]:
+    """Return the units of a row whose edges lie inside the image, two along each axis; [] for none.
+
+    Args:
+        row: The row.
+        analysis: The network that it belongs to.
+    """
+    readout, size = row.field.reach, analysis.input_size[1:]
+    if not isinstance(readout, Readout) or row.field.is_global or "wraps" in row.field.flags:
+        return []
+    planes = [readout.plane(axis) for axis in range(len(size))]
+    bends = any(node.name.strip("_").startswith(_BENDING) for node in analysis.graph.nodes[: row.node + 1])
+    chosen = []
+    for plane, n, pixels in zip(planes, readout.positions, size, strict=False):
+        if plane is None or not plane.shift:
+            return []
+        chosen.append(_shown(plane, n, pixels, bends))
+    if not chosen or not all(chosen):
+        return []
+    units = []
+    for k in range(max(map(len, chosen))):
+        picked = [axis[k % len(axis)] for axis in chosen]
+        units.append(Edge(*(tuple(part) for part in zip(*picked, strict=True))))
+    return units
+
+
+def _shown(plane: Periodic, n: int, pixels: int, bends: bool) -> list[tuple[int, int | None, int | None]]:
+    """Return (index, first pixel, last pixel) of units along one axis that show their edges."""
+    known = []
+    for i in range(n):
+        low, bits = plane.at(i)
+        if bits:
+            known.append((i, low, low + bits.bit_length() - 1))
+    inside = [(i, low, high) for i, low, high in known if low >= 0 and high < pixels]
+    if inside:
+        middle = min(inside, key=lambda entry: abs(2 * entry[0] + 1 - n))
+        return [middle, *([entry for entry in inside if entry != middle][:1])]
+    if bends:
+        return []
+    firsts = [(i, low, None) for i, low, _ in known if low >= 0]
+    lasts = [(i, None, high) for i, _, high in known if high < pixels]
+    if len(firsts) < 2 or not lasts:
+        return []
+    return [firsts[-1], firsts[-2], lasts[0]]
+
+
+def wrong_edges(row: Row, edge: Edge, seen: torch.Tensor) -> Iterator[Misplaced]:
+    """Find the axes along which a unit's edges are not where its row's size, jump and start put them."""
+    found = hulls(seen)
+    for axis, (first, last) in enumerate(zip(edge.first, edge.last, strict=True)):
+        low, high = (-1, -1) if found is None else found[axis]
+        if (first is not None and first != low) or (last is not None and last != high):
+            claimed = low if first is None else first, high if last is None else last
+            yield Misplaced(row.name, edge.index, axis, claimed, (low, high))
