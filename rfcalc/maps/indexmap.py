@@ -179,6 +179,7 @@ class IndexMap:
         kept = tuple(d for d in range(len(self.shape)) if d not in dims)
         shape = tuple(self.shape[d] for d in kept)
         targets = flat_indices(self.shape, kept)
+        plane = self._plane_reduced(kept, branches)
         if self.origin is not None:
             # One source for each index at most, e.g. one of several stacked branches: still a movement.
             chosen = [NOWHERE] * prod(shape)
@@ -188,20 +189,20 @@ class IndexMap:
                         break
                     chosen[target] = source
             else:
-                extent = self.plane if isinstance(self.plane, Extent) else self.plane.extent
-                return self.origin._moved(chosen, shape, extent)
+                local = plane if isinstance(plane, Periodic) else self._plane_reduced(kept, True)
+                return self.origin._moved(chosen, shape, local)
         union = [0] * prod(shape)
         for target, bits in zip(targets, self.seen, strict=True):
             union[target] |= bits
+        return IndexMap(tuple(union), shape, plane)
+
+    def _plane_reduced(self, kept: tuple[int, ...], branches: bool) -> Plane:
         plane = self.plane
         if kept == tuple(range(len(kept))) and kept and isinstance(plane, Periodic):
             block = prod(self.shape[len(kept) :])
-            plane = plane.after(1, block, (tuple(range(block)),))
-        else:
-            extent = plane if isinstance(plane, Extent) else plane.extent
-            spread = extent.is_global or not branches
-            plane = Extent(extent.size, extent.size_min, extent.pixels, is_global=spread)
-        return IndexMap(tuple(union), shape, plane)
+            return plane.after(1, block, (tuple(range(block)),))
+        extent = plane if isinstance(plane, Extent) else plane.extent
+        return Extent(extent.size, extent.size_min, extent.pixels, extent.is_global or not branches)
 
     def spread(self, shape: tuple[int, ...], dims: tuple[int, ...]) -> IndexMap:
         """Return the map over more dimensions: its own become `dims` of `shape`, the rest repeat it."""
