@@ -45,7 +45,7 @@ def window(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilati
 
 @lru_cache(maxsize=1024)
 def piece(n_in: int, before: int, n_out: int) -> Reads:
-    """Return reads of a concatenation from one of its pieces: input i is output before + i, others are empty."""
+    """Return reads of a concatenation from one of its pieces: input i is output before + i."""
     return Reads(n_in, tuple((i,) if 0 <= i < n_in else () for i in range(-before, n_out - before)))
 
 

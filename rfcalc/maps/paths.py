@@ -278,7 +278,7 @@ def _grid(path: Path, atom: Atom) -> tuple[Path, tuple[Atom, Atom]] | None:
 def _rows_and_columns(
     first: tuple[IndexMap, int], second: tuple[IndexMap, int]
 ) -> tuple[tuple[int, ...], int] | None:
-    """Return the indices of a shared dimension at which two maps see anything, and the length of a row of them."""
+    """Return the indices of a shared dimension where two maps see anything, and how many make a row."""
     one, two = (mapped.columns(dim) for mapped, dim in (first, second))
     if one is None or two is None:
         return None
