@@ -20,6 +20,7 @@ __all__ = [
     "linear",
     "nearest",
     "pad",
+    "piece",
     "places",
     "prefix",
     "roll",
@@ -40,6 +41,12 @@ def window(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilati
         low, high = -base, n_in - base
         sources.append(tuple([base + t for t in taps if low <= t < high]))
     return Reads(n_in, tuple(sources), 1, stride, (taps,))
+
+
+@lru_cache(maxsize=1024)
+def piece(n_in: int, before: int, n_out: int) -> Reads:
+    """Return reads of a concatenation from one of its pieces: input i is output before + i."""
+    return Reads(n_in, tuple((i,) if 0 <= i < n_in else () for i in range(-before, n_out - before)))
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from operator import and_, invert, or_
 
 from rfcalc.maps.moved import NOWHERE, affine_reads, flat_indices
 from rfcalc.maps.plane import Extent as Extent
@@ -31,7 +32,7 @@ class IndexMap:
         sources: For each index, the row-major index of `origin` that was moved there, or `NOWHERE`.
     """
 
-    __slots__ = ("_after", "_covered", "_regular", "origin", "plane", "seen", "shape", "sources")
+    __slots__ = ("_after", "_covered", "_regular", "_unseen", "origin", "plane", "seen", "shape", "sources")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class IndexMap:
         self.sources = sources
         self._after: dict[object, IndexMap] = {}
         self._covered: dict[IndexMap, bool] = {}
+        self._unseen: tuple[int, ...] | None = None
         self._regular: tuple[tuple[int, ...], IndexMap] | bool | None = False
 
     @classmethod
@@ -179,6 +181,7 @@ class IndexMap:
         kept = tuple(d for d in range(len(self.shape)) if d not in dims)
         shape = tuple(self.shape[d] for d in kept)
         targets = flat_indices(self.shape, kept)
+        plane = self._plane_reduced(kept, branches)
         if self.origin is not None:
             # One source for each index at most, e.g. one of several stacked branches: still a movement.
             chosen = [NOWHERE] * prod(shape)
@@ -188,20 +191,20 @@ class IndexMap:
                         break
                     chosen[target] = source
             else:
-                extent = self.plane if isinstance(self.plane, Extent) else self.plane.extent
-                return self.origin._moved(chosen, shape, extent)
+                local = plane if isinstance(plane, Periodic) else self._plane_reduced(kept, True)
+                return self.origin._moved(chosen, shape, local)
         union = [0] * prod(shape)
         for target, bits in zip(targets, self.seen, strict=True):
             union[target] |= bits
+        return IndexMap(tuple(union), shape, plane)
+
+    def _plane_reduced(self, kept: tuple[int, ...], branches: bool) -> Plane:
         plane = self.plane
         if kept == tuple(range(len(kept))) and kept and isinstance(plane, Periodic):
             block = prod(self.shape[len(kept) :])
-            plane = plane.after(1, block, (tuple(range(block)),))
-        else:
-            extent = plane if isinstance(plane, Extent) else plane.extent
-            spread = extent.is_global or not branches
-            plane = Extent(extent.size, extent.size_min, extent.pixels, is_global=spread)
-        return IndexMap(tuple(union), shape, plane)
+            return plane.after(1, block, (tuple(range(block)),))
+        extent = plane if isinstance(plane, Extent) else plane.extent
+        return Extent(extent.size, extent.size_min, extent.pixels, extent.is_global or not branches)
 
     def spread(self, shape: tuple[int, ...], dims: tuple[int, ...]) -> IndexMap:
         """Return the map over more dimensions: its own become `dims` of `shape`, the rest repeat it."""
@@ -242,7 +245,9 @@ class IndexMap:
     def _covers(self, other: IndexMap) -> bool:
         if self.origin is not None and other.origin is not None and self.sources == other.sources:
             return self.origin.covers(other.origin)
-        inside = all(not theirs & ~ours for ours, theirs in zip(self.seen, other.seen, strict=True))
+        if self._unseen is None:
+            self._unseen = tuple(map(invert, self.seen))
+        inside = not any(map(and_, other.seen, self._unseen))
         return inside and covers(self.plane, other.plane)
 
     def union(self, other: IndexMap, *, forced: bool = False) -> IndexMap | None:
@@ -266,7 +271,7 @@ class IndexMap:
         plane = union_of_planes([self.plane, other.plane])
         if plane is None:
             return None
-        seen = tuple(a | b for a, b in zip(self.seen, other.seen, strict=True))
+        seen = tuple(map(or_, self.seen, other.seen))
         return IndexMap(seen, self.shape, plane, origin, self.sources if origin is not None else ())
 
     @property

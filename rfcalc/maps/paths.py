@@ -255,18 +255,14 @@ def untangled(path: Path, atoms: Iterable[Atom]) -> tuple[Path, set[Atom]]:
 
 def _grid(path: Path, atom: Atom) -> tuple[Path, tuple[Atom, Atom]] | None:
     """Return a path over (row, column) instead of one atom that two of its parts share."""
-    columns = [part.map.columns(part.atoms.index(atom)) for part in path.parts if atom in part.atoms]
-    if any(column is None for column in columns):
+    found = _rows_and_columns(
+        *((part.map, part.atoms.index(atom)) for part in path.parts if atom in part.atoms)
+    )
+    if found is None:
         return None
-    one, two = (column for column in columns if column is not None)
-    valid = [i for i, (a, b) in enumerate(zip(one, two, strict=True)) if a is not None and b is not None]
-    inner = next((k for k, i in enumerate(valid) if one[i] != one[valid[0]]), len(valid))
-    if inner == 1:
-        inner = next((k for k, i in enumerate(valid) if two[i] != two[valid[0]]), len(valid))
-    if not valid or len(valid) % inner or inner in (1, len(valid)):
-        return None
+    valid, inner = found
     whole, pieces = Atom(len(valid)), (Atom(len(valid) // inner), Atom(inner))
-    reads = Reads(atom.size, tuple((i,) for i in valid))
+    reads = Reads.gather(atom.size, valid)
     parts = []
     for part in path.through(atom, whole, reads).parts:
         if whole in part.atoms:
@@ -276,6 +272,23 @@ def _grid(path: Path, atom: Atom) -> tuple[Path, tuple[Atom, Atom]] | None:
     if any(sum(piece in part.atoms for part in parts) > 1 for piece in pieces):
         return None
     return Path(tuple(parts)), pieces
+
+
+@lru_cache(maxsize=256)
+def _rows_and_columns(
+    first: tuple[IndexMap, int], second: tuple[IndexMap, int]
+) -> tuple[tuple[int, ...], int] | None:
+    """Return the indices of a shared dimension where two maps see anything, and how many make a row."""
+    one, two = (mapped.columns(dim) for mapped, dim in (first, second))
+    if one is None or two is None:
+        return None
+    valid = [i for i, (a, b) in enumerate(zip(one, two, strict=True)) if a is not None and b is not None]
+    inner = next((k for k, i in enumerate(valid) if one[i] != one[valid[0]]), len(valid))
+    if inner == 1:
+        inner = next((k for k, i in enumerate(valid) if two[i] != two[valid[0]]), len(valid))
+    if not valid or len(valid) % inner or inner in (1, len(valid)):
+        return None
+    return tuple(valid), inner
 
 
 def _reduce_shared(path: Path, atoms: set[Atom]) -> list[Path] | None:

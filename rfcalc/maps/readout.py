@@ -14,6 +14,9 @@ from rfcalc.maps.state import Atom, Part, Path, State
 
 __all__ = ["Readout", "as_map", "field_of"]
 
+MAX_UNITS = 1 << 14
+"""Units whose sets are joined one by one where paths have no common periodic form."""
+
 
 @dataclass(frozen=True, eq=False)
 class Readout:
@@ -196,7 +199,11 @@ def _axis(readout: Readout, paths: list[Path], axis: int) -> _Axis:
         if isinstance(plane, Extent) and not shared and over and not extent.is_global:
             # Places in an order, or in pieces, that has no constant step at any size.
             flags |= {"size-dependent"}
-        return _Axis(extent.size, extent.size_min, extent.pixels, flags=flags)
+        claim = _Axis(extent.size, extent.size_min, extent.pixels, flags=flags)
+        several = (
+            len(paths) > 1 and not extent.is_global and len(readout.positions) == len(readout.input_size)
+        )
+        return _at_least_seen(claim, paths, axis) if several else claim
     extent = plane.extent
     flags = _extent_flags(extent)
     if plane.has_holes:
@@ -234,6 +241,25 @@ def _planes(readout: Readout, paths: list[Path], axis: int) -> tuple[tuple[Atom,
     if not nested:
         planes = [p if isinstance(p, Extent) else p.extent for p in planes]
     return over, planes, bool(elsewhere.intersection(over)) or bool(over and over not in readout.dims)
+
+
+def _at_least_seen(claim: _Axis, paths: list[Path], axis: int) -> _Axis:
+    """Return a claim that is no smaller than what some unit sees at this size.
+
+    Extents know no places: of two paths that see 0..2 and 3..5 each is 3 wide, their union 6. Rows of one and
+    columns of the other meet where a transposed map is added to itself.
+    """
+    over = tuple(dict.fromkeys(atom for path in paths for atom in path.parts[axis].atoms))
+    if prod(atom.size for atom in over) > MAX_UNITS:
+        return claim
+    seen = [0] * prod(atom.size for atom in over)
+    for path in paths:
+        seen = [a | b for a, b in zip(seen, path.parts[axis].spread(over).map.seen, strict=True)]
+    hull, pixels = max(
+        (bits.bit_length() - (bits & -bits).bit_length() + 1 if bits else 0, bits.bit_count())
+        for bits in seen
+    )
+    return claim if hull <= claim.size else replace(claim, size=hull, pixels=pixels)
 
 
 def _drifting(readout: Readout, planes: list[Plane], count: int) -> _Axis:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 __all__ = ["Reads"]
@@ -64,8 +64,14 @@ class Reads:
     @classmethod
     def gather(cls, n_in: int, indices: Sequence[int], flags: frozenset[str] = frozenset()) -> Reads:
         """Return pure data movement: output o is input indices[o]; outside of the map there is nothing."""
-        sources = tuple((i,) if 0 <= i < n_in else () for i in indices)
-        step = indices[1] - indices[0] if len(indices) > 1 else 1
-        if len(indices) == 0 or any(b - a != step for a, b in pairwise(indices)):
-            return cls(n_in, sources, flags=flags)
-        return cls(n_in, sources, 1, step, ((indices[0],),), flags)
+        return _gather(n_in, tuple(indices), flags)
+
+
+@lru_cache(maxsize=1024)
+def _gather(n_in: int, indices: tuple[int, ...], flags: frozenset[str]) -> Reads:
+    # Equal movements are one object: maps remember what came of each, and are then compared by identity.
+    sources = tuple((i,) if 0 <= i < n_in else () for i in indices)
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    if len(indices) == 0 or any(b - a != step for a, b in pairwise(indices)):
+        return Reads(n_in, sources, flags=flags)
+    return Reads(n_in, sources, 1, step, ((indices[0],),), flags)

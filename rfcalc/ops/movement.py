@@ -220,10 +220,8 @@ def cat(call: Call) -> State:
     for t in tensors:
         n = t.shape[dim]
         if t.paths:
-            places = [o - at for o in range(shape[dim])]
             # Not one periodic map: the pieces meet at places that depend on the size.
-            reads = Reads(n, tuple((i,) if 0 <= i < n else () for i in places))
-            placed.append(t.along(dim, reads))
+            placed.append(t.along(dim, geometry.piece(n, at, shape[dim])))
         at += n
     out = placed[0]
     for other in placed[1:]:

@@ -360,3 +360,14 @@ def test_operands_that_drift_apart_on_a_map_of_one_column_have_an_extent():
     analysis = analyze(Gated(), (3, 11, 5))
     assert analysis.output.positions == (3, 1)
     assert verify(None, analysis, rows=[analysis.rows[-1].name]).ok
+
+
+def test_a_map_added_to_its_transpose_is_as_wide_as_what_its_units_see():
+    class Crossed(nn.Module):
+        def forward(self, x):
+            x = F.max_pool2d(x, (2, 3), 1)[:, :, :6, :6]
+            return x[:, :, :, 3:].transpose(2, 3)[:, :, :, :3] + x[:, :, :3, :3]
+
+    analysis = analyze(Crossed(), (3, 9, 9))
+    result = verify(None, analysis, units=0, rows=[analysis.rows[-1].name])
+    assert result.ok, result.misplaced[:3]
