@@ -28,7 +28,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class _Form:
+class Form:
     """What an operation is in this library."""
 
     transform: Callable[[Any, Any, tuple[int, ...]], Any]
@@ -164,9 +164,9 @@ def _grey(transform: Any, images: Pixels, drawn: Draw) -> None:
     images[drawn.chosen] = np.asarray(grey, dtype=np.uint8).reshape(count, -1, width, 1)
 
 
-FORMS: dict[type[Operation], _Form] = {
-    Flip: _Form(_flip_of, _flip),
-    Move: _Form(_move_of, _move),
-    Hole: _Form(_hole_of, _hole),
-    Grey: _Form(_grey_of, _grey),
+FORMS: dict[type[Operation], Form] = {
+    Flip: Form(_flip_of, _flip),
+    Move: Form(_move_of, _move),
+    Hole: Form(_hole_of, _hole),
+    Grey: Form(_grey_of, _grey),
 }
