@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from records.program import run
-from records.text import percent
+from records.text import percent, plural
 from search.options import OUT, Options, parse
 from training.fit.process import prepare as prepare_process
 
@@ -120,7 +120,7 @@ def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") ->
     )
     console.print(
         f"test accuracy {percent(winner.test_accuracy)} on {winner.dataset.test_images:,} images of "
-        f"{winner.dataset.title}, after {len(winner.epochs)} epochs of training; one run",
+        f"{winner.dataset.title}, after {plural(len(winner.epochs), 'epoch')} of training; one run",
         style="bold",
         markup=False,
     )
