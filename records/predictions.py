@@ -70,7 +70,7 @@ class Predictions:
 
 def _check_size(path: Path, file: Any) -> None:
     """Refuse an archive that unpacks to gigabytes, which zeros do that pack into some kilobytes."""
-    if not isinstance(file, np.lib.npyio.NpzFile):
+    if not isinstance(file, np.lib.npyio.NpzFile) or file.zip is None:
         raise ValueError("it holds one array and is no archive of arrays")
     if (size := sum(each.file_size for each in file.zip.infolist())) > _LARGEST:
         raise RecordError(f"{path}: unpacks to {size:,} bytes, more than {_LARGEST:,} (a bomb?); refused")
