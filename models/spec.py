@@ -127,7 +127,8 @@ class NetSpec:
         except SpecError as error:
             raise SpecError(f"{path}: {error}") from error
         except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or thousands of brackets
-            raise SpecError(f"{path}: is not JSON ({error})") from error
+            why = str(error).partition("; use sys.")[0]  # Python's advice about digits is for programmers
+            raise SpecError(f"{path}: is not JSON ({why})") from error
 
 
 def stage_widths(spec: NetSpec) -> tuple[int, int, int, int]:

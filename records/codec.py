@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from records.errors import UserError
+from records.text import reason
 
 
 class RecordError(UserError, ValueError):
@@ -92,7 +93,7 @@ class Record:
         except OSError as error:
             raise RecordError(f"{path}: cannot be read ({error.strerror})") from error
         except (ValueError, RecursionError) as error:  # truncated JSON, not UTF-8, or thousands of brackets
-            raise RecordError(f"{path}: is not complete JSON ({error})") from error
+            raise RecordError(f"{path}: is not complete JSON ({reason(error)})") from error
         record = cls.from_json(value, str(path))
         if _SURROGATE.search(text) and not _is_text(json.dumps(value, ensure_ascii=False)):
             raise RecordError(f"{path}: holds half of a character (a lone surrogate), which no text can")

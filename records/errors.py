@@ -9,8 +9,8 @@ import sys
 
 _MASK = "***"
 # "scheme://user:" and all up to the last "@" of the word: a password may hold "@", "/", blanks and, pasted
-# badly, a line break. "http://host:80/..." is a port and no password.
-_PASSWORD = re.compile(r"(://[^\s/@:]*:)(?!\d+(?:[/\s?'\"]|$))[^@]*@(?:[^\s@]*@)*")
+# badly, a line break. "http://host:80/..." is a port and no password. A path has made "//" of a URL to "/".
+_PASSWORD = re.compile(r"(:/{1,2}[^\s/@:]*:)(?!\d+(?:[/\s?'\"]|$))[^@]*@(?:[^\s@]*@)*")
 _PASSWORD_KEY = re.compile(r"((?:password|passwd|pass|pwd)=)[^&\s'\"]+", re.IGNORECASE)
 
 

@@ -15,6 +15,7 @@ other type is called with the text unless `read` is given. A reader raises argpa
 
 import argparse
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from records.errors import tell
+from records.program import give_up_stdout
 from records.readers import LARGEST_SEED as LARGEST_SEED
 from records.readers import natural as natural
 from records.readers import path, whole_number
@@ -144,6 +146,15 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Write the message to stderr and leave."""
         self.exit(tell(self._who, f"{message}{self._way_out}"))
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Leave; with code 2 where the help cannot be written, which Python itself would meet at its end."""
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            give_up_stdout()
+            status = tell(self._who, f"standard output cannot be written ({error.strerror or error})")
+        super().exit(status, message)
 
 
 class Program:

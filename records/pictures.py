@@ -22,9 +22,26 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 LARGEST = 89_478_485
 """Pixels: Pillow's own bound (a quarter of a GiB at three bytes each), from which on it only warns."""
 
+LARGEST_FILE = 4 * LARGEST
+"""Bytes of a file: `LARGEST` pixels, each as red, green, blue and opacity without any packing."""
+
 
 class PictureError(UserError, ValueError):
     """A picture that cannot be read; the text is the reason, and the caller knows the name of the file."""
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a picture's file; it may be a pipe, and need not end (as /dev/zero does not).
+
+    Raises:
+        PictureError: There are more than `LARGEST_FILE`.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise PictureError(f"more than {LARGEST_FILE >> 20:,} MiB")
+    return content
 
 
 @contextmanager
@@ -41,7 +58,7 @@ def opened(source: Path | bytes, formats: Sequence[str] = FORMATS) -> Iterator[I
     """
     from PIL import Image
 
-    content = source if isinstance(source, bytes) else source.read_bytes()
+    content = source if isinstance(source, bytes) else content_of(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks about metadata; sizes are judged below

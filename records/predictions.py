@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from records.codec import RecordError
+from records.text import reason
 
 _UNREADABLE = (
     *(OSError, ValueError, TypeError, EOFError, SyntaxError, MemoryError, OverflowError),
     *(zipfile.BadZipFile, zlib.error, RuntimeError),  # RuntimeError: encrypted, or packed in an unknown way
 )
 """What numpy and zipfile raise for bytes that are no archive of arrays."""
+_LARGEST = 1 << 29
+"""Bytes of the unpacked arrays: 20 for each image, and so 25 million images."""
 _ROUNDING = 1e-5
 """By how much float32 probabilities may be beyond 0 or 1."""
 
@@ -45,13 +48,14 @@ class Predictions:
         try:
             # Opened here: numpy does not close a file that turns out to be no archive.
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                _check_size(path, file)
                 labels, predictions, confidence = (
                     np.asarray(file[name]) for name in ("labels", "predictions", "confidence")
                 )
         except KeyError as error:
-            raise RecordError(f"{path}: lacks the array {error.args[0]}") from error
+            raise RecordError(f"{path}: lacks an array: {reason(error)}") from error
         except _UNREADABLE as error:
-            raise RecordError(f"{path}: cannot be read ({error})") from error
+            raise RecordError(f"{path}: cannot be read ({reason(error)})") from error
         for name, array in (("labels", labels), ("predictions", predictions)):
             _check(path, name, array, "iu", "whole numbers", 0, classes - 1)
         _check(path, "confidence", confidence, "f", "numbers", -_ROUNDING, 1 + _ROUNDING)
@@ -62,6 +66,14 @@ class Predictions:
                 f"got {lengths}"
             )
         return cls(labels.astype(np.int64), predictions.astype(np.int64), confidence.astype(np.float32))
+
+
+def _check_size(path: Path, file: Any) -> None:
+    """Refuse an archive that unpacks to gigabytes, which zeros do that pack into some kilobytes."""
+    if not isinstance(file, np.lib.npyio.NpzFile) or file.zip is None:
+        raise ValueError("it holds one array and is no archive of arrays")
+    if (size := sum(each.file_size for each in file.zip.infolist())) > _LARGEST:
+        raise RecordError(f"{path}: unpacks to {size:,} bytes, more than {_LARGEST:,} (a bomb?); refused")
 
 
 def _check(

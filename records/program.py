@@ -39,7 +39,7 @@ def run(
     except caught as error:
         if debug:
             raise
-        _give_up_stdout()
+        give_up_stdout()
         return tell(who, _text(error))
     return code
 
@@ -52,12 +52,14 @@ def write_what_can_be_written() -> None:
 
 def _text(error: Exception) -> str:
     """Return an error's text; that of the system without its number, and with the file that it is about."""
+    if isinstance(error, BrokenPipeError) and not error.filename:
+        return "the reader of the output has gone, as head does; send the output to a file to have all of it"
     if isinstance(error, OSError) and not isinstance(error, UserError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 
-def _give_up_stdout() -> None:
+def give_up_stdout() -> None:
     """Drop what a full disk or a closed pipe does not take, which would fail again when Python exits."""
     try:
         sys.stdout.flush()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from records.codec import Count, Record, Seconds, Share
 from records.files import write_with
 from records.run import DatasetFacts, Environment, EpochRecord
+from records.text import plural
 
 STATES = ("complete", "pruned", "failed")
 
@@ -223,7 +224,7 @@ def against_presets(record: SearchRecord) -> str | None:
     error = 100 * (2 * best.score * (1 - best.score) / (record.dataset.validation_images * runs)) ** 0.5
     return (
         f"At equal training the winner {outcome} ({ours:.1f} against {theirs:.1f} % "
-        f"of validation; {best.epochs} epochs, {runs} run{'s' if runs > 1 else ''} each; standard error of a "
+        f"of validation; {plural(best.epochs, 'epoch')}, {plural(runs, 'run')} each; standard error of a "
         f"difference {error:.1f})."
     )
 

@@ -94,4 +94,11 @@ def make_console(*, stderr: bool = False) -> Console:
     A pipe or a file gets whole lines, which can be searched; a terminal would break a long one within a word.
     """
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal)
+    return _Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal)
+
+
+class _Console(Console):
+    """A console that leaves a closed pipe to the command, where rich would end the process with code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise

@@ -37,6 +37,18 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def reason(error: BaseException) -> str:
+    """Return why a library refuses what it was given, as one line.
+
+    The advice that some libraries add is for programmers and is left out: NumPy's, to load pickled objects
+    all the same, would run what a stranger's file holds; Python's, to raise its limit on digits, has no flag.
+    """
+    text = " ".join(str(error).split())
+    if "pickle" in text:
+        return "it holds Python objects, which are never loaded"
+    return text.partition("; use sys.")[0] or type(error).__name__
+
+
 def nearest(word: str, known: Collection[str]) -> str | None:
     """Return the member of `known` that `word` shortens or misspells, None where none is near."""
     longer = sorted((each for each in known if word and each.startswith(word)), key=len)

@@ -98,8 +98,7 @@ def _unequal(options: CompareOptions) -> str | None:
 
 
 def _report(options: PageOptions) -> None:
-    from rich.console import Console
-
+    from records.terminal import make_console
     from reports.pages.page import write_report
     from reports.runs import open_run
     from reports.tables.summary import show
@@ -110,7 +109,7 @@ def _report(options: PageOptions) -> None:
 
         save_figures(opened, options.figures)
     path = write_report(opened, options.output)
-    console = Console(highlight=False)
+    console = make_console()
     show(opened, console)
     console.print(_written(path), markup=False, soft_wrap=True)
 

@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from records.program import run
-from records.text import percent
+from records.text import percent, plural
 from search.options import OUT, Options, parse
 from training.fit.process import prepare as prepare_process
 
@@ -120,7 +120,7 @@ def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") ->
     )
     console.print(
         f"test accuracy {percent(winner.test_accuracy)} on {winner.dataset.test_images:,} images of "
-        f"{winner.dataset.title}, after {len(winner.epochs)} epochs of training; one run",
+        f"{winner.dataset.title}, after {plural(len(winner.epochs), 'epoch')} of training; one run",
         style="bold",
         markup=False,
     )
@@ -131,19 +131,22 @@ def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") ->
 
 def _draw(plan: "SearchPlan", winner: "RunRecord") -> None:
     """Draw the winner's curves, confusion and mistakes."""
-    import numpy as np
-
     from records.layout import PREDICTIONS
+    from records.predictions import Predictions
     from reports.figures.training import save_confusion, save_curves, save_mistakes
 
     best, dataset = plan.folder.best, plan.dataset
     save_curves(best / "curves.png", winner.epochs)
     if winner.confusion is not None:
         save_confusion(best / "confusion.png", winner.confusion, dataset.classes)
-    with np.load(best / PREDICTIONS, allow_pickle=False) as file:
-        labels, predictions, confidence = file["labels"], file["predictions"], file["confidence"]
+    found = Predictions.read(best / PREDICTIONS, len(dataset.classes))
     save_mistakes(
-        best / "mistakes.png", dataset.test.images, labels, predictions, confidence, dataset.classes
+        best / "mistakes.png",
+        dataset.test.images,
+        found.labels,
+        found.predictions,
+        found.confidence,
+        dataset.classes,
     )
 
 

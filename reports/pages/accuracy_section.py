@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from records.search import TrialRecord
+from records.text import plural
 from reports.pages.html import Markup, element, table
 from reports.pages.parts import chart, section
 from reports.runs import SearchRun
@@ -82,4 +83,4 @@ def _legend(run: SearchRun) -> Markup:
 
 def _effort(run: SearchRun) -> str:
     """How much a trial was trained, so that nobody takes its accuracy for that of a finished network."""
-    return f"at most {run.most_epochs} epochs on {run.record.dataset.train_images:,} images"
+    return f"at most {plural(run.most_epochs, 'epoch')} on {run.record.dataset.train_images:,} images"

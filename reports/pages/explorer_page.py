@@ -180,7 +180,8 @@ def _photo(path: Path, height: int, width: int) -> Markup:
         with opened(path) as photo:
             fitted = ImageOps.fit(ImageOps.exif_transpose(photo).convert("RGB"), (width, height))
     except (OSError, PictureError) as error:
-        raise ReportError(f"--image {path}: cannot be read as an image ({error})") from error
+        why = getattr(error, "strerror", None) or error
+        raise ReportError(f"--image {path}: cannot be read as an image ({why})") from error
     out = io.BytesIO()
     if height * width <= 64 * 64:
         fitted.save(out, "PNG")

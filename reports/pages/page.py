@@ -8,7 +8,7 @@ from typing import Any
 from records.files import write_text
 from records.run import RunRecord
 from records.search import TrialRecord
-from records.text import duration
+from records.text import duration, plural
 from reports.errors import ReportError
 from reports.pages import classes, network, sections
 from reports.pages import parts as shared
@@ -95,7 +95,7 @@ def train_page(run: TrainRun) -> str:
         ("Parameters", f"{record.params:,}", "every unique parameter"),
         ("Receptive field", f"{min(record.receptive_field)} px", "before global pooling"),
         ("MACs", millions(record.macs), "convolution and linear, per image"),
-        ("Wall time", duration(record.seconds), f"{len(record.epochs)} epochs, seed {record.seed}"),
+        ("Wall time", duration(record.seconds), f"{plural(len(record.epochs), 'epoch')}, seed {record.seed}"),
     ]
     words = f"Network {record.network}, on {record.environment.hardware}. Data set: "
     body = [

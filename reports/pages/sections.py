@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from records.search import against_presets
-from records.text import duration
+from records.text import duration, plural
 from reports.pages import network
 from reports.pages import parts as shared
 from reports.pages.html import Markup, element, table
@@ -75,7 +75,9 @@ def key_figures(run: SearchRun) -> Markup:
     if chosen is not None:
         seen = record.dataset.validation_images
         error = conditions.standard_error(chosen.score, seen)
-        words = f"{conditions.repeats(chosen.scores)}, {chosen.epochs} epochs; {seen:,} images{error}"
+        words = (
+            f"{conditions.repeats(chosen.scores)}, {plural(chosen.epochs, 'epoch')}; {seen:,} images{error}"
+        )
         facts.append(("Validation accuracy", percent(chosen.score), f"{words}; chosen on this"))
     field = min(winner.receptive_field)
     facts += [

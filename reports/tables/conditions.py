@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 
 from records.run import DatasetFacts, RunRecord
-from records.text import duration
+from records.text import duration, plural
 from reports.tables.table import percent
 
 
@@ -24,7 +24,7 @@ def accuracy_words(run: RunRecord) -> tuple[str, str, str]:
 def test_note(run: RunRecord) -> str:
     """The conditions of the test accuracy."""
     share, images = run.test_accuracy or 0.0, run.dataset.test_images
-    return f"n = 1 run, {len(run.epochs)} epochs; {images:,} images{standard_error(share, images)}"
+    return f"n = 1 run, {plural(len(run.epochs), 'epoch')}; {images:,} images{standard_error(share, images)}"
 
 
 def standard_error(share: float, images: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import shown
-from records.text import nearest
+from records.text import nearest, reason
 from search.errors import SearchError
 from search.propose.space import Choices, Value
 
@@ -30,7 +30,7 @@ def read(path: Path) -> tuple[str | None, dict[str, Any]]:
     except OSError as error:
         raise SearchError(f"--space-file {path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, thousands of digits or brackets
-        raise SearchError(f"--space-file {path}: is not TOML ({error})") from error
+        raise SearchError(f"--space-file {path}: is not TOML ({reason(error)})") from error
     space = data.pop("space", None)
     if space is not None and space not in SPACES:
         raise SearchError(

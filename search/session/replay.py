@@ -7,7 +7,7 @@ from rich.table import Table
 
 from records.run import EpochRecord
 from records.search import SearchRecord, TrialRecord
-from records.text import percent
+from records.text import percent, plural
 from search.errors import SearchError
 from search.execute import worker
 from search.execute.job import DataRequest, Job
@@ -57,7 +57,9 @@ def replay(options: ReplayOptions, console: Console) -> int:
         console.print(f"  epoch {epoch.epoch}: {percent(epoch.val_accuracy)} on validation", highlight=False)
         return epoch.epoch < len(trial.epochs)  # a pruned trial ended before its recipe did
 
-    console.print(f"training trial {trial.number} again, {len(trial.epochs)} epochs", highlight=False)
+    console.print(
+        f"training trial {trial.number} again, {plural(len(trial.epochs), 'epoch')}", highlight=False
+    )
     outcome = worker.run(job, settings.device, on_epoch)
     if outcome.state == "failed":
         raise SearchError(f"trial {trial.number}: failed this time: {outcome.reason}")

@@ -57,7 +57,7 @@ def run(plan: SearchPlan, display: Display, work: Work = worker.run) -> SearchRe
             raise
         except Exception as error:
             _give_up(chronicle, str(error).partition("\n")[0])
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # that is of the output
                 raise SearchError(
                     f"{error.filename or plan.folder.path}: cannot be written ({error.strerror or error}); "
                     "once it can be, --resume continues"

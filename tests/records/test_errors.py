@@ -24,6 +24,7 @@ def test_every_error_of_the_application_has_one_root() -> None:
         ("--data postgresql://u:pw@h/db: is gone", "--data postgresql://u:***@h/db: is gone"),
         ("postgresql://u:p@s/w@h/db, then", "postgresql://u:***@h/db, then"),
         ("'mysql://u:my pass\nword@h'", "'mysql://u:***@h'"),
+        ("--spec x postgresql:/u:pw@h/db: is gone", "--spec x postgresql:/u:***@h/db: is gone"),
         ("x://:pw@h", "x://:***@h"),
         ("pg://h/db?user=u&password=pw&x=1", "pg://h/db?user=u&password=***&x=1"),
         ("http://127.0.0.1:8123/x; ask a@b", "http://127.0.0.1:8123/x; ask a@b"),

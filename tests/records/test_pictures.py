@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from records import pictures
-from records.pictures import FORMATS, LARGEST, PictureError, opened
+from records.pictures import FORMATS, LARGEST, PictureError, content_of, opened
 
 
 def encoded(kind: str, size: tuple[int, int] = (6, 4)) -> bytes:
@@ -88,3 +88,12 @@ def test_the_only_opener_of_pictures() -> None:
     sources = [path for part in ("records", "training", "reports") for path in (root / part).rglob("*.py")]
     found = [path.name for path in sources if "Image.open(" in path.read_text(encoding="utf-8")]
     assert found == ["pictures.py"]
+
+
+@pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="a system without /dev/zero")
+def test_a_file_without_an_end_is_refused_and_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "LARGEST_FILE", 1 << 20)
+    with pytest.raises(PictureError, match=r"^more than 1 MiB$"):
+        content_of(Path("/dev/zero"))
+    with pytest.raises(PictureError, match=r"^more than 1 MiB$"), opened(Path("/dev/zero")):
+        pass

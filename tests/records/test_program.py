@@ -80,3 +80,46 @@ def test_a_full_stdout_is_one_line(count: int) -> None:
         2,
         "tool: error: No space left on device\n",
     )
+
+
+HELP = "from search.options import parse\nparse(['--help'])"
+SHOWN = (
+    "import sys\nfrom records.program import run\nfrom records.terminal import make_console\n"
+    "sys.exit(run('tool', lambda: make_console().print('x' * 200_000)))"
+)
+
+
+def _with_stdout(code: str, stdout: int) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_help_that_cannot_be_written_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        assert _with_stdout(HELP, full.fileno()) == (
+            2,
+            "search: error: standard output cannot be written (No space left on device)\n",
+        )
+
+
+def test_a_reader_that_has_gone_is_one_line_and_never_the_code_of_a_result() -> None:
+    """Code 1 is that of a replay that differs; rich leaves with it where a pipe is closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert _with_stdout(SHOWN, writer) == (
+            2,
+            "tool: error: the reader of the output has gone, as head does; send the output to a file to have "
+            "all of it\n",
+        )
+    finally:
+        os.close(writer)

@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from records.text import duration, nearest, percent, plural, shape, unknown
+from records.text import duration, nearest, percent, plural, reason, shape, unknown
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,14 @@ def test_a_misspelt_word_is_met_with_the_nearest_known_one() -> None:
     assert nearest("", ("tiny", "residual")) is None
     assert unknown("tinny", ("tiny", "wide")) == "unknown; did you mean tiny? choose one of tiny, wide"
     assert unknown("xyz", ("tiny", "wide")) == "unknown; choose one of tiny, wide"
+
+
+def test_the_advice_of_libraries_to_programmers_is_not_passed_on() -> None:
+    digits = "9" * 5000
+    for text, part in ((f"[{digits}]", "has 5000 digits"), ("[", "Expecting value")):
+        with pytest.raises(ValueError, match=part) as caught:
+            json.loads(text)
+        assert part in reason(caught.value)
+        assert "sys." not in reason(caught.value)
+    assert reason(EOFError()) == "EOFError"
+    assert reason(ValueError("a\n b")) == "a b"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from records.text import reason
 from training.errors import TrainingError
 
 
@@ -20,4 +21,4 @@ def read_json(path: Path, flag: str) -> Any:
     except OSError as error:
         raise TrainingError(f"{flag} {path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise TrainingError(f"{flag} {path}: is not JSON ({error})") from error
+        raise TrainingError(f"{flag} {path}: is not JSON ({reason(error)})") from error

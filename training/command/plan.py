@@ -17,6 +17,7 @@ from models.spec import NetSpec
 from records.environment import describe
 from records.run import RunRecord
 from records.settings import settings_of
+from records.text import plural
 from rfcalc import Verdict, find_budget
 from training.command.files import read_json
 from training.command.network import (
@@ -35,7 +36,7 @@ from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit import device
 from training.fit.evaluate import evaluate
-from training.fit.recipe import RECIPES, Recipe
+from training.fit.recipe import RECIPES, Recipe, RecipeError
 from training.fit.runfolder import dataset_facts
 
 _CHANGES = ("epochs", "policy", "augment", "compile")
@@ -189,7 +190,10 @@ def recipe_of(options: Options) -> Recipe:
     if asked in RECIPES:
         recipe = RECIPES[asked]
     elif asked.endswith(".json"):
-        recipe = Recipe.from_json(read_json(Path(asked), "--recipe"))
+        try:
+            recipe = Recipe.from_json(read_json(Path(asked), "--recipe"))
+        except RecipeError as error:
+            raise TrainingError(f"--recipe {asked}: {error}") from error
     else:
         raise TrainingError(
             f"--recipe {asked}: unknown; choose one of {', '.join(RECIPES)}, or a recipe.json"
@@ -215,7 +219,7 @@ def announce(plan: Plan, folder: Path, console: Console) -> None:
         f"network   {record.network}: {record.params:,} parameters, {record.macs / 1e6:.1f} M MACs, "
         f"receptive field {field}",
         f"budget    {_judged(plan)}",
-        f"recipe    {recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch_size}, "
+        f"recipe    {recipe.name}: {plural(recipe.epochs, 'epoch')}, batches of {recipe.batch_size}, "
         f"policy {recipe.policy}, on {record.environment.device}{_taught(plan)}",
         f"folder    {folder}",
     ):

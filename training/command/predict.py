@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from records.pictures import PictureError
+from records.pictures import PictureError, content_of
 from training.command.options import Options
 from training.command.trained import Trained, open_trained
 from training.data.pictures import decode
@@ -72,7 +72,7 @@ def open_picture(path: Path, image_size: tuple[int, int]) -> Picture:
         DataError: It cannot be read, or is no image.
     """
     try:
-        pixels = decode(path.read_bytes())
+        pixels = decode(content_of(path))
     except OSError as error:
         raise DataError(f"--predict {path}: cannot be read ({error.strerror})") from error
     except PictureError as error:

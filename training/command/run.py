@@ -83,7 +83,7 @@ def train(options: Options, parsed: Parsed, console: Console) -> None:
             shutil.rmtree(folder, ignore_errors=True)  # nothing to continue from: leave nothing behind
         if isinstance(error, KeyboardInterrupt):
             show_stopped(folder, console)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # that is of the output
             raise TrainingError(_unwritten(folder, error)) from error
         raise
     conclude(record, folder, console)

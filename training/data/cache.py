@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from records.text import reason
 from training.data.progress import say
 from training.errors import DataError
 
@@ -207,7 +208,7 @@ def _open(folder: Path) -> Cached | None:
             arrays[name] = np.load(path, mmap_mode="r" if "images" in name else None, allow_pickle=False)
         _check(facts, arrays)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise _DamagedError(" ".join(str(error).split()) or type(error).__name__) from error
+        raise _DamagedError(reason(error)) from error
     return Cached(facts, arrays)
 
 

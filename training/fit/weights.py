@@ -60,6 +60,7 @@ def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module,
             raise CheckpointError(f"{file}: its spec cannot be built: {error}") from error
     check_metadata(metadata, file)
     _check_finite(model, tensors, file)
+    _check_kinds(model, tensors, file)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -78,6 +79,22 @@ def _check_finite(model: nn.Module, tensors: dict[str, torch.Tensor], file: Path
                 f"{file}: {name!r} holds NaN or infinity, so every answer would; take other weights "
                 "(the training may have diverged)"
             )
+
+
+def _check_kinds(model: nn.Module, tensors: dict[str, torch.Tensor], file: Path) -> None:
+    """Refuse complex numbers and truth values, which torch would turn into others with a warning or none.
+
+    Floating-point numbers of another width are those of the network, rounded.
+    """
+    for name, own in model.state_dict().items():
+        if name in tensors and _kind(tensors[name]) != _kind(own):
+            raise CheckpointError(
+                f"{file} is of another network: {name!r} holds {tensors[name].dtype}, not {own.dtype}"
+            )
+
+
+def _kind(tensor: torch.Tensor) -> tuple[bool, bool, bool]:
+    return tensor.is_floating_point(), tensor.is_complex(), tensor.dtype == torch.bool
 
 
 def check_metadata(metadata: dict[str, Any], file: Path) -> None:

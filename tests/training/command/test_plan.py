@@ -123,3 +123,10 @@ def test_a_network_with_another_answer_in_training_is_one_line(command, tmp_path
     (tmp_path / "auto.json").write_text(json.dumps(recipe.to_json()))
     assert command("--model", "net.py", "--recipe", "auto.json") == 2
     assert "answers with tuple an image, but the data has 3 classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[]", '{"name": "x"}', '{"name": "x", "foo": 1}'])
+def test_an_error_of_a_recipe_names_its_file(command, tmp_path, capsys, text):
+    (tmp_path / "mine.json").write_text(text)
+    assert command("--recipe", "mine.json") == 2
+    assert capsys.readouterr().err.startswith("train.py: error: --recipe mine.json: ")

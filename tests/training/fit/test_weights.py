@@ -1,8 +1,10 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from models.net import build
@@ -180,3 +182,14 @@ def test_metadata_of_a_thousand_brackets_is_text(trained):
     )
     with pytest.raises(CheckpointError, match="'classes' of its metadata cannot be '"):
         load_network(folder, build(SPEC))
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.bool, torch.int32])
+def test_weights_of_another_kind_of_number_are_refused_by_name(trained, kind):
+    model, folder = trained
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    name = next(iter(dict(model.named_parameters())))
+    metadata = {key: json.dumps(value) for key, value in METADATA.items()}
+    save_file({**state, name: state[name].to(kind)}, folder / "best.safetensors", metadata)
+    with pytest.raises(CheckpointError, match=rf"another network: '{name}' holds {kind}, not torch.float32"):
+        load_network(folder)
