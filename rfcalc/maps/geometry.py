@@ -23,6 +23,7 @@ __all__ = [
     "piece",
     "places",
     "prefix",
+    "put_back",
     "roll",
     "transposed",
     "window",
@@ -58,6 +59,23 @@ def places(n_in: int, n_out: int, kernel: int, stride: int, padding: int, dilati
     taps = tuple((dilation * t - padding,) for t in range(kernel))
     read = [o * stride + tap for o in range(n_out) for (tap,) in taps]
     return Reads(n_in, tuple((i,) if 0 <= i < n_in else () for i in read), kernel, stride, taps)
+
+
+@lru_cache(maxsize=1024)
+def put_back(windows: int, n_out: int, kernel: int, stride: int, padding: int, dilation: int) -> Reads:
+    """Return reads of a fold: output y reads l * kernel + t where l * stride - padding + dilation * t = y.
+
+    The inverse of `places`: windows of 3 every 2 samples, y = 2 is place 2 of window 0 and place 0 of 1,
+    that is 0 * 3 + 2 and 1 * 3 + 0; P = 2 outputs, Q = 3 places.
+    """
+
+    def taps(y: int) -> tuple[int, ...]:
+        found = [(y + padding - dilation * t, t) for t in range(kernel)]
+        return tuple(sorted(at // stride * kernel + t for at, t in found if at % stride == 0))
+
+    n_in = windows * kernel
+    sources = tuple(tuple(i for i in taps(y) if 0 <= i < n_in) for y in range(n_out))
+    return Reads(n_in, sources, stride, kernel, tuple(taps(y) for y in range(stride)))
 
 
 @lru_cache(maxsize=1024)

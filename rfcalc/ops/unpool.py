@@ -20,8 +20,8 @@ _VIEWS = frozenset(
 def fold(call: Call) -> State:
     """F.fold: a place sums up what the windows that cover it hold for it, as a transposed convolution does.
 
-    Columns are windows in row-major order. A place reads whole windows: where the values of a window differ
-    in what they see (an unfold without a mixing in between), that is a bound.
+    Columns are windows in row-major order. Where the places of a window see different things (an unfold
+    without a mixing in between), each is put back on its own; otherwise a place reads whole windows.
     """
     a, shape, state = call.arguments, call.shape(), call.x
     settings = [a[key] for key in ("kernel_size", "stride", "padding", "dilation")]
@@ -34,11 +34,27 @@ def fold(call: Call) -> State:
     )  # in the columns, of an unfold: then the values of a window see other pixels
     if state.mixed or any(atom in places for atom in state.dims[channel]):
         state = state.flagged("upper bound")
+    if set(state.dims[channel]) & state.position_atoms:
+        return _put_back(state, shape, grid, settings)
     state = reshaped(state, (*state.shape[:-1], *grid))
     state = state.reduced([channel]).resized(channel, shape[channel], channel=True)
     for axis, (k, s, p, d) in enumerate(zip(*settings, strict=True)):
         reads = geometry.transposed(grid[axis], lengths[axis], k, s, p, d)
         state = state.along(channel + 1 + axis, reads)
+    return state
+
+
+def _put_back(state: State, shape: tuple[int, ...], grid: list[int], settings: list[list[int]]) -> State:
+    """Return the fold of columns (C kh kw, gh gw) whose places differ, by way of (C, gh kh, gw kw)."""
+    *batch, channels, _, _ = shape
+    kernel = settings[0]
+    state = reshaped(state, (*batch, channels, *kernel, *grid))
+    b = len(batch)
+    state = state.permuted([*range(b), b, b + 3, b + 1, b + 4, b + 2])
+    state = reshaped(state, (*batch, channels, *(n * k for n, k in zip(grid, kernel, strict=True))))
+    for axis, (windows, k, s, p, d) in enumerate(zip(grid, *settings, strict=True)):
+        dim = b + 1 + axis
+        state = state.along(dim, geometry.put_back(windows, shape[dim], k, s, p, d))
     return state
 
 

@@ -141,7 +141,7 @@ def verify(
             hidden.append(row)
         else:
             misplaced += wrong
-            placed += not wrong
+            placed += not any(moved.row == row.name for moved in misplaced)
     if model is not None and hidden:
         confirmed, wrong = _on_larger_image(model, analysis, hidden, seed, until)
         misplaced += wrong

@@ -123,8 +123,10 @@ def _shown(plane: Periodic, n: int, pixels: int, bends: bool) -> list[tuple[int,
     known = []
     for i in range(n):
         low, bits = plane.at(i)
-        if bits:
-            known.append((i, low, low + bits.bit_length() - 1))
+        high = low + bits.bit_length() - 1
+        # A field beside the image, in the padding alone, shows nothing.
+        if bits and low < pixels and high >= 0:
+            known.append((i, low, high))
     inside = [(i, low, high) for i, low, high in known if low >= 0 and high < pixels]
     if inside:
         middle = min(inside, key=lambda entry: abs(2 * entry[0] + 1 - n))

@@ -254,6 +254,27 @@ class Halo(Parts):
         return unwindowed((q @ k.transpose(1, 2)).softmax(-1) @ v, 4, x.shape)
 
 
+class FoldedBack(Parts):
+    def forward(self, x):
+        x = self.stem(x)
+        columns = F.unfold(x, 3, padding=1, stride=2)
+        return F.fold(columns * 2, x.shape[2:], 3, padding=1, stride=2)
+
+
+class Outlook(Parts):
+    def __init__(self):
+        super().__init__()
+        self.weights = nn.Conv2d(16, 81, 1)
+
+    def forward(self, x):
+        x = self.stem(x)
+        n, c, h, w = x.shape
+        values = F.unfold(x, 3, padding=1).view(n, c, 9, h * w)
+        weights = self.weights(x).view(n, 9, 9, h * w).softmax(2)
+        y = torch.einsum("bckl,bkjl->bcjl", values, weights).reshape(n, c * 9, h * w)
+        return F.fold(y, (h, w), 3, padding=1)
+
+
 # class, input size, field size, jump, whether a global operation is on the way
 NETWORKS = [
     (ClassToken, 64, 12, 8, False),
@@ -279,6 +300,8 @@ NETWORKS = [
     (RelativeWindows, 8, 10, 2, False),
     (RelativeEverywhere, 8, 3, 1, True),
     (Halo, 12, 8, 1, False),
+    (FoldedBack, 15, 3, 1, False),
+    (Outlook, 12, 7, 1, False),
 ]
 
 

@@ -161,3 +161,9 @@ def test_size_jump_and_start_are_confirmed_on_a_larger_image_where_this_one_is_t
 
 def test_nothing_checked_is_nothing_verified(network):
     assert not verify(None, dataclasses.replace(network, rows=())).ok
+
+
+def test_a_unit_that_sees_nothing_but_padding_shows_no_edge():
+    model = nn.Sequential(*(nn.Conv2d(1, 1, 1, (1, 3), (1, 3)) for _ in range(2)))
+    result = verify(None, analyze(model, (1, 5, 5)), units=0)
+    assert result.ok, result.misplaced[:3]
