@@ -161,7 +161,7 @@ def test_weights_for_impossible_images_are_refused(finished, refused, tmp_path, 
     network, metadata = load_network(finished("held"))
     path = tmp_path / "odd.safetensors"
     save_weights(path, network, metadata | {"input_size": size})
-    assert "does not say which classes" in refused("--evaluate", str(path))
+    assert "'input_size' of its metadata cannot be" in refused("--evaluate", str(path))
 
 
 def test_a_row_a_class_says_what_it_is_taken_for():
