@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -426,10 +427,11 @@ def _replace(tree: Any, old: int, new: int) -> Any:
     return tree
 
 
-_NOT_THE_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_NOT_THE_USERS = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parents[1]}{os.sep}")
+"""With the separator: the folder of torchvision begins as that of torch does."""
 
 
-_MODULES = str(Path(torch.nn.__file__).parent)
+_MODULES = f"{Path(torch.nn.__file__).parent}{os.sep}"
 
 
 def _is_asked_by_a_module() -> bool:

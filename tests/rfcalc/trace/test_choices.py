@@ -298,3 +298,14 @@ def test_sizes_that_depend_on_values_are_reported(
     assert (
         any("sizes depend on values at test_choices.py:" in s for s in branch_sentences(analysis)) == is_sized
     )
+
+
+def test_the_place_is_named_where_a_library_beside_pytorch_asks() -> None:
+    boxes = pytest.importorskip("torchvision.ops.boxes")
+
+    class Small(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rows: torch.Tensor = x[0, 0, :, :4]
+            return rows[boxes.remove_small_boxes(rows, 0.1)]
+
+    assert rfcalc.analyze(Small()).graph.sized[0].startswith("boxes.py:")
