@@ -17,6 +17,7 @@ from rfcalc.analysis.counts import count
 from rfcalc.analysis.judged import is_nearly_global, judge_last
 from rfcalc.analysis.rows import is_row, names_of, op_name
 from rfcalc.analysis.weights import ownership
+from rfcalc.errors import one_line
 from rfcalc.maps.field import Field
 from rfcalc.maps.readout import field_of
 from rfcalc.maps.state import Path, State, constant
@@ -323,7 +324,7 @@ def _with_unused(
         rows.append(
             Row(
                 index=first + len(rows),
-                name=f"{name} (unused)" if name in taken else name,
+                name=one_line(f"{name} (unused)" if name in taken else name),
                 op="unused",
                 module="",
                 output_shape=(),

@@ -27,13 +27,13 @@ def seen_counts(field: Field) -> torch.Tensor:
     reach = field.reach
     assert isinstance(reach, Readout)
     if not reach.paths:
-        return torch.zeros(reach.positions, dtype=torch.int64)
+        return torch.zeros(reach.positions, dtype=torch.int64, device="cpu")
     if any(_sees_all(path, reach.input_size) for path in reach.paths):
-        return torch.full(reach.positions, prod(reach.input_size), dtype=torch.int64)
+        return torch.full(reach.positions, prod(reach.input_size), dtype=torch.int64, device="cpu")
     along = _axes_of(reach)
     if along is None:
         counts = [union_size(reach.products(index)) for index in _indices(reach.positions)]
-        return torch.tensor(counts, dtype=torch.int64).reshape(reach.positions)
+        return torch.tensor(counts, dtype=torch.int64, device="cpu").reshape(reach.positions)
     if len(reach.paths) == 1:
         return _outer(reach.paths[0], reach.positions, along)
     return _grid(reach, along)
@@ -133,9 +133,9 @@ def _axes_of(reach: Readout) -> tuple[int | None, ...] | None:
 
 
 def _outer(path: Path, positions: tuple[int, ...], along: tuple[int | None, ...]) -> torch.Tensor:
-    counts = torch.ones(positions, dtype=torch.int64)
+    counts = torch.ones(positions, dtype=torch.int64, device="cpu")
     for part, dim in zip(path.parts, along, strict=True):
-        seen = torch.tensor([bits.bit_count() for bits in part.map.seen], dtype=torch.int64)
+        seen = torch.tensor([bits.bit_count() for bits in part.map.seen], dtype=torch.int64, device="cpu")
         if not part.atoms or dim is None:
             counts *= seen[0]
             continue
@@ -163,7 +163,7 @@ def _grid_of(paths: Sequence[Path], axes: tuple[int, ...]) -> torch.Tensor:
     length = max(len(path.parts[first].map.seen) for path in paths)
     if not rest:
         seen = [reduce(or_, (_at(path, first, i) for path in paths)).bit_count() for i in range(length)]
-        return torch.tensor(seen, dtype=torch.int64)
+        return torch.tensor(seen, dtype=torch.int64, device="cpu")
     below: dict[tuple[int, ...], torch.Tensor] = {}
     planes = []
     for i in range(length):
@@ -173,7 +173,7 @@ def _grid_of(paths: Sequence[Path], axes: tuple[int, ...]) -> torch.Tensor:
                 below[members] = _grid_of([paths[m] for m in members], rest)
             plane = plane + bits.bit_count() * below[members]
         planes.append(plane)
-    tensors = [torch.as_tensor(plane, dtype=torch.int64) for plane in planes]
+    tensors = [torch.as_tensor(plane, dtype=torch.int64, device="cpu") for plane in planes]
     shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors), (1,))  # type: ignore[no-untyped-call]
     return torch.stack([tensor.expand(shape) for tensor in tensors])
 

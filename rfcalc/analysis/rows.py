@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from rfcalc.errors import one_line
 from rfcalc.maps.state import State
 from rfcalc.ops.lookup import op_of
 from rfcalc.ops.op import SILENT
@@ -44,6 +45,7 @@ def names_of(graph: Graph, nodes: Sequence[Node]) -> dict[int, str]:
         leaf = node.path not in parents and ops_in_call[node.path, node.call] == 1
         op = op_name(graph, node).replace(" ", "_")
         name = node.path if leaf else f"{node.path}.{op}" if node.path else op
+        name = one_line(name)  # a module may be called anything, and its name goes to the terminal
         seen[name] += 1
         names[node.index] = name if seen[name] == 1 else f"{name}#{seen[name]}"
     return names

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from rfcalc.maps import geometry
-from rfcalc.maps.regroup import expanded, reshaped
+from rfcalc.maps.regroup import broadcast, expanded, reshaped
 from rfcalc.maps.state import Atom, State
 from rfcalc.ops.call import Call
 
@@ -33,6 +34,10 @@ def as_complex(call: Call) -> State:
 
 def reshape(call: Call) -> State:
     """The same elements in row-major order under another shape."""
+    if prod(call.shape()) != prod(call.graph.values[call.node.reads[0]].shape):
+        # x.view(dtype) of another size: bytes of neighbours in the last dimension become one element.
+        rows = call.x.reduced([len(call.x.dims) - 1])
+        return broadcast([rows], call.shape()).flagged("upper bound")
     return reshaped(call.x, call.shape())
 
 

@@ -82,6 +82,8 @@ def _given(report: Report) -> dict[str, Any]:
             "others": [{**_view_object(run), "macs": run.macs} for run in analysis.others],
             "all_followed": not analysis.graph.unexplored,
         }
+    if analysis.graph.sized:
+        given["sized_by_values"] = list(dict.fromkeys(analysis.graph.sized))
     if report.notes:
         given["notes"] = list(report.notes)
     return given

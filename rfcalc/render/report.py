@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rfcalc.analysis.budget import Limit, Verdict, key_of, why_no_gap
 from rfcalc.analysis.coverage import seen_counts
+from rfcalc.errors import one_line
 from rfcalc.render.columns import extent, sizes
 from rfcalc.text import listed, per_axis, percent, plural
 
@@ -100,23 +101,29 @@ def facts(report: Report) -> list[tuple[str, str]]:
         found[1:1] = [(f"input {name}", _field(view)) for name, view in analysis.inputs.items()]
     found += [("branches", text) for text in branch_sentences(analysis)]
     found += [("note", note) for note in report.notes]
-    return found
+    # Names of modules, inputs and outputs may hold any character; they must not steer the terminal.
+    return [(one_line(label), one_line(text)) for label, text in found]
 
 
 def branch_sentences(analysis: Analysis) -> list[str]:
     """What forward() decides by values, and what is known of the other ways; [] where it decides nothing."""
+    found = []
+    sized = list(dict.fromkeys(analysis.graph.sized))
+    if sized:
+        found.append(f"sizes depend on values at {listed(sized, 3)}; the figures are those of one input")
     if not analysis.graph.asks:
-        return []
+        return found
     places = list(dict.fromkeys(ask.place for ask in analysis.graph.asks))
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
     asked = f"forward() reads values out of tensors at {', '.join(places[:3])}{more}"
     unexplored = "; not every branch was followed" if analysis.graph.unexplored else ""
     if not analysis.others:
         return [
-            f"{asked}; what it does with them in Python is not followed, no other branch was met{unexplored}"
+            *found,
+            f"{asked}; what it does with them in Python is not followed, no other branch was met{unexplored}",
         ]
     ways = [f"{sizes(run.field)} px with {run.macs:,} MACs" for run in (analysis, *analysis.others)]
-    return [f"{asked} and branches on them: {' or '.join(ways)}; the first is shown{unexplored}"]
+    return [*found, f"{asked} and branches on them: {' or '.join(ways)}; the first is shown{unexplored}"]
 
 
 def limit_texts(limit: Limit) -> tuple[str, str, str, str, str, str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rfcalc.trace.graph import Ask, Graph
 
-__all__ = ["explored"]
+__all__ = ["Answers", "TooLongError", "explored"]
 
 MAX_RUNS = 8
 """Runs of a forward that branches by value, the first one included."""
@@ -22,7 +22,11 @@ HUGE = 1e30
 Answers = tuple[bool | int | float, ...]
 
 
-def explored(first: Graph, run: Callable[[Answers], Graph | None]) -> Graph:
+class TooLongError(Exception):
+    """A run with other answers has not ended in time; its answers may have made its loop endless."""
+
+
+def explored(first: Graph, run: Callable[[Answers, float], Graph | None]) -> Graph:
     """Return the longest run of a forward, with the others that took another branch.
 
     Each answer of a run is changed in turn while those before it stay, as a debugger would step back and
@@ -31,22 +35,28 @@ def explored(first: Graph, run: Callable[[Answers], Graph | None]) -> Graph:
 
     Args:
         first: A run.
-        run: Runs the forward with given answers to its first questions; None where it then fails (a check
-            such as `if x.isnan().any(): raise` is no branch).
+        run: Runs the forward with given answers to its first questions until a moment of time.monotonic();
+            None where it then fails (a check such as `if x.isnan().any(): raise` is no branch).
     """
     if not first.asks:
         return first
     until = time.monotonic() + SECONDS
     found: dict[tuple[object, ...], tuple[Answers, Graph]] = {_ops(first): ((), first)}
     waiting = list(_others(first.asks, 0))
-    runs, cut = 1, False
+    # A number has more values than those tried: `blocks[int(x.argmax())]` may choose any block.
+    runs, cut = 1, any(type(ask.answer) is int and not ask.in_library for ask in first.asks)
     while waiting:
         if runs >= MAX_RUNS or time.monotonic() >= until:
             cut = True
             break
         answers = waiting.pop(0)
-        other = run(answers)
         runs += 1
+        try:
+            other = run(answers, until)
+        except TooLongError:
+            # `while t < x.max().item()` with a huge answer.
+            cut = True
+            continue
         if other is None:
             continue
         found.setdefault(_ops(other), (answers, other))
@@ -60,8 +70,13 @@ def explored(first: Graph, run: Callable[[Answers], Graph | None]) -> Graph:
 
 
 def _others(asks: Sequence[Ask], start: int) -> Iterator[Answers]:
-    """Yield the answers that differ first at one of the questions from `start` on."""
+    """Yield the answers that differ first at one of the questions from `start` on.
+
+    What the modules of PyTorch ask for stays: nn.LSTM gives a wrong batch size to a kernel that trusts it.
+    """
     for i in range(start, len(asks)):
+        if asks[i].in_library:
+            continue
         before = tuple(ask.answer for ask in asks[:i])
         for other in _opposites(asks[i].answer):
             yield (*before, other)

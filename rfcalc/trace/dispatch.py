@@ -9,7 +9,16 @@ from typing import Any
 
 import torch
 
-__all__ = ["SMALL", "aliasing", "costly_on_meta", "map_tensors", "on_cpu", "to_meta", "zeros"]
+__all__ = [
+    "SMALL",
+    "aliasing",
+    "costly_on_meta",
+    "is_sized_by_values",
+    "map_tensors",
+    "on_cpu",
+    "to_meta",
+    "zeros",
+]
 
 aten = torch.ops.aten
 
@@ -52,6 +61,16 @@ def costly_on_meta(func: Any, args: tuple[Any, ...]) -> bool:
 
     map_tensors(count, args)
     return elements <= SMALL
+
+
+def is_sized_by_values(func: Any, args: tuple[Any, ...]) -> bool:
+    """Return whether the size of an op's output depends on what its inputs hold (nonzero)."""
+    if torch.Tag.dynamic_output_shape not in func.tags:
+        return False
+    if func is not aten.index.Tensor:
+        return True
+    # x[places] is as long as `places`; x[mask] is as long as the mask has true elements.
+    return any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
 
 
 def to_meta(tensor: torch.Tensor) -> torch.Tensor:

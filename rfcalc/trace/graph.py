@@ -96,10 +96,12 @@ class Ask:
     Attributes:
         place: Where: "model.py:12".
         answer: What forward() got: a truth value or a number.
+        in_library: Whether a module of PyTorch asked, in whose code no other answer is possible.
     """
 
     place: str
     answer: bool | int | float
+    in_library: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,9 @@ class Graph:
         inputs: Value number of each of them; `input` is the one whose receptive fields are asked for.
         names: Name of each of them: the parameter of forward().
         asks: Values that forward() took out of tensors that depend on the input, on weights or on chance.
+        sized: Where ops ran whose output has a size that depends on such values: "model.py:12".
         others: Runs that took another branch at one of `asks`, each with other ops.
-        unexplored: Whether further branches were not followed for lack of time.
+        unexplored: Whether there may be further branches: time ran out, or a number has other values.
     """
 
     nodes: tuple[Node, ...]
@@ -131,6 +134,7 @@ class Graph:
     inputs: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     asks: tuple[Ask, ...] = ()
+    sized: tuple[str, ...] = ()
     others: tuple[Graph, ...] = field(default=(), repr=False, compare=False)
     unexplored: bool = False
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import UninitializedBuffer, is_lazy
 from torch.optim.swa_utils import AveragedModel
 
 from rfcalc.errors import ForwardError, LoadError
@@ -31,14 +31,16 @@ def prepared(model: Any, inputs: Sequence[Input]) -> nn.Module:
         inputs: What its forward is called with.
 
     Raises:
-        LoadError: It is no eager network: TorchScript, a torch.export program, quantised; the message says
-            what it is and what to name instead.
+        LoadError: It is no eager network (TorchScript, a torch.export program, quantised) or was never
+            initialised; the message says what it is and what to name or write instead.
         ForwardError: The dry run of lazy layers failed.
     """
     model = _unwrapped(model)
     what = described(model)
     if what:
         raise LoadError(f"the model is {what}")
+    if isinstance(model, nn.Module) and "_modules" not in vars(model):
+        raise LoadError(f"{type(model).__name__} does not call super().__init__() in its __init__")
     for name, part in model.named_modules():
         if part is not model and (what := described(part)):
             raise LoadError(f"'{name}' of {type(model).__name__} is {what}")
@@ -106,9 +108,19 @@ def sample(one: Input, batch: int, default: torch.dtype, device: str | torch.dev
     return tensor
 
 
+def _copied(model: nn.Module) -> nn.Module:
+    """Return a deep copy of a model with lazy layers.
+
+    PyTorch copies parameters without a size, but not buffers (nn.LazyBatchNorm2d): new ones are made.
+    """
+    new: Any = UninitializedBuffer  # its stub lacks the device and the type
+    made = {id(b): new(device=b.device, dtype=b.dtype) for b in model.buffers() if is_lazy(b)}
+    return copy.deepcopy(model, made)
+
+
 def _built(model: nn.Module, inputs: Sequence[Input]) -> nn.Module:
     """Return a copy whose lazy layers have the sizes that one forward gives them."""
-    network = copy.deepcopy(model).eval()
+    network = _copied(model).eval()
     first = next((p for p in network.parameters() if p.is_floating_point() and not is_lazy(p)), None)
     dtype, device = (torch.float32, "cpu") if first is None else (first.dtype, first.device)
     args, kwargs = arranged(inputs, [sample(one, 1, dtype, device) for one in inputs])

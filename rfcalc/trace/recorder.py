@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +14,17 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rfcalc.trace.dispatch import SMALL, aliasing, costly_on_meta, map_tensors, on_cpu, to_meta, zeros
+from rfcalc.trace.choices import TooLongError
+from rfcalc.trace.dispatch import (
+    SMALL,
+    aliasing,
+    costly_on_meta,
+    is_sized_by_values,
+    map_tensors,
+    on_cpu,
+    to_meta,
+    zeros,
+)
 from rfcalc.trace.graph import Ask, Graph, Node, Ref, Value, outside, write_view
 from rfcalc.trace.inputs import Input
 from rfcalc.trace.shapes import SHAPES, UnsupportedError
@@ -64,6 +77,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         known: Ids of tensors that modules keep as plain attributes.
         answers: What forward() is given instead of the values that it asks for, in order; the tensors' own
             values from then on.
+        until: The moment of time.monotonic() from which on a further op raises TooLongError.
     """
 
     def __init__(
@@ -74,14 +88,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parameters: frozenset[int] = frozenset(),
         known: frozenset[int] = frozenset(),
         answers: Sequence[bool | int | float] = (),
+        until: float = math.inf,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.asks: list[Ask] = []
         self._answers = answers
+        self._until = until
         self._parameters = parameters
         self._known = known
         self._volatile: set[int] = set()
         self._left: list[Tracked] = []
+        self._sized: list[str] = []
+        self._shared: set[int] = set()
         self.nodes: list[Node] = []
         self.values: list[Value] = []
         self._model_tensors = model_tensors
@@ -119,6 +137,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             given,
             tuple(inputs),
             asks=tuple(self.asks),
+            sized=tuple(self._sized),
         )
 
     def leaves(self, tensor: torch.Tensor) -> None:
@@ -129,14 +148,30 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """
         tracked = self._current(self._find(tensor))
         if not tracked.tainted:
+            # Its memory may be written to from outside: `y.numpy()[:] = x.numpy()`.
+            self._shared.add(id(tracked.root))
             return
         if self._abstract:
             raise DataDependentError
         self._left.append(tracked)
 
+    def becomes(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
+        """Note that a tensor is another one from now on, without an op: `y.data = x`."""
+        tracked = self._current(self._find(other))
+        new = Tracked(tensor, tracked.value, tracked.tainted)
+        new.base, new.base_value, new.root, new.view = (
+            tracked.base,
+            tracked.base_value,
+            tracked.root,
+            tracked.view,
+        )
+        self._tracked[id(tensor)] = new
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if time.monotonic() > self._until:
+            raise TooLongError
         kwargs = kwargs or {}
         reads: list[Tracked] = []
 
@@ -160,11 +195,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if tainted or self._is_volatile(func, numbers):
             if torch.Tag.data_dependent_output in func.tags and isinstance(result, bool | int | float):
                 result = self._answered(result)
+            elif is_sized_by_values(func, args):
+                self._sized.append(_place())
             node = len(self.nodes)
             self._record(func, node_args, node_kwargs, reads, numbers, result, tainted, is_view, written)
             self._volatile.update(self.nodes[node].outputs)
         else:
             self._record(func, node_args, node_kwargs, reads, numbers, result, tainted, is_view, written)
+            if self._left and func._schema.name == "aten::set_":
+                # torch.load() and pickle give a tensor the memory of a file.
+                self._returned(result)
         return result
 
     def _is_volatile(self, func: Any, numbers: tuple[int, ...]) -> bool:
@@ -178,7 +218,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         number = len(self.asks)
         if number < len(self._answers):
             value = type(value)(self._answers[number])
-        self.asks.append(Ask(_place(), value))
+        self.asks.append(Ask(_place(), value, _is_asked_by_a_module()))
         return value
 
     def _run(
@@ -314,12 +354,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             # A parameter, a buffer, or a tensor that was made before the run, unless the content of another
             # has left PyTorch: it may then have come back in this one.
             own = id(tensor) in self._model_tensors or id(tensor) in self._known
+            if type(tensor) not in (torch.Tensor, torch.nn.Parameter) and not own:
+                # x.as_subclass(T) is no op; which tensor it was called on is not known.
+                self._left += [t for t in self._tracked.values() if t.tainted]
             if self._left and not own:
                 return self._returned(tensor)
             tracked = self._track(tensor, None, tainted=False)
             tracked.is_model = True
             if id(tensor) in self._parameters:
                 self._volatile.add(tracked.value)
+        elif self._left and not tracked.tainted and id(tracked.root) in self._shared:
+            return self._returned(tensor)
         return tracked
 
     def _returned(self, tensor: torch.Tensor) -> Tracked:
@@ -382,7 +427,20 @@ def _replace(tree: Any, old: int, new: int) -> Any:
     return tree
 
 
-_NOT_THE_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_NOT_THE_USERS = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parents[1]}{os.sep}")
+"""With the separator: the folder of torchvision begins as that of torch does."""
+
+
+_MODULES = f"{Path(torch.nn.__file__).parent}{os.sep}"
+
+
+def _is_asked_by_a_module() -> bool:
+    """Return whether the innermost line that is not rfcalc's belongs to torch.nn."""
+    for frame, _ in traceback.walk_stack(None):
+        file = frame.f_code.co_filename
+        if not file.startswith(_NOT_THE_USERS[1]):
+            return file.startswith(_MODULES)
+    return False
 
 
 def _place() -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copyreg
+import math
 import random
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,8 +18,8 @@ from torch import nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
-from rfcalc.errors import ForwardError, InputError
-from rfcalc.trace.choices import Answers, explored
+from rfcalc.errors import ForwardError, InputError, one_line
+from rfcalc.trace.choices import Answers, TooLongError, explored
 from rfcalc.trace.failure import failure, names_of, no_tensor
 from rfcalc.trace.graph import Graph as Graph
 from rfcalc.trace.graph import Node as Node
@@ -51,12 +54,12 @@ def trace(model: nn.Module, input_size: Any, *, train: bool = False) -> Graph:
     model = prepared(model, given)
     abstract = True
 
-    def run(answers: Answers) -> Graph:
-        return _run(model, given, train, abstract, answers)
+    def run(answers: Answers, until: float = math.inf) -> Graph:
+        return _run(model, given, train, abstract, answers, until)
 
-    def run_again(answers: Answers) -> Graph | None:
+    def run_again(answers: Answers, until: float) -> Graph | None:
         try:
-            return run(answers)
+            return run(answers, until)
         except (_FailedError, DataDependentError, ForwardError):
             return None
 
@@ -92,6 +95,8 @@ class _Location:
         self._calls: dict[int, int] = {}
         self._stack: list[tuple[nn.Module, tuple[str, str, int]]] = []
         self._root = ("", type(model).__name__, 1)
+        self._thread = threading.get_ident()
+        self.elsewhere = ""
 
     def __call__(self) -> tuple[str, str, int]:
         return self._stack[-1][1] if self._stack else self._root
@@ -108,21 +113,37 @@ class _Location:
 
     def _enter(self, module: nn.Module, args: Any) -> None:
         key = id(module)
+        if threading.get_ident() != self._thread:
+            self.elsewhere = self._names.get(key) or type(module).__name__
+            return
         self._calls[key] = self._calls.get(key, 0) + 1
         path = self._names.get(key)
         here = self() if path is None else (path, type(module).__name__, self._calls[key])
         self._stack.append((module, here))
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
         # A forward that raised and was caught leaves its entry behind.
         while self._stack and self._stack.pop()[0] is not module:
             pass
 
 
 _LEAVING = frozenset(
-    [torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.tolist, torch.Tensor.__dlpack__]
+    [
+        torch.Tensor.numpy,
+        torch.Tensor.__array__,
+        torch.Tensor.tolist,
+        torch.Tensor.__dlpack__,
+        torch.Tensor.untyped_storage,
+        torch.Tensor.storage,
+    ]
 )
 """Methods that hand a tensor's content to something other than PyTorch."""
+
+
+_SET_DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]
+"""What `y.data = x` calls."""
 
 
 class _FunctionMode(TorchFunctionMode):
@@ -142,6 +163,10 @@ class _FunctionMode(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _LEAVING and args:
             self._recorder.leaves(args[0])
+        if func == _SET_DATA:
+            func(*args, **kwargs)
+            self._recorder.becomes(args[0], args[1])
+            return None
         if getattr(func, "__name__", "") == "pad" and "circular" in (*args, *kwargs.values()):
             return self._circular(func, args, kwargs)
         return func(*args, **kwargs)
@@ -158,6 +183,24 @@ class _FunctionMode(TorchFunctionMode):
                 places = torch.arange(-amounts[2 * i], n + amounts[2 * i + 1], device="cpu") % n
                 x = x.index_select(dim, places.to(x.device) if not x.is_meta else places)
         return x
+
+
+@contextmanager
+def _pickling(recorder: Recorder) -> Iterator[None]:
+    """Note what torch.save(), pickle and copy.copy() take out of PyTorch: they pass by the modes."""
+
+    def reduced(tensor: torch.Tensor) -> Any:
+        recorder.leaves(tensor)
+        return tensor.__reduce_ex__(2)  # type: ignore[no-untyped-call]
+
+    before = copyreg.dispatch_table.get(torch.Tensor)
+    copyreg.pickle(torch.Tensor, reduced)
+    try:
+        yield
+    finally:
+        del copyreg.dispatch_table[torch.Tensor]
+        if before is not None:
+            copyreg.dispatch_table[torch.Tensor] = before
 
 
 @contextmanager
@@ -193,7 +236,9 @@ def _untouched(model: nn.Module, train: bool) -> Iterator[None]:
                 m.__dict__.update(attributes)
 
 
-def _run(model: nn.Module, given: tuple[Input, ...], train: bool, abstract: bool, answers: Answers) -> Graph:
+def _run(
+    model: nn.Module, given: tuple[Input, ...], train: bool, abstract: bool, answers: Answers, until: float
+) -> Graph:
     batch = 2 if train else 1
     first = next((p for p in model.parameters() if p.is_floating_point()), None)
     dtype = torch.float32 if first is None else first.dtype
@@ -204,7 +249,7 @@ def _run(model: nn.Module, given: tuple[Input, ...], train: bool, abstract: bool
     kept = {id(t) for m in model.modules() for t in vars(m).values() if isinstance(t, torch.Tensor)}
     location = _Location(model)
     recorder = Recorder(
-        names, location, abstract, frozenset(id(t) for _, t in parameters), frozenset(kept), answers
+        names, location, abstract, frozenset(id(t) for _, t in parameters), frozenset(kept), answers, until
     )
     with ExitStack() as stack:
         stack.enter_context(_untouched(model, train))
@@ -214,13 +259,19 @@ def _run(model: nn.Module, given: tuple[Input, ...], train: bool, abstract: bool
         numbers = [recorder.add_input(tensor) for tensor in tensors]
         args, kwargs = arranged(given, tensors)
         stack.enter_context(location.following())
+        stack.enter_context(_pickling(recorder))
         try:
             with _FunctionMode(recorder), recorder:
                 result = model(*args, **kwargs)
-        except DataDependentError:
+        except (DataDependentError, TooLongError):
             raise
         except Exception as error:
             raise _FailedError(location()[0], recorder.failed_shapes) from error
+        if location.elsewhere:
+            raise ForwardError(
+                f"forward() of {type(model).__name__} runs '{location.elsewhere}' in a thread of its own, "
+                "where its ops cannot be followed; call it in the thread that calls forward()"
+            )
         outputs = {name: recorder.value_of(t) for name, t in _named_outputs(result, "")}
     if not outputs:
         raise ForwardError(no_tensor(model, result))
@@ -247,10 +298,20 @@ def _uncompiled() -> Iterator[None]:
         yield
 
 
-def _named_outputs(result: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield (name, tensor) of nested outputs: "" for a lone tensor, "0", "out", "out.aux" in containers."""
+def _named_outputs(
+    result: Any, name: str, around: tuple[int, ...] = ()
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield (name, tensor) of nested outputs: "" for a lone tensor, "0", "out", "out.aux" in containers.
+
+    Args:
+        result: What forward() returned, or an item of it.
+        name: Its name.
+        around: Ids of the containers that it is in; one that holds itself is not entered again.
+    """
     if isinstance(result, torch.Tensor):
         yield name, result
+        return
+    if id(result) in around:
         return
     items: list[tuple[Any, Any]] = []
     if isinstance(result, dict):
@@ -262,4 +323,5 @@ def _named_outputs(result: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]
     elif hasattr(result, "__dataclass_fields__"):
         items = [(k, getattr(result, k)) for k in result.__dataclass_fields__]
     for key, item in items:
-        yield from _named_outputs(item, f"{name}.{key}" if name else str(key))
+        key = one_line(str(key))  # it goes to the terminal
+        yield from _named_outputs(item, f"{name}.{key}" if name else key, (*around, id(result)))

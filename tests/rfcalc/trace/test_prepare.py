@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 import rfcalc
-from rfcalc.errors import ForwardError, RfcalcError
+from rfcalc.errors import ForwardError, LoadError, RfcalcError
 
 
 class Lazy(nn.Module):
@@ -121,3 +122,21 @@ def test_a_module_made_from_an_export_is_analysed() -> None:
     assert rfcalc.analyze(exported).field.size == (3, 3)
     traced = torch.fx.symbolic_trace(nn.Sequential(nn.Conv2d(3, 8, 5)))
     assert rfcalc.analyze(copy.deepcopy(traced)).field.size == (5, 5)
+
+
+def test_lazy_buffers_are_built_too() -> None:
+    model = nn.Sequential(nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.ReLU())
+    assert rfcalc.analyze(model).params == 224 + 16
+    assert all(is_lazy(buffer) for buffer in model.buffers() if buffer.dtype.is_floating_point)
+
+
+def test_a_model_that_was_never_initialised_is_a_sentence() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            pass
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2
+
+    with pytest.raises(LoadError, match=r"Net does not call super\(\).__init__\(\)"):
+        rfcalc.analyze(Net())

@@ -1,5 +1,6 @@
 import copy
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 from torch.nn.modules import module as hooks
 
 from rfcalc.analysis.analyze import analyze
+from rfcalc.analysis.coverage import seen_counts
 from rfcalc.errors import ForwardError, InputError
 from rfcalc.questions.oracle import verify
 from rfcalc.trace.trace import trace
@@ -258,3 +260,48 @@ def test_an_error_of_forwards_own_code_is_named_by_its_kind():
 def test_an_input_that_no_tensor_can_hold_is_an_input_error():
     with pytest.raises(InputError, match=r"an input of 3x999999999x999999999 is too large"):
         analyze(nn.Conv2d(3, 4, 3), (3, 999_999_999, 999_999_999))
+
+
+def test_an_output_that_holds_itself_ends():
+    class Net(nn.Module):
+        def forward(self, x):
+            out = [x * 2]
+            out.append(out)
+            return out
+
+    assert list(analyze(Net()).outputs) == ["0"]
+
+
+def test_names_cannot_steer_the_terminal():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.add_module("a\n\x1b[2J", nn.Conv2d(3, 8, 3))
+            self.add_module("b\n\x1b[2J", nn.Conv2d(3, 8, 3))
+
+        def forward(self, x):
+            return {"o\n\x1b[2J": getattr(self, "a\n\x1b[2J")(x)}
+
+    analysis = analyze(Net())
+    assert [row.name for row in analysis.rows] == [r"a \x1b[2J", r"b \x1b[2J"]
+    assert list(analysis.outputs) == [r"o \x1b[2J"]
+
+
+def test_layers_in_a_thread_of_their_own_are_no_unused_layers():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Conv2d(3, 8, 3)
+
+        def forward(self, x):
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(self.a, x).result()
+
+    with pytest.raises(ForwardError, match="'a' in a thread of its own"):
+        analyze(Net())
+
+
+def test_a_default_device_of_the_user_is_none_of_the_figures():
+    with torch.device("meta"):
+        analysis = analyze(nn.Conv2d(3, 8, 3))
+        assert int(seen_counts(analysis.field).sum()) == 30 * 30 * 9
