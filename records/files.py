@@ -30,10 +30,12 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         OSError: `path` is a folder, cannot be written, or the disk is full; `path` is as it was.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if _is_written_into(path):
         with _into(path) as temporary:
             yield temporary
         return
+    if path.is_symlink():
+        path = path.resolve()  # the link stays, what it leads to is replaced
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays: matplotlib and others choose the format by it.
     temporary = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
@@ -50,6 +52,18 @@ def whole(path: Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+def _is_written_into(path: Path) -> bool:
+    """Return whether a path is a pipe or a device, or a name for one that the system keeps.
+
+    /dev/stdout leads to a plain file where a shell has redirected the output. Neither may be replaced: the
+    link is the system's, and the shell holds the file open.
+    """
+    named = path if path.is_absolute() else Path.cwd() / path  # not resolved: it is the link that tells
+    if named.parent == Path("/dev") or named.parts[1:3] == ("dev", "fd") or named.parts[1:2] == ("proc",):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 @contextmanager
 def _into(path: Path) -> Iterator[Path]:
     """Yield a temporary path elsewhere, whose content is then written into a pipe or device."""
@@ -57,7 +71,8 @@ def _into(path: Path) -> Iterator[Path]:
         temporary = Path(folder) / f"content{path.suffix}"
         temporary.touch()
         yield temporary
-        with temporary.open("rb") as content, path.open("wb") as place:
+        # Appended: where the output is redirected to a file, what was printed before stays.
+        with temporary.open("rb") as content, path.open("ab") as place:
             shutil.copyfileobj(content, place)
 
 

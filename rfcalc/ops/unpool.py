@@ -29,10 +29,7 @@ def fold(call: Call) -> State:
     # L = (n + 2 p - d (k - 1) - 1) // s + 1 windows along an axis of n places.
     grid = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(lengths, *settings, strict=True)]
     channel = len(shape) - 3
-    places = (
-        state.position_atoms
-    )  # in the columns, of an unfold: then the values of a window see other pixels
-    if state.mixed or any(atom in places for atom in state.dims[channel]):
+    if state.mixed:
         state = state.flagged("upper bound")
     if set(state.dims[channel]) & state.position_atoms:
         return _put_back(state, shape, grid, settings)

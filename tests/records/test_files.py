@@ -122,6 +122,26 @@ def test_a_device_is_written_into_and_stays_a_device(tmp_path: Path) -> None:
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
 
 
+@pytest.mark.skipif(not Path("/dev/stdout").is_symlink(), reason="this system has no /dev/stdout")
+def test_a_redirected_standard_output_is_written_into_and_its_name_stays(tmp_path: Path) -> None:
+    """/dev/stdout leads to a plain file then; replacing it would break it for the whole system."""
+    code = "from pathlib import Path\nfrom records.files import write_text\n"
+    code += "print('before', flush=True)\nwrite_text(Path('/dev/stdout'), 'content')"
+    target, leads_to = tmp_path / "out.txt", Path("/dev/stdout").readlink()
+    with target.open("w") as out:
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=out, check=True)
+    assert target.read_text() == "before\ncontent"
+    assert Path("/dev/stdout").readlink() == leads_to
+
+
+def test_a_link_to_a_file_stays_and_the_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
+
+
 def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError):
