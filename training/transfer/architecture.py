@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from training.errors import TrainingError
@@ -197,6 +198,18 @@ def classifier_of(architecture: Architecture, network: nn.Module) -> str:
             f"timm:{architecture.name}: its classifier has no single name; choose another backbone"
         )
     return "fc" if hasattr(network, "fc") else "classifier"
+
+
+def soften(network: nn.Module, architecture: Architecture, temperature: float) -> None:
+    """Divide the logits of a network by a temperature for good, in the weights of its last linear layer.
+
+    Whoever uses the network afterwards, in whatever form, meets calibrated probabilities.
+    """
+    head = network.get_submodule(classifier_of(architecture, network))
+    last = [module for module in head.modules() if isinstance(module, nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight.div_(temperature)
+        last.bias.div_(temperature)
 
 
 def _last_linear(classifier: nn.Module, name: str) -> nn.Linear:

@@ -65,6 +65,11 @@ class Preprocessing:
         """Length of the shorter side, in pixels, before the square is cut out."""
         return round(self.input / self.crop)
 
+    @property
+    def key(self) -> str:
+        """Text that decides the pixels of `square`, for the key of a cache."""
+        return f"{self.input}of{self.scaled}{self.interpolation}"
+
     def square(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Scale the shorter side, then cut the square out of the middle.
 
