@@ -53,6 +53,8 @@ class Flag:
     """Of the flags with the same key here, one may be given."""
     repeated: bool
     """Whether the flag may be given several times, each time with one value."""
+    bare: Any = None
+    """Value of the flag without a value; None: it must have one."""
 
 
 def flag(
@@ -66,6 +68,7 @@ def flag(
     group: str = "",
     exclusive: str = "",
     repeated: bool = False,
+    bare: Any = None,
 ) -> Any:
     """Declare a field that a flag fills.
 
@@ -79,8 +82,9 @@ def flag(
         group: Heading in the help.
         exclusive: Key of a set of flags of which only one may be given.
         repeated: Whether the flag of a `tuple` field is given once for each value.
+        bare: Value of the flag where it is given without one; None: it must have one.
     """
-    about = Flag(help, word, False, read, metavar, tuple(choices), group, exclusive, repeated)
+    about = Flag(help, word, False, read, metavar, tuple(choices), group, exclusive, repeated, bare)
     return field(default=default, metadata={_KEY: about})
 
 
@@ -298,6 +302,8 @@ def _argparse(each: "dataclasses.Field[Any]", about: Flag, hint: Any) -> tuple[l
         settings["action"] = "append"
     elif several:
         settings["nargs"] = "+"
+    elif about.bare is not None:
+        settings |= {"nargs": "?", "const": about.bare}
     elif about.positional and each.default is not MISSING:
         settings["nargs"] = "?"
     return [each.name if about.positional else word], settings

@@ -45,6 +45,17 @@ def plain_name(text: str) -> str:
     return text
 
 
+def fraction(text: str) -> float:
+    """Read a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
+
+
 def path(text: str) -> Path:
     """Read a path; a URL, which might name a folder after a password, is none."""
     return Path(path_text(text))

@@ -66,6 +66,32 @@ class TeacherFacts:
 
 
 @dataclass(frozen=True)
+class TransferFacts:
+    """The pretrained weights that a run began with, and what became of the confidence of its answers."""
+
+    architecture: dict[str, Any]
+    """Backbone, head, classes and preprocessing, as `best.safetensors` names them too."""
+    source: str
+    """Source of the weights: "torchvision:resnet50:IMAGENET1K_V1"."""
+    sha256: str
+    """Of the weights, tensor by tensor."""
+    frozen_stages: Count
+    """How many stages of the backbone stayed as they were."""
+    stages: Count
+    """How many stages the backbone has."""
+    temperature: float = 1.0
+    """Divides the logits; fitted on training photographs that the classifier had not learned from."""
+    calibration_error: Share | None = None
+    """Expected calibration error on the last images that were judged, without the temperature; 0-1."""
+    calibration_error_after: Share | None = None
+    """The same with the temperature."""
+    interval: tuple[Share, Share] | None = None
+    """95 % interval of the accuracy of those images (Wilson)."""
+    balanced_accuracy: Share | None = None
+    """Mean of the accuracies of the classes."""
+
+
+@dataclass(frozen=True)
 class EpochRecord:
     """One pass over the training images."""
 
@@ -113,6 +139,7 @@ class RunRecord(Record):
     source: str | None = None
     """The text of that file."""
     teacher: TeacherFacts | None = None
+    transfer: TransferFacts | None = None
     command: str | None = None
     """What a person would type to train it again."""
     settings: RunSettings | None = None

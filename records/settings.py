@@ -7,9 +7,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from records.codec import Between
+from records.codec import Between, Share
 from records.flags import flag, switch
-from records.readers import LARGEST_SEED, natural, path_text, positive, seed
+from records.readers import LARGEST_SEED, fraction, natural, path_text, positive, seed
 
 CACHE = "data/cache"
 """Where decoded images are kept unless `--cache` names another folder."""
@@ -17,6 +17,7 @@ Positive = Annotated[int, Between(1, 2**31 - 1)]
 Natural = Annotated[int, Between(0, 2**31 - 1)]
 Seed = Annotated[int, Between(0, LARGEST_SEED)]
 _NETWORK, _DATA, _TRAINING = "network (one of)", "data", "training"
+_TRANSFER = "transfer learning"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,55 @@ class RunSettings:
         group=_NETWORK,
         exclusive="network",
     )
+    pretrained: str | None = flag(
+        "begin with pretrained weights: lite0 (default), torchvision:NAME[:WEIGHTS] or timm:NAME",
+        metavar="SOURCE",
+        bare="lite0",
+        group=_TRANSFER,
+    )
+    weights_from: str | None = flag(
+        "read the pretrained weights from a .safetensors, .pth or .pt file",
+        read=path_text,
+        metavar="FILE",
+        group=_TRANSFER,
+    )
+    weights_sha256: str | None = flag(
+        "checksum of that file, 8 digits or more", metavar="DIGITS", group=_TRANSFER
+    )
+    head: str | None = flag(
+        "hidden widths of the new head: 512,256 (default: one linear layer)", metavar="A,B", group=_TRANSFER
+    )
+    dropout: Share | None = flag(
+        "after each hidden layer of the head (default 0)", read=fraction, metavar="P", group=_TRANSFER
+    )
+    freeze: str | None = flag(
+        "all (default), none, or how many stages of the backbone stay as they are",
+        metavar="K",
+        group=_TRANSFER,
+    )
+    unfreeze: str | None = flag(
+        "train the last K stages of the backbone too, from an epoch on: 1@2",
+        metavar="K@EPOCH",
+        group=_TRANSFER,
+    )
+    input: Positive | None = flag(
+        "side of the images in pixels (default: as the weights want it)",
+        read=positive,
+        metavar="N",
+        group=_TRANSFER,
+    )
+    crop: Share | None = flag(
+        "share of the shorter side that is cut out (default: as the weights want it)",
+        read=fraction,
+        metavar="SHARE",
+        group=_TRANSFER,
+    )
+    log_every: Positive | None = flag(
+        "print the mean loss of each N batches, and keep it in log.txt",
+        read=positive,
+        metavar="N",
+        group=_TRANSFER,
+    )
     data: str | None = flag(
         "cifar10, cifar100, shapes, or a folder or archive of {train,test}/<class>/* (default: CIFAR-10 "
         "where it is present or can be downloaded, else shapes)",
@@ -63,7 +113,7 @@ class RunSettings:
         "training images, every class in proportion (default all)", read=positive, metavar="N", group=_DATA
     )
     full: bool = switch("train on train + validation, report test", group=_DATA)
-    recipe: str = flag("fast, standard, record, or a recipe.json", default="fast", group=_TRAINING)
+    recipe: str = flag("fast, standard, record, transfer, or a recipe.json", default="fast", group=_TRAINING)
     epochs: Positive | None = flag("instead of the recipe's", read=positive, metavar="N", group=_TRAINING)
     policy: str | None = flag(
         "augmentation policy instead of the recipe's: none, light, cutout, mild, assignment, strong",

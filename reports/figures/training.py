@@ -119,6 +119,51 @@ def save_curves(path: Path, epochs: Sequence[EpochRecord]) -> None:
         accuracy.legend(loc="lower right")
 
 
+def save_loss(path: Path, losses: Sequence[float], epochs: int) -> None:
+    """Draw the loss of every step, and its mean over a twentieth of the run, against the epoch.
+
+    Args:
+        path: Where to; written whole.
+        losses: Of every step, in nats.
+        epochs: How many the steps make.
+    """
+    with figure(path, (6.4, 3.4)) as drawn:
+        axes = drawn.subplots()
+        if not losses:
+            say(axes, "no step was finished")
+            return
+        values = numpy.asarray(losses, dtype=float)
+        places = numpy.arange(1, len(values) + 1) * epochs / len(values)
+        window = max(1, len(values) // 20)
+        means = numpy.convolve(values, numpy.ones(window) / window, mode="valid")
+        axes.plot(places, values, color=RULE, linewidth=0.8, label="each step")
+        axes.plot(places[window - 1 :], means, color=BLUE, label=f"mean of {window} steps")
+        axes.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
+        axes.legend()
+
+
+def save_reliability(
+    path: Path, confidence: Sequence[float], accuracy: Sequence[float], counts: Sequence[int]
+) -> None:
+    """Draw the accuracy of answers against their confidence; on the diagonal the confidence can be believed.
+
+    Args:
+        path: Where to; written whole.
+        confidence: Mean of each bin, 0-1.
+        accuracy: Of each bin, 0-1.
+        counts: Images in each bin; the area of a point.
+    """
+    with figure(path, (3.8, 3.8)) as drawn:
+        axes = drawn.subplots()
+        axes.plot([0, 100], [0, 100], color=RULE)
+        sizes = [20 + 300 * count / max(sum(counts), 1) for count in counts]
+        shares = [100 * share for share in confidence], [100 * share for share in accuracy]
+        axes.scatter(*shares, s=sizes, color=BLUE, alpha=0.8)
+        axes.set(
+            title="Reliability", xlabel="confidence (%)", ylabel="right (%)", xlim=(0, 102), ylim=(0, 102)
+        )
+
+
 def save_confusion(
     path: Path, confusion: Sequence[Sequence[int]] | numpy.typing.NDArray[Any], classes: Sequence[str]
 ) -> None:

@@ -96,7 +96,16 @@ def conclude(record: RunRecord, folder: Path, console: Console) -> None:
     else:
         accuracy = record.val_accuracy or 0.0
         text = f"validation accuracy {accuracy:.2%} on {data.validation_images:,} images of {data.title}"
+    if (transfer := record.transfer) is not None and transfer.interval is not None:
+        low, high = transfer.interval
+        text += f" (95 % interval {low:.1%} to {high:.1%})"
     console.print(f"{text}, seed {record.seed}, {record.seconds:.0f} s", style="bold", markup=False)
+    if transfer is not None and transfer.calibration_error is not None:
+        console.print(
+            f"calibration error {transfer.calibration_error:.2%}, "
+            f"{transfer.calibration_error_after:.2%} with temperature {transfer.temperature:.2f}",
+            markup=False,
+        )
     if record.per_class and len(record.per_class) > 2:
         hardest = sorted(record.per_class.items(), key=lambda item: item[1])[:3]
         shown = ", ".join(f"{name} {share:.1%}" for name, share in hardest if share < 1)

@@ -62,7 +62,8 @@ def images_of(
     dataset = datasets.load(
         data,
         cache=Path(options.cache if "cache" in given else before.cache),
-        resize=options.resize if options.data else options.resize or before.resize,
+        resize=options.resize if options.data or trained.preprocessing else options.resize or before.resize,
+        squared=trained.preprocessing,
         console=console,
     )
     _check(trained, dataset, data)

@@ -29,15 +29,19 @@ from training.command.network import (
     refuse_another_file,
 )
 from training.command.options import Options
+from training.command.pretrained import RECIPE as TRANSFER_RECIPE
+from training.command.pretrained import Transfer, asked_for
 from training.command.repeat import check_images, differences, recipe_again
 from training.command.teacher import WEIGHT, open_teacher
 from training.data import registry as datasets
+from training.data.registry import Dataset
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit import device
 from training.fit.evaluate import evaluate
 from training.fit.recipe import RECIPES, Recipe, RecipeError
 from training.fit.runfolder import dataset_facts
+from training.transfer.stages import Stage
 
 _CHANGES = ("epochs", "policy", "augment", "compile")
 """Keys of a recipe that have a flag of their own."""
@@ -65,6 +69,12 @@ class Plan:
     teacher: nn.Module | None = None
     notice: str | None = None
     """What the user should know of the network."""
+    transfer: Transfer | None = None
+    """The pretrained weights, where the network has them."""
+    stages: tuple[Stage, ...] = ()
+    """Of a network with pretrained weights."""
+    dataset: Dataset | None = None
+    """Of a network with pretrained weights."""
 
 
 @dataclass(frozen=True)
@@ -94,19 +104,35 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
     """
     options, repeats = wanted.options, wanted.repeats
     place = device.resolve(options.device)
+    transfer = asked_for(options, wanted.given)
+    if transfer is not None and "recipe" not in wanted.given:
+        options = replace(options, recipe=TRANSFER_RECIPE)
     recipe = recipe_again(repeats, place.type) if repeats is not None else recipe_of(options)
     # What is wrong with the flags is found before images are loaded: a wrong name of a file must not cost a
     # download of 170 MB.
     torch.manual_seed(options.seed)
-    network = _spec_or_network(wanted, place.type)
-    dataset = datasets.load(options.data, cache=Path(options.cache), resize=options.resize, console=console)
+    network = None if transfer is not None else _spec_or_network(wanted, place.type)
+    dataset = datasets.load(
+        options.data,
+        cache=Path(options.cache),
+        resize=options.resize,
+        squared=None if transfer is None else transfer.architecture.preprocessing,
+        console=console,
+    )
+    if transfer is not None:
+        normal = transfer.architecture.preprocessing
+        dataset = replace(dataset, mean=normal.mean, std=normal.std)
     labels = dataset.train.labels
     train, held_out = np.arange(len(labels)), np.arange(0)
     if not options.full:
         train, held_out = datasets.holdout(labels)
     if options.subset is not None:
         train = datasets.subset(train, labels, options.subset, options.seed)
-    if options.full:
+    if transfer is not None:
+        # Mapped, not copied: thousands of photographs of 150 kB each are read once.
+        test = dataset.test
+        judged_on = Samples(test.images, test.labels, dataset.classes, dataset.mean, dataset.std)
+    elif options.full:
         judged_on = Samples.of(dataset.test, None, dataset)
     else:
         judged_on = Samples.of(dataset.train, held_out, dataset)
@@ -116,11 +142,18 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
     if isinstance(network, NetSpec):
         torch.manual_seed(options.seed)
         network = built(network, size, classes)
+    stages: tuple[Stage, ...] = ()
+    facts = None
+    if transfer is not None:
+        model, stages, architecture = transfer.build(classes, options.seed)
+        network, facts = Network(model, architecture.name), transfer.facts(architecture)
+    assert network is not None
     analysis = rfcalc.analyze(network.model, input_size=size)
     found = find_budget(Path(options.model.partition(":")[0]).parent if options.model else _REPOSITORY)
     # A pass of two images shows whether the answers fit the classes.
     evaluate(network.model, replace(judged_on, images=judged_on.images[:2], labels=judged_on.labels[:2]))
-    samples = Samples.of(dataset.train, train, dataset)
+    cached = transfer is not None and transfer.cut > 0  # then the photographs are read for their maps only
+    samples = judged_on if cached else Samples.of(dataset.train, train, dataset)
     teacher, taught = open_teacher(Path(options.teacher), samples) if options.teacher else (None, None)
     record = RunRecord(
         name="",
@@ -138,6 +171,7 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         target=network.target,
         source=network.source,
         teacher=taught,
+        transfer=facts,
         settings=settings_of(options),
         finished=False,
     )
@@ -149,12 +183,15 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         train=samples,
         judged_on=judged_on,
         record=record,
-        verdict=rfcalc.judge(analysis, found[0]) if found else None,
+        verdict=rfcalc.judge(analysis, found[0]) if found and transfer is None else None,
         budget=str(found[1]) if found else "",
         options=options,
         repeats=None if wanted.resumes is not None else repeats,
         teacher=teacher,
         notice=network.notice,
+        transfer=transfer,
+        stages=stages,
+        dataset=None if transfer is None else dataset,
     )
 
 
@@ -238,6 +275,8 @@ def _taught(plan: Plan) -> str:
 
 
 def _judged(plan: Plan) -> str:
+    if plan.transfer is not None:
+        return "not judged: a pretrained backbone"
     if plan.verdict is None:
         return "none ([tool.rfcalc] in a pyproject.toml would set one)"
     if plan.verdict.ok:

@@ -22,6 +22,7 @@ from training.data.samples import Samples
 from training.errors import DataError
 from training.fit import device
 from training.fit.evaluate import evaluate
+from training.transfer.preprocessing import Preprocessing
 
 TOP = 5
 """Classes shown of one image; of several, three each."""
@@ -50,7 +51,7 @@ def predict(options: Options, console: Console) -> None:
     place = device.resolve(options.device)
     assert options.weights is not None
     trained = open_trained(options.weights, options.model)
-    pictures = [open_picture(path, trained.image_size) for path in options.predict]
+    pictures = [open_picture(path, trained.image_size, trained.preprocessing) for path in options.predict]
     chances = probabilities(trained, pictures, str(place))
     height, width = trained.image_size
     resized = sum(picture.size != (width, height) for picture in pictures)
@@ -65,8 +66,10 @@ def predict(options: Options, console: Console) -> None:
     console.print(one_table(pictures[0], chances[0], trained) if one else table(pictures, chances, trained))
 
 
-def open_picture(path: Path, image_size: tuple[int, int]) -> Picture:
-    """Decode an image file and bring it to (height, width), as a data set with `--resize` would.
+def open_picture(
+    path: Path, image_size: tuple[int, int], preprocessing: Preprocessing | None = None
+) -> Picture:
+    """Decode an image file and bring it to (height, width), as the training did with its images.
 
     Raises:
         DataError: It cannot be read, or is no image.
@@ -78,6 +81,8 @@ def open_picture(path: Path, image_size: tuple[int, int]) -> Picture:
     except PictureError as error:
         raise DataError(f"--predict {path}: cannot be decoded ({error})") from error
     size = pixels.shape[1], pixels.shape[0]
+    if preprocessing is not None:
+        return Picture(path, size, preprocessing.square(pixels))
     wanted = image_size[1], image_size[0]
     if size != wanted:
         fitted = ImageOps.fit(Image.fromarray(pixels), wanted, Image.Resampling.BICUBIC)

@@ -26,6 +26,7 @@ from training.command.display import Display, conclude, resume_command, show_sto
 from training.command.options import Options, word
 from training.command.plan import Plan, Wanted, announce, make_plan
 from training.command.repeat import as_before, as_words, read_run
+from training.command.transfer_run import fill_tail
 from training.errors import TrainingError
 from training.fit import checkpoint
 from training.fit.evaluate import Evaluation, evaluate
@@ -77,7 +78,8 @@ def train(options: Options, parsed: Parsed, console: Console) -> None:
     try:
         with layout.locked(folder / layout.LOCK, taken), stopping(patient=False) as stop:
             sweep(folder)
-            record = _fill(plan, folder, stop, console)
+            fill = _fill if plan.transfer is None or plan.transfer.cut == 0 else fill_tail
+            record = fill(plan, folder, stop, console)
     except BaseException as error:
         if created and not checkpoint.exists(folder / layout.CHECKPOINT):
             shutil.rmtree(folder, ignore_errors=True)  # nothing to continue from: leave nothing behind

@@ -14,7 +14,8 @@ from records.layout import RUN, WEIGHTS, network_folder
 from records.run import RunRecord
 from training.errors import TrainingError
 from training.fit.checkpoint import CheckpointError
-from training.fit.weights import load_network
+from training.transfer.preprocessing import Preprocessing
+from training.transfer.trained import load_trained, preprocessing_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Trained:
     """Title of the data set."""
     record: RunRecord | None
     """Of the run, where run.json lies beside the weights."""
+    preprocessing: Preprocessing | None = None
+    """How its photographs are prepared; None: scaled to fit, as `--resize` does."""
 
 
 def finished_network(path: Path) -> Path:
@@ -70,7 +73,7 @@ def open_trained(path: Path, target: str | None) -> Trained:
     """
     path = finished_network(path)
     file = path / WEIGHTS if path.is_dir() else path
-    network, metadata = load_network(path, rfcalc.load_model(target) if target else None)
+    network, metadata = load_trained(path, rfcalc.load_model(target) if target else None)
     record = RunRecord.read(file.parent / RUN) if (file.parent / RUN).is_file() else None
     try:
         return Trained(
@@ -83,6 +86,7 @@ def open_trained(path: Path, target: str | None) -> Trained:
             std=_channels(metadata["normalisation"]["std"]),
             dataset=str(metadata["dataset"]),
             record=record,
+            preprocessing=preprocessing_of(metadata),
         )
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise CheckpointError(

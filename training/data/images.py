@@ -14,10 +14,12 @@ import numpy as np
 from records.pictures import PictureError
 from training.data.archives import Member, shown
 from training.data.cache import Content, Part
-from training.data.pictures import SUFFIXES, decode
+from training.data.pictures import SUFFIXES, Squared, decode
 from training.errors import DataError
 
 SPLITS = ("train", "test")
+SPLIT_OF = {"train": "train", "training_set": "train", "test": "test", "test_set": "test"}
+"""Split of each folder name that is taken for one; published sets use the longer names."""
 
 
 @dataclass
@@ -36,6 +38,7 @@ def content(
     members: Iterator[Member],
     *,
     resize: int | None,
+    squared: Squared | None = None,
     scratch: Path,
     at: Callable[[int], None],
     note: Callable[[str], None],
@@ -46,6 +49,7 @@ def content(
         source: The archive or folder, for messages.
         members: Files and folders of the source, in any order.
         resize: See `decode`.
+        squared: Preparation of each image in place of `resize`.
         scratch: An empty folder for as many bytes as the decoded images hold.
         at: Function called with the position of each member.
         note: Function called with a line about what was left out.
@@ -81,6 +85,8 @@ def content(
                 continue
             try:
                 pixels = decode(member.data, resize)
+                if squared is not None:
+                    pixels = squared.square(pixels)
             except PictureError as error:
                 raise DataError(
                     f"{source}: cannot read the image {where} ({error}); repair or remove it"
@@ -109,8 +115,13 @@ def _placed(member: Member, source: Path) -> tuple[tuple[str, ...], str, str, st
     """Return (leading folder, split, class, file name or ""), None for what lies elsewhere."""
     path = member.path
     for skip in (0, 1):
-        if len(path) > skip + 1 and path[skip] in SPLITS:
-            before, (split, label, *rest) = path[:skip], path[skip:]
+        if len(path) > skip + 1 and path[skip] in SPLIT_OF:
+            before, split, inside = path[:skip], SPLIT_OF[path[skip]], path[skip + 1 :]
+            if inside[0] == path[skip]:  # training_set/training_set/cats, as archives of archives unpack
+                inside = inside[1:]
+            if not inside:
+                return None
+            label, *rest = inside
             if len(rest) == 1 and not member.is_folder:
                 return before, split, label, rest[0]
             if not rest:

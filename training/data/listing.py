@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from training.data.archives import Member
-from training.data.images import SPLITS
+from training.data.images import SPLIT_OF
 from training.data.pictures import SUFFIXES
 from training.errors import DataError
 
@@ -82,14 +82,16 @@ def listing(folder: Path) -> Listing:
                 files.append(File(inside, entry.path, status.st_size, status.st_mtime_ns))
 
     try:
-        if any((folder / split).is_dir() for split in SPLITS):
+        if any((folder / split).is_dir() for split in SPLIT_OF):
             roots: list[tuple[Path, tuple[str, ...]]] = [(folder, ())]
         else:
             roots = [(Path(entry.path), (entry.name,)) for entry in _visible(str(folder)) if entry.is_dir()]
         for root, path in roots:
-            for split in SPLITS:
+            for split in SPLIT_OF:
                 if (root / split).is_dir():
-                    walk(str(root / split), (*path, split), depth=3)
+                    # A doubled folder (test_set/test_set) takes one level more.
+                    levels = 4 if (root / split / split).is_dir() else 3
+                    walk(str(root / split), (*path, split), depth=levels)
     except OSError as error:
         raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
     return Listing(tuple(files), tuple(folders))

@@ -1,5 +1,7 @@
 """From the bytes of an image file to pixels."""
 
+from typing import Protocol
+
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -8,6 +10,17 @@ from training.data.cache import Pixels
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Suffixes of the files that are taken for images; the content decides the format."""
+
+
+class Squared(Protocol):
+    """Brings photographs of any size to squares of one size, as the weights of a network want them."""
+
+    @property
+    def key(self) -> str:
+        """Text that stands for everything that decides the pixels; part of the key of the cache."""
+
+    def square(self, pixels: Pixels) -> Pixels:
+        """Return (S, S, 3) pixels of (H, W, 3) pixels."""
 
 
 def decode(data: bytes, resize: int | None = None) -> Pixels:

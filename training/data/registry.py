@@ -17,6 +17,7 @@ from training.data import cache as store
 from training.data.download import DownloadError
 from training.data.listing import listing
 from training.data.named import Named
+from training.data.pictures import Squared
 from training.data.progress import advancing, say
 from training.data.splits import SPLIT_SEED, holdout, subset
 from training.errors import DataError
@@ -76,6 +77,7 @@ def load(
     *,
     cache: Path = Path("data/cache"),
     resize: int | None = None,
+    squared: Squared | None = None,
     root: Path = Path("data"),
     console: Console | None = None,
 ) -> Dataset:
@@ -86,6 +88,7 @@ def load(
             images. None: CIFAR-10, and where it cannot be had the drawn shapes, with a notice.
         cache: Folder of the decoded data sets.
         resize: Bring every image of a folder or archive to `resize` x `resize` pixels.
+        squared: Preparation of each image of a folder or archive in place of `resize`.
         root: Folder of downloads.
         console: Console for the progress; standard error by default.
 
@@ -96,7 +99,12 @@ def load(
     known = NAMED.get(DEFAULT if data is None else data)
     if known is None:
         assert data is not None
-        return _images(data, Path(data), resize, cache, console)
+        return _images(data, Path(data), resize, squared, cache, console)
+    if squared is not None:
+        raise DataError(
+            f"--data {known.name}: pretrained weights want photographs, a folder or an archive of "
+            "train/<class>/* and test/<class>/*"
+        )
     if resize is not None:
         raise DataError(
             f"--resize {resize}: only for a folder or an archive; {known.name} is {known.size}x{known.size}"
@@ -127,10 +135,14 @@ def _named(known: Named, cache: Path, root: Path, console: Console, notice: str 
     return _dataset(cached, name=known.name, kind=known.name, title=known.title, key=key, notice=notice)
 
 
-def _images(data: str, path: Path, resize: int | None, cache: Path, console: Console) -> Dataset:
+def _images(
+    data: str, path: Path, resize: int | None, squared: Squared | None, cache: Path, console: Console
+) -> Dataset:
     if resize is not None and resize < 1:
         raise DataError(f"--resize {resize}: must be 1 or more")
     form = f"{store.FORMAT}" if resize is None else f"{store.FORMAT}.{resize}x{resize}"
+    if squared is not None:
+        form = f"{store.FORMAT}.{squared.key}"
     if data and path.is_dir():
         kind, name = "folder", path.resolve().name
         found = listing(path)
@@ -161,7 +173,13 @@ def _images(data: str, path: Path, resize: int | None, cache: Path, console: Con
                 behind = position
 
             return images.content(
-                path, members(), resize=resize, scratch=scratch, at=at, note=partial(say, console)
+                path,
+                members(),
+                resize=resize,
+                squared=squared,
+                scratch=scratch,
+                at=at,
+                note=partial(say, console),
             )
 
     key = f"{kind}-{fingerprint[:24]}-{form}"

@@ -104,7 +104,9 @@ def _rows(
     start, size = 0, batch_size
     with torch.inference_mode():
         while start < len(samples):
-            images = torch.from_numpy(np.ascontiguousarray(samples.images[start : start + size]))
+            # Copied only where it is a read-only map of a file.
+            pixels = np.require(samples.images[start : start + size], requirements=["C", "W"])
+            images = torch.from_numpy(pixels)
             try:
                 batch = normalise(images.permute(0, 3, 1, 2), torch.channels_last)
                 probabilities = logits_of(model, batch, len(samples.classes)).softmax(dim=1)

@@ -193,5 +193,17 @@ RECIPES: dict[str, Recipe] = {
             ema=0.02,
             mixup=0.5,
         ),
+        # A head on a pretrained backbone: docs/cats-and-dogs.md. The rate was chosen by cross-fitting.
+        Recipe(
+            name="transfer",
+            epochs=20,
+            batch_size=64,
+            optimizer="adamw",
+            learning_rate=0.003,
+            weight_decay=0.01,
+            schedule="cosine",
+            warmup=0.15,
+            policy="none",
+        ),
     )
 }

@@ -76,6 +76,7 @@ def weights_metadata(record: RunRecord) -> dict[str, Any]:
     return {
         "network": record.network,
         "spec": record.spec,
+        **_transferred(record),
         "target": record.target,
         "classes": list(data.classes),
         "input_size": [3, *data.image_size],
@@ -85,6 +86,12 @@ def weights_metadata(record: RunRecord) -> dict[str, Any]:
         "val_accuracy": record.val_accuracy,
         "test_accuracy": record.test_accuracy,
     }
+
+
+def _transferred(record: RunRecord) -> dict[str, Any]:
+    if record.transfer is None:
+        return {}
+    return {"architecture": record.transfer.architecture, "temperature": record.transfer.temperature}
 
 
 def write_run(

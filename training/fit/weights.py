@@ -22,7 +22,15 @@ _LONGEST = 1 << 16
 
 
 class NoSpecError(CheckpointError):
-    """Weights that do not say what network they are of."""
+    """Weights without the spec of their network.
+
+    Attributes:
+        metadata: The file's metadata, which may describe the network in another way.
+    """
+
+    def __init__(self, text: str, metadata: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.metadata = metadata
 
 
 def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, dict[str, Any]]:
@@ -52,7 +60,8 @@ def load_network(path: Path, model: nn.Module | None = None) -> tuple[nn.Module,
         if metadata.get("spec") is None:
             raise NoSpecError(
                 f"{file} holds weights but no spec; name the network too: --model model.py:Name "
-                f"(it was {metadata.get('target') or metadata.get('network') or 'unknown'})"
+                f"(it was {metadata.get('target') or metadata.get('network') or 'unknown'})",
+                metadata,
             )
         try:
             model = build(NetSpec.from_json(metadata["spec"]))

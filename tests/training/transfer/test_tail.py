@@ -1,0 +1,99 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from training.errors import TrainingError
+from training.fit.recipe import Recipe
+from training.transfer.stages import Stage
+from training.transfer.tail import Maps, Unfreezing, answers, fit_tail
+
+RECIPE = Recipe(
+    name="t", epochs=6, batch_size=16, optimizer="adamw", learning_rate=0.02, schedule="cosine", policy="none"
+)
+
+
+def maps(count: int = 100, seed: int = 0) -> Maps:
+    random = np.random.Generator(np.random.PCG64(seed))
+    labels = random.integers(0, 2, count)
+    plain = random.normal(size=(count, 5)).astype(np.float32) + labels[:, None]
+    return Maps(plain, labels, plain[:, ::-1].copy())
+
+
+def tail(seed: int = 1) -> list[Stage]:
+    torch.manual_seed(seed)
+    body, head = nn.Linear(5, 5), nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Dropout(0.3), nn.Linear(4, 2))
+    body.requires_grad_(False)
+    return [Stage("body", (body,), body), Stage("head", (head,), head)]
+
+
+def state(stages: list[Stage]) -> list[torch.Tensor]:
+    return [each.detach().clone() for stage in stages for each in stage.parameters()]
+
+
+def test_a_seed_repeats_it_to_the_bit():
+    first, second, other = tail(), tail(), tail()
+    done = fit_tail(first, maps(), RECIPE, seed=4)
+    fit_tail(second, maps(), RECIPE, seed=4)
+    fit_tail(other, maps(), RECIPE, seed=5)
+    assert all(map(torch.equal, state(first), state(second)))
+    assert not all(map(torch.equal, state(first), state(other)))
+    assert len(done.losses) == 6 * 6
+    assert done.epochs[-1].train_loss < done.epochs[0].train_loss
+
+
+def test_it_learns_what_the_maps_tell_apart():
+    stages, test = tail(), maps(400, seed=9)
+    fit_tail(stages, maps(400), replace(RECIPE, epochs=30, learning_rate=0.05), seed=4)
+    # Two Gaussians a distance of sqrt(5) apart: the best any classifier reaches is Phi(sqrt(5) / 2) = 86.8 %.
+    assert (answers(stages, test).argmax(1) == test.labels).mean() > 0.8
+
+
+def test_what_is_frozen_stays_until_its_epoch():
+    stages = tail()
+    before = state(stages[:1])
+    fit_tail(stages, maps(), RECIPE, seed=0)
+    assert all(map(torch.equal, state(stages[:1]), before))
+    fit_tail(stages, maps(), RECIPE, seed=0, unfreezing=Unfreezing(stages=1, epoch=3))
+    assert not any(map(torch.equal, state(stages[:1]), before))
+
+
+def test_answers_are_without_dropout_and_leave_the_mode():
+    stages = tail()
+    stages[-1].modules[0].train()
+    one, two = answers(stages, maps()), answers(stages, maps(), batch_size=7)
+    assert np.allclose(one, two)
+    assert stages[-1].modules[0].training
+
+
+def test_an_epoch_can_end_it():
+    done = fit_tail(tail(), maps(), RECIPE, seed=0, on_epoch=lambda record: record.epoch < 2)
+    assert done.stopped
+    assert len(done.epochs) == 2
+
+
+def test_every_step_is_reported_and_validation_is_kept():
+    seen = []
+    done = fit_tail(
+        tail(), maps(), RECIPE, seed=0, judge=lambda: (0.5, 0.75), on_step=lambda *each: seen.append(each)
+    )
+    assert [each[:2] for each in seen[:7]] == [(1, n) for n in range(1, 7)] + [(2, 1)]
+    assert done.epochs[0].val_accuracy == 0.75
+
+
+def test_few_images_make_one_batch_and_one_is_too_few():
+    assert len(fit_tail(tail(), maps(5), RECIPE, seed=0).losses) == 6
+    with pytest.raises(TrainingError, match="a head needs two or more"):
+        fit_tail(tail(), maps(1), RECIPE, seed=0)
+
+
+def test_a_loss_that_is_not_finite_is_one_line():
+    with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1, step 1 of 6"):
+        fit_tail(
+            tail(),
+            replace(maps(), plain=np.full((100, 5), np.nan, np.float32), mirrored=None),
+            RECIPE,
+            seed=0,
+        )

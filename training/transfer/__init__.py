@@ -1,0 +1,1 @@
+"""Transfer learning: a pretrained backbone, a new head, and features that are computed once."""
