@@ -3,20 +3,24 @@
 import numpy as np
 from PIL import Image, ImageOps
 
-from records.pictures import PictureError, opened
+from records.pictures import FORMATS, LARGEST, PictureError, opened
 from training.data.cache import Pixels
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Suffixes of the files that are taken for images; the content decides the format."""
 
 
-def decode(data: bytes, resize: int | None = None) -> Pixels:
+def decode(
+    data: bytes, resize: int | None = None, *, formats: tuple[str, ...] = FORMATS, largest: int = LARGEST
+) -> Pixels:
     """Decode an image file.
 
     Args:
         data: The file's bytes.
         resize: Side of the square that the image is brought to: its shorter side is scaled to fit, its
             longer one cut evenly. None: left as it is.
+        formats: Formats that are read.
+        largest: Pixels at most.
 
     Returns:
         (H, W, 3) RGB; grey is repeated, transparency dropped, a camera's turn applied.
@@ -24,7 +28,7 @@ def decode(data: bytes, resize: int | None = None) -> Pixels:
     Raises:
         PictureError: The image is unreadable; the text is the reason.
     """
-    with opened(data) as image:
+    with opened(data, formats=formats, largest=largest) as image:
         return np.asarray(_prepared(image, resize))
 
 
