@@ -28,7 +28,7 @@ def make_run(folder: Path, seed: int = 0, classes: tuple[str, ...] = CLASSES) ->
     """Write run.json and best.safetensors of `tiny` with random weights."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    spec = replace(PRESETS["tiny"], num_classes=len(classes))
+    spec = replace(PRESETS["tiny"], classes=len(classes))
     network = build(spec).eval()
     dataset = DatasetFacts(
         *("pets", "folder", "pets", "0" * 16, classes, (32, 32), 100, 10, 10),
