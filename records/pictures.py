@@ -50,14 +50,14 @@ def content_of(path: Path) -> bytes:
 
 @contextmanager
 def opened(
-    source: Path | bytes, formats: Sequence[str] = FORMATS, *, largest: int = LARGEST
+    source: Path | bytes, formats: Sequence[str] = FORMATS, *, largest: int | None = None
 ) -> Iterator[Image.Image]:
     """Open a picture, and turn whatever goes wrong within into one kind of error.
 
     Args:
         source: A file, or the bytes of one.
         formats: Formats to read, some of `FORMATS`; what is of another by its content is refused.
-        largest: Pixels at most, compared before any is decoded.
+        largest: Pixels at most, compared before any is decoded; None: `LARGEST`.
 
     Raises:
         UnknownFormatError: The content is of none of `formats`.
@@ -66,14 +66,15 @@ def opened(
     """
     from PIL import Image
 
+    most = LARGEST if largest is None else largest
     content = source if isinstance(source, bytes) else content_of(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks about metadata; sizes are judged below
             with Image.open(BytesIO(content), formats=tuple(formats)) as image:
-                if image.width * image.height > largest:
+                if image.width * image.height > most:
                     size = f"{image.width}x{image.height} pixels"
-                    raise PictureError(f"{size}, more than {largest:,}: a bomb, or to be made smaller")
+                    raise PictureError(f"{size}, more than {most:,}: a bomb, or to be made smaller")
                 yield image
     except PictureError:
         raise

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageOps
 
-from records.pictures import FORMATS, LARGEST, PictureError, opened
+from records.pictures import FORMATS, PictureError, opened
 from training.data.cache import Pixels
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -11,7 +11,7 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", "
 
 
 def decode(
-    data: bytes, resize: int | None = None, *, formats: tuple[str, ...] = FORMATS, largest: int = LARGEST
+    data: bytes, resize: int | None = None, *, formats: tuple[str, ...] = FORMATS, largest: int | None = None
 ) -> Pixels:
     """Decode an image file.
 
@@ -20,7 +20,7 @@ def decode(
         resize: Side of the square that the image is brought to: its shorter side is scaled to fit, its
             longer one cut evenly. None: left as it is.
         formats: Formats that are read.
-        largest: Pixels at most.
+        largest: Pixels at most; None: those of `opened`.
 
     Returns:
         (H, W, 3) RGB; grey is repeated, transparency dropped, a camera's turn applied.
