@@ -30,6 +30,10 @@ class PictureError(UserError, ValueError):
     """A picture that cannot be read; the text is the reason, and the caller knows the name of the file."""
 
 
+class UnknownFormatError(PictureError):
+    """A picture of none of the formats that are read, or no picture at all."""
+
+
 def content_of(path: Path) -> bytes:
     """Return the bytes of a picture's file; it may be a pipe, and need not end (as /dev/zero does not).
 
@@ -45,31 +49,39 @@ def content_of(path: Path) -> bytes:
 
 
 @contextmanager
-def opened(source: Path | bytes, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
+def opened(
+    source: Path | bytes, formats: Sequence[str] = FORMATS, *, largest: int | None = None
+) -> Iterator[Image.Image]:
     """Open a picture, and turn whatever goes wrong within into one kind of error.
 
     Args:
         source: A file, or the bytes of one.
         formats: Formats to read, some of `FORMATS`; what is of another by its content is refused.
+        largest: Pixels at most, compared before any is decoded; None: `LARGEST`.
 
     Raises:
+        UnknownFormatError: The content is of none of `formats`.
         PictureError: The picture is unreadable, too large, or was found damaged while it was used.
         OSError: The file itself cannot be read.
     """
     from PIL import Image
 
+    most = LARGEST if largest is None else largest
     content = source if isinstance(source, bytes) else content_of(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks about metadata; sizes are judged below
             with Image.open(BytesIO(content), formats=tuple(formats)) as image:
-                if image.width * image.height > LARGEST:
+                if image.width * image.height > most:
                     size = f"{image.width}x{image.height} pixels"
-                    raise PictureError(f"{size}, more than {LARGEST:,}: a bomb, or to be made smaller")
+                    raise PictureError(f"{size}, more than {most:,}: a bomb, or to be made smaller")
                 yield image
     except PictureError:
         raise
     # Decoders raise whatever comes to their mind on broken files (SyntaxError, struct.error, TypeError, ...).
     except Exception as error:
-        reason = "not an image" if "cannot identify" in str(error) else " ".join(str(error).split())
+        # By its name: Pillow need not be imported for it, and nobody else's class is called so.
+        if type(error).__name__ == "UnidentifiedImageError":
+            raise UnknownFormatError("not an image") from error
+        reason = " ".join(str(error).split())
         raise PictureError(reason or type(error).__name__) from error

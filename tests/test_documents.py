@@ -11,7 +11,7 @@ import rfcalc
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-TOP = "rfcalc|models|records|training|search|reports|benchmarks|tests|docs"
+TOP = "rfcalc|models|records|training|search|reports|serve|benchmarks|tests|docs"
 PATH = re.compile(rf"`((?:{TOP})(?:/[\w.]+)+/?)`")
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +21,6 @@ from training.data.samples import Samples
 from training.errors import DataError
 from training.fit import device
 from training.fit.evaluate import evaluate
-from training.transfer.preprocessing import Preprocessing
 
 TOP = 5
 """Classes shown of one image; of several, three each."""
@@ -51,7 +49,7 @@ def predict(options: Options, console: Console) -> None:
     place = device.resolve(options.device)
     assert options.weights is not None
     trained = open_trained(options.weights, options.model)
-    pictures = [open_picture(path, trained.image_size, trained.preprocessing) for path in options.predict]
+    pictures = [open_picture(path, trained) for path in options.predict]
     chances = probabilities(trained, pictures, str(place))
     height, width = trained.image_size
     resized = sum(picture.size != (width, height) for picture in pictures)
@@ -66,10 +64,8 @@ def predict(options: Options, console: Console) -> None:
     console.print(one_table(pictures[0], chances[0], trained) if one else table(pictures, chances, trained))
 
 
-def open_picture(
-    path: Path, image_size: tuple[int, int], preprocessing: Preprocessing | None = None
-) -> Picture:
-    """Decode an image file and bring it to (height, width), as the training did with its images.
+def open_picture(path: Path, trained: Trained) -> Picture:
+    """Decode an image file and bring it to what the network reads.
 
     Raises:
         DataError: It cannot be read, or is no image.
@@ -81,13 +77,7 @@ def open_picture(
     except PictureError as error:
         raise DataError(f"--predict {path}: cannot be decoded ({error})") from error
     size = pixels.shape[1], pixels.shape[0]
-    if preprocessing is not None:
-        return Picture(path, size, preprocessing.square(pixels))
-    wanted = image_size[1], image_size[0]
-    if size != wanted:
-        fitted = ImageOps.fit(Image.fromarray(pixels), wanted, Image.Resampling.BICUBIC)
-        pixels = np.asarray(fitted)
-    return Picture(path, size, pixels)
+    return Picture(path, size, trained.fitted(pixels))
 
 
 def probabilities(trained: Trained, pictures: Sequence[Picture], place: str) -> npt.NDArray[np.float32]:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image, ImageOps
 from torch import nn
 
 import rfcalc
 from records.layout import RUN, WEIGHTS, network_folder
 from records.run import RunRecord
+from training.data.cache import Pixels
 from training.errors import TrainingError
 from training.fit.checkpoint import CheckpointError
 from training.transfer.preprocessing import Preprocessing
@@ -39,6 +42,26 @@ class Trained:
     """Of the run, where run.json lies beside the weights."""
     preprocessing: Preprocessing | None = None
     """How its photographs are prepared; None: scaled to fit, as `--resize` does."""
+
+    def fitted(self, pixels: Pixels) -> Pixels:
+        """Bring a decoded picture to what the network reads, as the images were that it learned from.
+
+        `--predict` and the service, for files, uploads and addresses alike, all call this, so that one
+        picture gives the same bits everywhere.
+
+        Args:
+            pixels: (H, W, 3) RGB, 0-255, turned upright, of any size.
+
+        Returns:
+            (height, width, 3) of `image_size`: as the pretrained weights want it, or scaled to fit, the
+            longer side cut evenly.
+        """
+        if self.preprocessing is not None:
+            return self.preprocessing.square(pixels)
+        wanted = self.image_size[1], self.image_size[0]
+        if (pixels.shape[1], pixels.shape[0]) == wanted:
+            return pixels
+        return np.asarray(ImageOps.fit(Image.fromarray(pixels), wanted, Image.Resampling.BICUBIC))
 
 
 def finished_network(path: Path) -> Path:

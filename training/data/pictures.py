@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
-from records.pictures import PictureError, opened
+from records.pictures import FORMATS, PictureError, opened
 from training.data.cache import Pixels
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -23,13 +23,17 @@ class Squared(Protocol):
         """Return (S, S, 3) pixels of (H, W, 3) pixels."""
 
 
-def decode(data: bytes, resize: int | None = None) -> Pixels:
+def decode(
+    data: bytes, resize: int | None = None, *, formats: tuple[str, ...] = FORMATS, largest: int | None = None
+) -> Pixels:
     """Decode an image file.
 
     Args:
         data: The file's bytes.
         resize: Side of the square that the image is brought to: its shorter side is scaled to fit, its
             longer one cut evenly. None: left as it is.
+        formats: Formats that are read.
+        largest: Pixels at most; None: those of `opened`.
 
     Returns:
         (H, W, 3) RGB; grey is repeated, transparency dropped, a camera's turn applied.
@@ -37,7 +41,7 @@ def decode(data: bytes, resize: int | None = None) -> Pixels:
     Raises:
         PictureError: The image is unreadable; the text is the reason.
     """
-    with opened(data) as image:
+    with opened(data, formats=formats, largest=largest) as image:
         return np.asarray(_prepared(image, resize))
 
 

@@ -1,0 +1,1 @@
+"""The service: a trained network that answers over HTTP (`python -m serve RUN`)."""

@@ -1,0 +1,103 @@
+"""A process that serves: its socket, its signals, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import torch
+import uvicorn
+
+from records.stopping import stopping
+from serve.app import create_app
+from serve.errors import ServeError
+from serve.model import Model
+from serve.service import Service, Settings
+
+DRAIN = 5
+"""Seconds in which requests that were accepted are answered after SIGTERM."""
+BACKLOG = 1024
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        ServeError: The port is in use, or the host is none of this machine.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        made = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        # asyncio turns Nagle's algorithm off only where a socket names its protocol, and create_server's does
+        # not. With it, each answer waits 40 milliseconds for the client's acknowledgement of its headers.
+        return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=made.detach())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ServeError(
+            f"--host {host} --port {port}: cannot be listened on ({reason}); choose another --port"
+        ) from error
+
+
+def serve(listening: socket.socket, load: Callable[[], Model], settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        listening: The socket.
+        load: Loads the model; called now, and after each SIGHUP.
+        settings: How it answers.
+
+    Raises:
+        UserError: There is no model to serve.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    # The workers are the threads; with more of them inside each answer they only wait for one another.
+    torch.set_num_threads(1)
+    model = load()
+    with stopping():
+        asyncio.run(_run(listening, Service(model, load, settings)))
+
+
+async def _run(listening: socket.socket, service: Service) -> None:
+    config = uvicorn.Config(
+        create_app(service, _started(listening)),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # a stranger could choose the address that is logged
+        ws="none",
+        http="h11",
+        backlog=BACKLOG,
+        timeout_keep_alive=5,
+        # Without it, a stop waits for open connections without end (uvicorn #451).
+        timeout_graceful_shutdown=DRAIN,
+    )
+    await uvicorn.Server(config).serve(sockets=[listening])
+
+
+def _started(listening: socket.socket) -> Callable[[Service], None]:
+    def started(service: Service) -> None:
+        loop = asyncio.get_running_loop()
+        reloads: set[asyncio.Task[bool]] = set()  # the loop itself keeps no reference to a task
+
+        def reload() -> None:
+            task = loop.create_task(service.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        with suppress(NotImplementedError, AttributeError):  # Windows has neither
+            loop.add_signal_handler(signal.SIGHUP, reload)
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        trained = service.model.trained
+        sys.stdout.write(
+            f"{trained.name} ({len(trained.classes)} classes, {service.model.engine.name}) answers at "
+            f"http://{shown}:{port}\n"
+        )
+        sys.stdout.flush()
+
+    return started
