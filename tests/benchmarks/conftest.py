@@ -73,9 +73,9 @@ class FakeTraining:
 
 
 @pytest.fixture
-def training(load, monkeypatch) -> FakeTraining:
+def training(monkeypatch) -> FakeTraining:
     """Puts a fake in the place of training, and of the measurements of speed before it."""
-    short_runs = load("short_runs")
+    short_runs = importlib.import_module("benchmarks.short_runs")  # the one that a loaded script has imported
 
     fake = FakeTraining()
     monkeypatch.setattr(short_runs.Bench, "train", lambda bench, *what: fake.train(*what))
