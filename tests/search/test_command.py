@@ -133,7 +133,7 @@ def test_a_search_killed_in_its_trials_goes_on_to_the_end(image_folder: Path, tm
     for name, content in before.items():
         assert (folder / "trials" / name).read_bytes() == content
     record = json.loads((folder / "search.json").read_text())
-    assert (record["state"], record["stage"], record["schema"]) == ("finished", "done", 1)
+    assert (record["state"], record["stage"], record["schema"]) == ("finished", "done", 2)
     assert record["trials"]["complete"] + record["trials"]["pruned"] == 7
     assert all(limit["holds"] for limit in record["verdict"])
     with (folder / "trials.csv").open() as file:
