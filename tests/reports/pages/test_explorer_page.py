@@ -45,7 +45,7 @@ def test_the_page_of_resnet50_stays_below_500_kilobytes() -> None:
     assert len(page.encode()) < 500_000
     assert 'data-line="0"' in page
     assert "layer3.1 to" not in page  # said below layer3, where 1 to 5 will do
-    assert "1 to 5, 5 alike, 20 layers" in page
+    assert "1 to 5, 5 alike (20 layers)" in page
 
 
 def test_a_photo_travels_in_the_page(tmp_path: Path) -> None:
