@@ -20,6 +20,7 @@ import torch
 
 from rfcalc.maps.plane import Periodic
 from rfcalc.maps.readout import Readout
+from rfcalc.trace.graph import Node, write_view
 
 if TYPE_CHECKING:
     from rfcalc.analysis.analyze import Analysis, Row
@@ -36,6 +37,20 @@ _BENDING = (
     "adaptive",
     "grid_sampler",
     "index",
+)
+
+
+# A border that these make lies inside the image.
+_CROPS = (
+    "slice",
+    "select",
+    "split",
+    "split_with_sizes",
+    "index",
+    "index_select",
+    "copy",
+    "constant_pad_nd",
+    "cat",
 )
 
 
@@ -103,12 +118,15 @@ def edges_of(row: Row, analysis: Analysis) -> list[Edge]:
     if not isinstance(readout, Readout) or row.field.is_global or "wraps" in row.field.flags:
         return []
     planes = [readout.plane(axis) for axis in range(len(size))]
-    bends = any(node.name.strip("_").startswith(_BENDING) for node in analysis.graph.nodes[: row.node + 1])
+    before = analysis.graph.nodes[: row.node + 1]
+    bends = any(node.name.strip("_").startswith(_BENDING) for node in before)
+    crops = any(map(_may_crop, before))
     chosen = []
     for plane, n, pixels in zip(planes, readout.positions, size, strict=False):
         if plane is None or not plane.shift:
             return []
-        chosen.append(_shown(plane, n, pixels, bends))
+        margin = -(-row.field.size[len(chosen)] // abs(plane.jump)) if crops else 0
+        chosen.append(_shown(plane, n, pixels, bends or crops, margin))
     if not chosen or not all(chosen):
         return []
     units = []
@@ -118,8 +136,23 @@ def edges_of(row: Row, analysis: Analysis) -> list[Edge]:
     return units
 
 
-def _shown(plane: Periodic, n: int, pixels: int, bends: bool) -> list[tuple[int, int | None, int | None]]:
-    """Return (index, first pixel, last pixel) of units along one axis that show their edges."""
+def _may_crop(node: Node) -> bool:
+    """Return whether an op may cut a map off inside the image, or write into a part of one."""
+    return node.op is write_view or node.name in _CROPS or (node.name == "convolution" and bool(node.args[6]))
+
+
+def _shown(
+    plane: Periodic, n: int, pixels: int, bends: bool, margin: int
+) -> list[tuple[int, int | None, int | None]]:
+    """Return (index, first pixel, last pixel) of units along one axis that show their edges.
+
+    Args:
+        plane: The row's map along the axis.
+        n: Its units.
+        pixels: The image's pixels.
+        bends: Only units whose field lies wholly inside the image count.
+        margin: Units at either end that are left out: a crop inside the image may have cut off their fields.
+    """
     known = []
     for i in range(n):
         low, bits = plane.at(i)
@@ -128,9 +161,9 @@ def _shown(plane: Periodic, n: int, pixels: int, bends: bool) -> list[tuple[int,
         if bits and low < pixels and high >= 0:
             known.append((i, low, high))
     inside = [(i, low, high) for i, low, high in known if low >= 0 and high < pixels]
+    inside = [entry for entry in inside if margin <= entry[0] < n - margin]
     if inside:
-        middle = min(inside, key=lambda entry: abs(2 * entry[0] + 1 - n))
-        return [middle, *([entry for entry in inside if entry != middle][:1])]
+        return sorted(inside, key=lambda entry: abs(2 * entry[0] + 1 - n))[:2]
     if bends:
         return []
     firsts = [(i, low, None) for i, low, _ in known if low >= 0]
