@@ -272,6 +272,11 @@ class IndexMap:
         if plane is None:
             return None
         seen = tuple(map(or_, self.seen, other.seen))
+        if isinstance(plane, Extent) and not plane.is_global:
+            # Extents know no places: 0..2 and 3..5 are 3 wide each, their union is 6.
+            here = _clipped_extent(seen)
+            if here.size > plane.size:
+                plane = Extent(here.size, plane.size_min, here.pixels)
         return IndexMap(seen, self.shape, plane, origin, self.sources if origin is not None else ())
 
     @property

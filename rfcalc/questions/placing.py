@@ -54,6 +54,9 @@ _CROPS = (
 )
 
 
+_Unit = tuple[int, int | None, int | None]
+
+
 @dataclass(frozen=True)
 class Misplaced:
     """A unit whose field has another extent or place than the numbers of its row say.
@@ -121,7 +124,7 @@ def edges_of(row: Row, analysis: Analysis) -> list[Edge]:
     before = analysis.graph.nodes[: row.node + 1]
     bends = any(node.name.strip("_").startswith(_BENDING) for node in before)
     crops = any(map(_may_crop, before))
-    chosen = []
+    chosen: list[list[_Unit]] = []
     for plane, n, pixels in zip(planes, readout.positions, size, strict=False):
         if plane is None or not plane.shift:
             return []
@@ -141,9 +144,7 @@ def _may_crop(node: Node) -> bool:
     return node.op is write_view or node.name in _CROPS or (node.name == "convolution" and bool(node.args[6]))
 
 
-def _shown(
-    plane: Periodic, n: int, pixels: int, bends: bool, margin: int
-) -> list[tuple[int, int | None, int | None]]:
+def _shown(plane: Periodic, n: int, pixels: int, bends: bool, margin: int) -> list[_Unit]:
     """Return (index, first pixel, last pixel) of units along one axis that show their edges.
 
     Args:
@@ -153,7 +154,7 @@ def _shown(
         bends: Only units whose field lies wholly inside the image count.
         margin: Units at either end that are left out: a crop inside the image may have cut off their fields.
     """
-    known = []
+    known: list[tuple[int, int, int]] = []
     for i in range(n):
         low, bits = plane.at(i)
         high = low + bits.bit_length() - 1
@@ -163,11 +164,12 @@ def _shown(
     inside = [(i, low, high) for i, low, high in known if low >= 0 and high < pixels]
     inside = [entry for entry in inside if margin <= entry[0] < n - margin]
     if inside:
-        return sorted(inside, key=lambda entry: abs(2 * entry[0] + 1 - n))[:2]
+        inside.sort(key=lambda entry: abs(2 * entry[0] + 1 - n))
+        return [*inside[:2]]
     if bends:
         return []
-    firsts = [(i, low, None) for i, low, _ in known if low >= 0]
-    lasts = [(i, None, high) for i, _, high in known if high < pixels]
+    firsts: list[_Unit] = [(i, low, None) for i, low, _ in known if low >= 0]
+    lasts: list[_Unit] = [(i, None, high) for i, _, high in known if high < pixels]
     if len(firsts) < 2 or not lasts:
         return []
     return [firsts[-1], firsts[-2], lasts[0]]

@@ -2,7 +2,7 @@ import pytest
 
 from rfcalc.maps.indexmap import IndexMap
 from rfcalc.maps.moved import NOWHERE, affine_reads
-from rfcalc.maps.plane import Periodic
+from rfcalc.maps.plane import Extent, Periodic
 from rfcalc.maps.reads import Reads
 
 
@@ -59,3 +59,10 @@ def test_pieces_of_a_concatenation_are_not_merged():
     second = rows.through(Reads(4, tuple((i - 4,) if i >= 4 else () for i in range(8))))
     assert first.union(second) is None
     assert first.union(second, forced=True) is not None
+
+
+def test_the_union_of_maps_without_a_periodic_form_is_as_wide_as_what_it_sees():
+    one, two = (IndexMap((7 << shift,), (1,), Extent(3, 3, 3)) for shift in (0, 3))
+    union = one.union(two)
+    assert union is not None
+    assert union.plane == Extent(6, 3, 6)
