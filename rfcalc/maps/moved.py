@@ -80,7 +80,8 @@ def affine_reads(
     if not order:
         # One place for all: a dimension of length 1 stays a dimension of the map.
         order = [d for d in range(len(shape)) if shape[d] == 1][:1]
-        steps[order[0] if order else 0] = 1
+        for d in order:
+            steps[d] = 1
     sizes, moves = [shape[d] for d in order], [steps[d] for d in order]
     taps = tuple((i,) for i in affine_values(sizes[1:], moves[1:], first))
     read = affine_values(sizes, moves, first)

@@ -15,8 +15,19 @@ from rfcalc.maps.reads import Reads
         ((2, 3), (0, 1, 2, 2, 3, 4), 5, (0, 1), 3, 2, ((0,), (1,), (2,))),
         ((4,), (3, 2, 1, 0), 4, (0,), 1, -1, ((3,),)),
         ((4,), (NOWHERE, 0, 1, NOWHERE), 2, (0,), 1, 1, ((-1,),)),
+        ((2, 2), (3, 3, 3, 3), 4, (), 1, 0, ((3,),)),
+        ((), (3,), 4, (), 1, 0, ((3,),)),
     ],
-    ids=["rows", "columns", "other order", "overlapping windows", "reversed", "padding"],
+    ids=[
+        "rows",
+        "columns",
+        "other order",
+        "overlapping windows",
+        "reversed",
+        "padding",
+        "one place",
+        "no dimension",
+    ],
 )
 def test_a_regular_movement_is_found(shape, sources, n, dims, period, shift, taps):
     found = affine_reads(shape, sources, n)
