@@ -100,6 +100,15 @@ class Readout:
         ours = len(self.dims) > axis and over == self.dims[axis]
         return union if isinstance(union, Periodic) and ours and not shared else None
 
+    def clipped(self, axis: int) -> list[int]:
+        """Return what each index along an axis of a map sees of it at this size, as bitmasks."""
+        over = self.dims[axis]
+        seen = [0] * prod(atom.size for atom in over)
+        for path in self.paths:
+            if path.is_local:
+                seen = [a | b for a, b in zip(seen, path.parts[axis].spread(over).map.seen, strict=True)]
+        return seen
+
 
 def _at(part: Part, place: dict[Atom, int]) -> int:
     index = 0

@@ -12,7 +12,7 @@ is inside, the network is run once more on a larger image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -128,8 +128,12 @@ def edges_of(row: Row, analysis: Analysis) -> list[Edge]:
     for plane, n, pixels in zip(planes, readout.positions, size, strict=False):
         if plane is None or not plane.shift:
             return []
-        margin = -(-row.field.size[len(chosen)] // abs(plane.jump)) if crops else 0
-        chosen.append(_shown(plane, n, pixels, bends or crops, margin))
+        axis = len(chosen)
+        if crops:
+            margin = -(-row.field.size[axis] // abs(plane.jump))
+            chosen.append(_uncut(_inside(plane, range(margin, n - margin), pixels), readout.clipped(axis)))
+        else:
+            chosen.append(_shown(plane, n, pixels, bends))
     if not chosen or not all(chosen):
         return []
     units = []
@@ -144,30 +148,45 @@ def _may_crop(node: Node) -> bool:
     return node.op is write_view or node.name in _CROPS or (node.name == "convolution" and bool(node.args[6]))
 
 
-def _shown(plane: Periodic, n: int, pixels: int, bends: bool, margin: int) -> list[_Unit]:
-    """Return (index, first pixel, last pixel) of units along one axis that show their edges.
-
-    Args:
-        plane: The row's map along the axis.
-        n: Its units.
-        pixels: The image's pixels.
-        bends: Only units whose field lies wholly inside the image count.
-        margin: Units at either end that are left out: a crop inside the image may have cut off their fields.
-    """
-    known: list[tuple[int, int, int]] = []
-    for i in range(n):
+def _fields(plane: Periodic, indices: Iterable[int], pixels: int) -> list[tuple[int, int, int]]:
+    """Return (index, first pixel, last pixel) of the units whose field touches the image."""
+    known = []
+    for i in indices:
         low, bits = plane.at(i)
         high = low + bits.bit_length() - 1
         # A field beside the image, in the padding alone, shows nothing.
         if bits and low < pixels and high >= 0:
             known.append((i, low, high))
-    inside = [(i, low, high) for i, low, high in known if low >= 0 and high < pixels]
-    inside = [entry for entry in inside if margin <= entry[0] < n - margin]
-    if inside:
-        inside.sort(key=lambda entry: abs(2 * entry[0] + 1 - n))
+    return known
+
+
+def _inside(plane: Periodic, indices: range, pixels: int) -> list[tuple[int, int, int]]:
+    """Return the units whose field lies inside the image, those in the middle first."""
+    found = [entry for entry in _fields(plane, indices, pixels) if entry[1] >= 0 and entry[2] < pixels]
+    middle = indices.start + indices.stop - 1
+    return sorted(found, key=lambda entry: abs(2 * entry[0] - middle))
+
+
+def _uncut(inside: list[tuple[int, int, int]], clipped: list[int]) -> list[_Unit]:
+    """Return two units that no crop inside the image has cut a part off.
+
+    Which those are is not known: clipped sets that are as wide as the plane says are whole. Where none of
+    three or more is, the plane is wrong rather than all of them cut.
+    """
+    whole = []
+    for i, low, high in inside:
+        bits = clipped[i]
+        if bits and (bits & -bits).bit_length() - 1 == low and bits.bit_length() - 1 == high:
+            whole.append((i, low, high))
+    return [*(whole or (inside if len(inside) > 2 else []))[:2]]
+
+
+def _shown(plane: Periodic, n: int, pixels: int, bends: bool) -> list[_Unit]:
+    """Return units along one axis that show their edges; only wholly inside the image where borders bend."""
+    inside = _inside(plane, range(n), pixels)
+    if inside or bends:
         return [*inside[:2]]
-    if bends:
-        return []
+    known = _fields(plane, range(n), pixels)
     firsts: list[_Unit] = [(i, low, None) for i, low, _ in known if low >= 0]
     lasts: list[_Unit] = [(i, None, high) for i, _, high in known if high < pixels]
     if len(firsts) < 2 or not lasts:

@@ -167,3 +167,12 @@ def test_a_unit_that_sees_nothing_but_padding_shows_no_edge():
     model = nn.Sequential(*(nn.Conv2d(1, 1, 1, (1, 3), (1, 3)) for _ in range(2)))
     result = verify(None, analyze(model, (1, 5, 5)), units=0)
     assert result.ok, result.misplaced[:3]
+
+
+def test_a_crop_inside_the_image_moves_no_edge():
+    class Cropped(nn.Module):
+        def forward(self, x):
+            return F.pad(x[:, :, 2::3, 3::2], (1, 2, 2, 2)) * 1.0
+
+    result = verify(None, analyze(Cropped(), (1, 8, 5)), units=0)
+    assert result.ok, result.misplaced[:3]
