@@ -20,16 +20,16 @@ from records.flags import Parsed
 from records.run import EpochRecord, RunRecord
 from records.settings import values_of
 from records.stopping import Stop, stopping
-from reports.figures import training as figures
 from training.command import tensorboard
 from training.command.display import Display, conclude, resume_command, show_stopped
+from training.command.drawings import draw
 from training.command.options import Options, word
 from training.command.plan import Plan, Wanted, announce, make_plan
 from training.command.repeat import as_before, as_words, read_run
 from training.command.transfer_run import fill_tail
 from training.errors import TrainingError
 from training.fit import checkpoint
-from training.fit.evaluate import Evaluation, evaluate
+from training.fit.evaluate import evaluate
 from training.fit.loop import fit
 from training.fit.runfolder import judged, write_run
 
@@ -196,7 +196,7 @@ def _fill(plan: Plan, folder: Path, stop: Stop, console: Console) -> RunRecord:
         record = judged(record, test=result, test_flip=flipped)
     else:
         record = judged(record, validation=result)
-    _draw(plan, record, result, folder)
+    draw(plan, record, result, folder)
     if record.spec is not None:
         write_text(folder / layout.SOURCE, standalone_source(NetSpec.from_json(record.spec)))
     write_run(folder, record, plan.model, result, "test" if options.full else "validation")
@@ -213,17 +213,3 @@ def _log(folder: Path, options: Options) -> Iterator[tensorboard.EventLog | None
         yield log
     finally:
         log.close()
-
-
-def _draw(plan: Plan, record: RunRecord, result: Evaluation, folder: Path) -> None:
-    classes = record.dataset.classes
-    figures.save_curves(folder / layout.CURVES, record.epochs)
-    figures.save_confusion(folder / layout.CONFUSION, result.confusion, classes)
-    figures.save_mistakes(
-        folder / layout.MISTAKES,
-        plan.judged_on.images,
-        result.labels,
-        result.predictions,
-        result.confidence,
-        classes,
-    )

@@ -17,6 +17,7 @@ from records.run import EpochRecord, RunRecord
 from records.stopping import Stop
 from reports.figures import training as figures
 from training.command.display import Display
+from training.command.drawings import draw
 from training.command.plan import Plan
 from training.data import registry as datasets
 from training.fit.evaluate import Evaluation
@@ -192,17 +193,7 @@ def _calibrated(
 
 
 def _draw(plan: Plan, record: RunRecord, result: Evaluation, losses: list[float], folder: Path) -> None:
-    classes = record.dataset.classes
-    figures.save_curves(folder / layout.CURVES, record.epochs)
-    figures.save_confusion(folder / layout.CONFUSION, result.confusion, classes)
-    figures.save_mistakes(
-        folder / layout.MISTAKES,
-        plan.judged_on.images,
-        result.labels,
-        result.predictions,
-        result.confidence,
-        classes,
-    )
+    draw(plan, record, result, folder)
     figures.save_loss(folder / LOSS_CURVE, losses, len(record.epochs))
     reliability = calibration.reliability(result.probabilities.astype(np.float64), result.labels)
     figures.save_reliability(
