@@ -53,6 +53,16 @@ NAMED = {
         "ema": 0.02,
         "mixup": 0.5,
     },
+    "transfer": {
+        "epochs": 20,
+        "batch_size": 64,
+        "optimizer": "adamw",
+        "learning_rate": 0.003,
+        "weight_decay": 0.01,
+        "schedule": "cosine",
+        "warmup": 0.15,
+        "policy": "none",
+    },
 }
 
 
@@ -61,9 +71,12 @@ def test_what_a_recipe_does_not_name_is_off_or_plain():
     assert dataclasses.asdict(Recipe(**given)) == given | DEFAULTS
 
 
+def test_every_recipe_is_written_a_second_time():
+    assert RECIPES.keys() == NAMED.keys()
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_the_named_recipes_are_those_that_figures_were_measured_with(name):
-    assert RECIPES.keys() == NAMED.keys()
     assert dataclasses.asdict(RECIPES[name]) == {"name": name} | DEFAULTS | NAMED[name]
 
 
