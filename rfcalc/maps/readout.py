@@ -8,8 +8,9 @@ from functools import cached_property
 from math import prod
 
 from rfcalc.maps.field import Field, Spans
-from rfcalc.maps.paths import reduce_paths, union_paths, untangled
+from rfcalc.maps.paths import union_paths
 from rfcalc.maps.plane import Extent, Periodic, Plane, union_at, union_of_planes
+from rfcalc.maps.reduction import reduce_paths, untangled
 from rfcalc.maps.state import Atom, Part, Path, State
 
 __all__ = ["Readout", "as_map", "field_of"]

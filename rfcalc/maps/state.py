@@ -12,11 +12,12 @@ from functools import cached_property, lru_cache
 
 from rfcalc.maps.alignment import aligned
 from rfcalc.maps.indexmap import IndexMap, Reads
-from rfcalc.maps.paths import MAX_PATHS, merge_atoms, reduce_paths, size_of, standard_atom, swap, union_paths
+from rfcalc.maps.paths import MAX_PATHS, merge_atoms, size_of, standard_atom, swap, union_paths
 from rfcalc.maps.paths import Atom as Atom
 from rfcalc.maps.paths import Dim as Dim
 from rfcalc.maps.paths import Part as Part
 from rfcalc.maps.paths import Path as Path
+from rfcalc.maps.reduction import reduce_paths
 
 __all__ = ["Atom", "Part", "Path", "State", "constant", "image", "join"]
 

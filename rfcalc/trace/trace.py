@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copyreg
 import math
 import random
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,10 +13,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules import module as hooks
-from torch.overrides import TorchFunctionMode
 
 from rfcalc.errors import ForwardError, InputError, one_line
+from rfcalc.trace.above import FunctionMode, pickling
 from rfcalc.trace.choices import Answers, TooLongError, explored
 from rfcalc.trace.failure import failure, names_of, no_tensor
 from rfcalc.trace.graph import Graph as Graph
@@ -27,8 +24,10 @@ from rfcalc.trace.graph import Ref as Ref
 from rfcalc.trace.graph import Value as Value
 from rfcalc.trace.graph import write_view
 from rfcalc.trace.inputs import Input, arranged, inputs_of
+from rfcalc.trace.location import Location
 from rfcalc.trace.prepare import prepared, sample
 from rfcalc.trace.recorder import DataDependentError, Recorder
+from rfcalc.trace.tape import Tape
 
 __all__ = ["Graph", "Node", "Ref", "Value", "trace"]
 
@@ -87,122 +86,6 @@ class _FailedError(Exception):
         self.shapes = shapes
 
 
-class _Location:
-    """Which module is running, followed with hooks on every module of the process: none is on the model."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._names = {id(m): name for name, m in model.named_modules()}
-        self._calls: dict[int, int] = {}
-        self._stack: list[tuple[nn.Module, tuple[str, str, int]]] = []
-        self._root = ("", type(model).__name__, 1)
-        self._thread = threading.get_ident()
-        self.elsewhere = ""
-
-    def __call__(self) -> tuple[str, str, int]:
-        return self._stack[-1][1] if self._stack else self._root
-
-    @contextmanager
-    def following(self) -> Iterator[None]:
-        before = hooks.register_module_forward_pre_hook(self._enter)
-        after = hooks.register_module_forward_hook(self._leave)
-        try:
-            yield
-        finally:
-            before.remove()
-            after.remove()
-
-    def _enter(self, module: nn.Module, args: Any) -> None:
-        key = id(module)
-        if threading.get_ident() != self._thread:
-            self.elsewhere = self._names.get(key) or type(module).__name__
-            return
-        self._calls[key] = self._calls.get(key, 0) + 1
-        path = self._names.get(key)
-        here = self() if path is None else (path, type(module).__name__, self._calls[key])
-        self._stack.append((module, here))
-
-    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        if threading.get_ident() != self._thread:
-            return
-        # A forward that raised and was caught leaves its entry behind.
-        while self._stack and self._stack.pop()[0] is not module:
-            pass
-
-
-_LEAVING = frozenset(
-    [
-        torch.Tensor.numpy,
-        torch.Tensor.__array__,
-        torch.Tensor.tolist,
-        torch.Tensor.__dlpack__,
-        torch.Tensor.untyped_storage,
-        torch.Tensor.storage,
-    ]
-)
-"""Methods that hand a tensor's content to something other than PyTorch."""
-
-
-_SET_DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]
-"""What `y.data = x` calls."""
-
-
-class _FunctionMode(TorchFunctionMode):
-    """What has to be seen above the ops.
-
-    Content that leaves PyTorch does so without an op. And F.pad(mode="circular") becomes one indexing op for
-    each dimension; PyTorch writes slice by slice.
-    """
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self._recorder = recorder
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in _LEAVING and args:
-            self._recorder.leaves(args[0])
-        if func == _SET_DATA:
-            func(*args, **kwargs)
-            self._recorder.becomes(args[0], args[1])
-            return None
-        if getattr(func, "__name__", "") == "pad" and "circular" in (*args, *kwargs.values()):
-            return self._circular(func, args, kwargs)
-        return func(*args, **kwargs)
-
-    @staticmethod
-    def _circular(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        arguments = dict(zip(("input", "pad", "mode", "value"), args, strict=False)) | kwargs
-        x, amounts = arguments["input"], arguments["pad"]
-        for i in range(len(amounts) // 2):
-            n, dim = x.shape[-1 - i], x.dim() - 1 - i
-            if max(amounts[2 * i : 2 * i + 2]) > n:
-                return func(*args, **kwargs)
-            if any(amounts[2 * i : 2 * i + 2]):
-                places = torch.arange(-amounts[2 * i], n + amounts[2 * i + 1], device="cpu") % n
-                x = x.index_select(dim, places.to(x.device) if not x.is_meta else places)
-        return x
-
-
-@contextmanager
-def _pickling(recorder: Recorder) -> Iterator[None]:
-    """Note what torch.save(), pickle and copy.copy() take out of PyTorch: they pass by the modes."""
-
-    def reduced(tensor: torch.Tensor) -> Any:
-        recorder.leaves(tensor)
-        return tensor.__reduce_ex__(2)  # type: ignore[no-untyped-call]
-
-    before = copyreg.dispatch_table.get(torch.Tensor)
-    copyreg.pickle(torch.Tensor, reduced)
-    try:
-        yield
-    finally:
-        del copyreg.dispatch_table[torch.Tensor]
-        if before is not None:
-            copyreg.dispatch_table[torch.Tensor] = before
-
-
 @contextmanager
 def _untouched(model: nn.Module, train: bool) -> Iterator[None]:
     """Put the model in a mode, and back exactly: attributes that forward() sets or caches included."""
@@ -247,10 +130,9 @@ def _run(
     names = {id(t): name for name, t in [*parameters, *model.named_buffers()]}
     # Tensors that a module keeps without registering them: vars() and not getattr(), which may run its code.
     kept = {id(t) for m in model.modules() for t in vars(m).values() if isinstance(t, torch.Tensor)}
-    location = _Location(model)
-    recorder = Recorder(
-        names, location, abstract, frozenset(id(t) for _, t in parameters), frozenset(kept), answers, until
-    )
+    location = Location(model)
+    tape = Tape(names, location, frozenset(id(t) for _, t in parameters), frozenset(kept))
+    recorder = Recorder(tape, abstract, answers, until)
     with ExitStack() as stack:
         stack.enter_context(_untouched(model, train))
         stack.enter_context(torch.no_grad())
@@ -259,9 +141,9 @@ def _run(
         numbers = [recorder.add_input(tensor) for tensor in tensors]
         args, kwargs = arranged(given, tensors)
         stack.enter_context(location.following())
-        stack.enter_context(_pickling(recorder))
+        stack.enter_context(pickling(recorder))
         try:
-            with _FunctionMode(recorder), recorder:
+            with FunctionMode(recorder), recorder:
                 result = model(*args, **kwargs)
         except (DataDependentError, TooLongError):
             raise
