@@ -25,8 +25,8 @@ class RunSettings:
     """The flags that define a training run, with those that only say how it is carried out."""
 
     preset: str | None = flag(
-        "tiny (default), residual (default on a GPU), transposed, wide, or a published network: resnet8, "
-        "resnet20, cifar10_transpose, ...",
+        "tiny (default), residual (default on a GPU), residual-mcu, transposed, wide, or a "
+        "published network: resnet8, resnet20, cifar10_transpose, ...",
         metavar="NAME",
         group=_NETWORK,
         exclusive="network",
