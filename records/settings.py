@@ -117,7 +117,7 @@ class RunSettings:
     recipe: str = flag("fast, standard, record, transfer, or a recipe.json", default="fast", group=_TRAINING)
     epochs: Positive | None = flag("instead of the recipe's", read=positive, metavar="N", group=_TRAINING)
     policy: str | None = flag(
-        "augmentation policy instead of the recipe's: none, light, cutout, mild, assignment, strong",
+        "augmentation policy instead of the recipe's: none, light, cutout, mild, assignment, strong, crop",
         group=_TRAINING,
     )
     balance: str | None = flag(

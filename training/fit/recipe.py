@@ -11,7 +11,7 @@ from training.errors import TrainingError
 
 OPTIMIZERS = ("sgd", "adamw", "muon")
 SCHEDULES = ("one-cycle", "cosine")
-POLICIES = ("none", "light", "cutout", "mild", "assignment", "strong")
+POLICIES = ("none", "light", "cutout", "mild", "assignment", "strong", "crop")
 PRECISIONS = ("auto", "float32", "bfloat16")
 LAYOUTS = ("auto", "channels_last", "contiguous")
 AUGMENTS = ("auto", "cpu", "gpu")
