@@ -109,6 +109,7 @@ class RunSettings:
     resize: Positive | None = flag(
         "bring every image to N x N pixels", read=positive, metavar="N", group=_DATA
     )
+    skip_unreadable: bool = switch("leave out images that cannot be read, and list them", group=_DATA)
     subset: Positive | None = flag(
         "training images, every class in proportion (default all)", read=positive, metavar="N", group=_DATA
     )
@@ -116,7 +117,12 @@ class RunSettings:
     recipe: str = flag("fast, standard, record, transfer, or a recipe.json", default="fast", group=_TRAINING)
     epochs: Positive | None = flag("instead of the recipe's", read=positive, metavar="N", group=_TRAINING)
     policy: str | None = flag(
-        "augmentation policy instead of the recipe's: none, light, cutout, mild, assignment, strong",
+        "augmentation policy instead of the recipe's: none, light, cutout, mild, assignment, strong, crop",
+        group=_TRAINING,
+    )
+    balance: str | None = flag(
+        "for classes of unequal size: weigh them alike in the loss, or draw them equally often",
+        choices=("none", "loss", "sample"),
         group=_TRAINING,
     )
     seed: Seed = flag(

@@ -21,6 +21,7 @@ class Resident:
         samples: Images to draw from; copied to the device as uint8.
         policy: Augmentation by name.
         batch_size: Images a batch; what is left at an epoch's end is left out.
+        balanced: Draw the images of each class equally often.
         seed: Seed of shuffling and augmentation.
         device: Device that keeps and augments the images.
         first_epoch: Number of the first epoch, counted from 1.
@@ -38,6 +39,7 @@ class Resident:
         *,
         policy: str,
         batch_size: int,
+        balanced: bool = False,
         seed: int,
         device: torch.device,
         first_epoch: int = 1,
@@ -50,6 +52,7 @@ class Resident:
         self._plan = plan(
             len(samples),
             batch_size,
+            balanced=samples.labels if balanced else None,
             seed=seed,
             first_epoch=first_epoch,
             first_step=first_step,

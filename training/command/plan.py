@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch import nn
 import rfcalc
 from models.spec import NetSpec
 from records.environment import describe
-from records.run import RunRecord
+from records.run import DatasetFacts, RunRecord
 from records.settings import settings_of
 from records.text import plural
 from rfcalc import Verdict, find_budget
@@ -34,6 +34,7 @@ from training.command.pretrained import Transfer, asked_for
 from training.command.repeat import check_images, differences, recipe_again
 from training.command.teacher import WEIGHT, open_teacher
 from training.data import registry as datasets
+from training.data.balance import by_class, counts_of
 from training.data.registry import Dataset
 from training.data.samples import Samples
 from training.errors import TrainingError
@@ -43,7 +44,7 @@ from training.fit.recipe import RECIPES, Recipe, RecipeError
 from training.fit.runfolder import dataset_facts
 from training.transfer.stages import Stage
 
-_CHANGES = ("epochs", "policy", "augment", "compile")
+_CHANGES = ("epochs", "policy", "balance", "augment", "compile")
 """Keys of a recipe that have a flag of their own."""
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -117,6 +118,7 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         cache=Path(options.cache),
         resize=options.resize,
         squared=None if transfer is None else transfer.architecture.preprocessing,
+        skip_unreadable=options.skip_unreadable,
         console=console,
     )
     if transfer is not None:
@@ -160,7 +162,7 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         network=network.name,
         recipe=recipe.to_json(),
         seed=options.seed,
-        dataset=dataset_facts(dataset, len(train), len(held_out)),
+        dataset=dataset_facts(dataset, len(train), len(held_out), counts_of(labels[train], classes)),
         environment=describe(place.type),
         params=analysis.params,
         macs=analysis.macs,
@@ -253,6 +255,7 @@ def announce(plan: Plan, folder: Path, console: Console) -> None:
     field = " x ".join(map(str, dict.fromkeys(record.receptive_field)))
     for line in (
         f"data      {data.title}: {data.train_images:,} images of {size} to train, {rest}",
+        *_classes(data),
         f"network   {record.network}: {record.params:,} parameters, {record.macs / 1e6:.1f} M MACs, "
         f"receptive field {field}",
         f"budget    {_judged(plan)}",
@@ -272,6 +275,16 @@ def announce(plan: Plan, folder: Path, console: Console) -> None:
 def _taught(plan: Plan) -> str:
     teacher = plan.record.teacher
     return f", taught by {teacher.network} of {teacher.path}" if teacher else ""
+
+
+def _classes(data: DatasetFacts) -> Iterator[str]:
+    """Yield what is to be known of class folders, which may hold anything; named sets are as published."""
+    if data.kind not in ("folder", "archive"):
+        return
+    yield f"classes   {by_class(data.train_by_class, data.classes)}"
+    if data.unreadable:
+        left_out = plural(len(data.unreadable), "image")
+        yield f"left out  {left_out} that cannot be read, such as {data.unreadable[0]}; run.json lists them"
 
 
 def _judged(plan: Plan) -> str:

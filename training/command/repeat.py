@@ -51,6 +51,7 @@ def as_before(options: Options, given: Collection[str], before: RunRecord) -> Op
         data=options.data if "data" in given else images.data,
         cache=options.cache if "cache" in given else images.cache,
         resize=options.resize if "resize" in given else images.resize,
+        skip_unreadable=options.skip_unreadable or images.skip_unreadable,
         full=not before.dataset.validation_images,
         subset=before.dataset.train_images,  # as many as there are means all
         seed=options.seed if "seed" in given else before.seed,
@@ -67,8 +68,9 @@ def as_words(options: Options, given: Collection[str], words: Sequence[str]) -> 
         if name not in given and (value := getattr(options, name)) is not None
         for each in (word(name), str(value))
     ]
-    if options.deterministic and "deterministic" not in given:
-        taken.append(word("deterministic"))
+    for name in ("skip_unreadable", "deterministic"):
+        if getattr(options, name) and name not in given:
+            taken.append(word(name))
     return [*words, *taken]
 
 

@@ -122,6 +122,7 @@ class Run:
         settings: dict[str, Any] = {
             "policy": self.recipe.policy,
             "batch_size": self.recipe.batch_size,
+            "balanced": self.recipe.balance == "sample",
             "seed": self._seed,
             "first_epoch": len(self.epochs) + 1,
             "first_step": self._partial.step if self._partial else 0,

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from records.run import EpochRecord
+from training.data.balance import balanced_order
 from training.errors import TrainingError
+from training.fit.loss import cross_entropy, weights_of
 from training.fit.optim import Optimizers, learning_rate
 from training.fit.recipe import Recipe
 from training.transfer.stages import Stage, run, unfreeze
@@ -136,6 +137,8 @@ def _fit(
     result = Trained()
     optimizer = _optimizer(stages, recipe, unfrozen=0)
     labels = torch.from_numpy(maps.labels).to(device)
+    last = [each for each in stages[-1].modules[0].modules() if isinstance(each, nn.Linear)][-1]
+    weights = weights_of(recipe, maps.labels, last.out_features, device)
     stages[-1].modules[0].train()
     for epoch in range(1, recipe.epochs + 1):
         if unfreezing is not None and epoch == unfreezing.epoch:
@@ -144,7 +147,8 @@ def _fit(
             optimizer = _optimizer(stages, recipe, unfrozen=unfreezing.stages)
         began = time.perf_counter()
         random = np.random.Generator(np.random.PCG64([_ORDER, seed, epoch]))
-        order = random.permutation(len(maps))
+        balanced = recipe.balance == "sample"
+        order = balanced_order(maps.labels, random) if balanced else random.permutation(len(maps))
         flips = random.random(len(maps)) < 0.5
         losses, right, rate = [], 0, 0.0
         for step in range(steps):
@@ -155,7 +159,7 @@ def _fit(
             x = maps.batch(positions, flips[step * size : (step + 1) * size]).to(device)
             wanted = labels[torch.from_numpy(positions).to(device)]
             logits = run(stages, x)
-            loss = F.cross_entropy(logits, wanted, label_smoothing=recipe.label_smoothing)
+            loss = cross_entropy(logits, wanted, recipe.label_smoothing, weights)
             value = float(loss.detach())
             if not np.isfinite(value):
                 raise TrainingError(

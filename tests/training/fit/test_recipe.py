@@ -43,7 +43,7 @@ def test_every_length_of_a_recipe_is_a_recipe(name, epochs):
         pytest.param("batch_size", 10**4_000, "2 <= batch_size <= 1000000", id="batch of 4,000 digits"),
         ("optimizer", "lion", "optimizer in {"),
         ("schedule", "step", "schedule in {one-cycle, cosine}"),
-        ("policy", "wild", "policy in {none, light, cutout, mild, assignment, strong}"),
+        ("policy", "wild", "policy in {none, light, cutout, mild, assignment, strong, crop}"),
         ("precision", "float16", "precision in {auto, float32, bfloat16}"),
         ("layout", "nhwc", "layout in {auto, channels_last, contiguous}"),
         ("augment", "cuda", "augment in {auto, cpu, gpu}"),

@@ -97,3 +97,19 @@ def test_a_loss_that_is_not_finite_is_one_line():
             RECIPE,
             seed=0,
         )
+
+
+@pytest.mark.parametrize("balance", ["loss", "sample"])
+def test_balance_helps_the_small_class(balance):
+    random = np.random.Generator(np.random.PCG64(0))
+    labels = np.repeat([0, 1], [380, 20])
+    plain = random.normal(size=(400, 5)).astype(np.float32) + labels[:, None] * 0.6
+    test = maps(400, seed=3)
+    test = replace(test, plain=test.plain - 0.4 * test.labels[:, None].astype(np.float32))
+    found = {}
+    for each in ("none", balance):
+        stages = tail()
+        fit_tail(stages, Maps(plain, labels), replace(RECIPE, epochs=30, balance=each), seed=2)
+        small = test.labels == 1
+        found[each] = (answers(stages, test).argmax(1)[small] == 1).mean()
+    assert found[balance] > found["none"] + 0.3
