@@ -60,7 +60,11 @@ class Resident:
         )
         size = f"{samples.images.nbytes / 1e9:.1f} GB of images"
         with memory_error_as(f"{size} do not fit on {device}; use augment=cpu"):
-            self._images = torch.from_numpy(np.array(samples.images)).to(device)  # (N, H, W, 3)
+            self._images = torch.empty(samples.images.shape, dtype=torch.uint8, device=device)  # (N, H, W, 3)
+            start = 0
+            for piece in samples.pieces():  # never all of them in the processor's memory as well
+                self._images[start : start + len(piece)] = torch.from_numpy(np.array(piece))
+                start += len(piece)
             self._labels = torch.from_numpy(np.array(samples.labels)).to(device)
 
     def epoch(self) -> Iterator[Batch]:

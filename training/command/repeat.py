@@ -40,6 +40,11 @@ def as_before(options: Options, given: Collection[str], before: RunRecord) -> Op
     Raises:
         TrainingError: The record does not know its settings.
     """
+    if before.transfer is not None:
+        raise TrainingError(
+            f"--from: run {before.name!r} began with pretrained weights; repeat it with its own command: "
+            f"{before.command}"
+        )
     if before.settings is None:
         raise TrainingError(
             f"--from: run {before.name!r} does not know its settings: field 'command' of its run.json is no "

@@ -11,13 +11,14 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -76,8 +77,11 @@ class Run:
         deterministic: bool,
         resumed: Path | None,
         teacher: nn.Module | None,
+        shares: Mapping[str, float] | None = None,
     ) -> None:
         self.epochs: list[EpochRecord] = []
+        self.losses: list[torch.Tensor] = []
+        """Of every step, epoch by epoch, on the CPU."""
         self.notice: str | None = None
         self._model, self._train, self._seed, self._device = model.to(device), train, seed, device
         self._identity = identity_of(model, train, seed, teacher)
@@ -102,9 +106,9 @@ class Run:
             )
         # Before anything of the model is changed: a checkpoint that is refused leaves it as it was.
         if saved is not None:
-            saved.check_network(model, self.recipe, self._steps)
+            saved.check_network(model, self.recipe, self._steps, shares)
         model.to(memory_format=memory_format(self.recipe.layout))
-        self._optimizer = build_optimizer(model, self.recipe)
+        self._optimizer = build_optimizer(model, self.recipe, shares)
         # In steps: the recipe gives a share, so that a shorter run has a shorter memory.
         horizon = self.recipe.ema * self._steps * self.recipe.epochs
         self._ema = Ema(model, horizon) if self.recipe.ema else None
@@ -139,6 +143,7 @@ class Run:
         validation: Samples | None,
         progress: Callable[[Progress], None] | None,
         keeper: Keeper,
+        on_losses: Callable[[int, npt.NDArray[np.float32]], None] | None = None,
     ) -> EpochRecord | None:
         """Train one epoch to its end, judge it, add and return its record; None: a stop was requested."""
         number = len(self.epochs) + 1
@@ -166,6 +171,8 @@ class Run:
             partial.step += 1
             if partial.step == self._steps or partial.step % every == 0:
                 loss = self._check(number)
+                if on_losses is not None:
+                    on_losses(number, partial.losses[: partial.step].cpu().numpy())
                 if progress is not None:
                     speed = (partial.step - first) * self.recipe.batch_size / self._elapsed()
                     progress(self._progress(number, loss, speed))
@@ -187,6 +194,7 @@ class Run:
             seconds=partial.seconds + self._elapsed(),
         )
         self.epochs.append(record)
+        self.losses.append(partial.losses.cpu())
         self._partial = None
         return record
 
@@ -248,6 +256,7 @@ class Run:
             "optimizer": self._optimizer.state_dict(),
             "ema": None if self._ema is None else self._ema.state_dict(),
             "epochs": [dataclasses.asdict(record) for record in self.epochs],
+            "losses": torch.cat(self.losses) if self.losses else torch.zeros(0),
             "partial": partial and partial.to_json(partial.seconds + self._elapsed()),
         }
 
@@ -256,7 +265,7 @@ class Run:
         self._optimizer.load_state_dict(saved.optimizer)
         if self._ema is not None and saved.ema is not None:
             self._ema.load_state_dict(saved.ema)
-        self.epochs = list(saved.epochs)
+        self.epochs, self.losses = list(saved.epochs), [saved.losses]
         if (partial := saved.partial) is not None:
             right = torch.tensor(partial.right, device=self._device)
             losses = partial.losses.to(self._device)

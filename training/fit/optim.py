@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,23 +57,39 @@ class Optimizers:
             member.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizers:
+def build_optimizer(
+    model: nn.Module, recipe: Recipe, shares: Mapping[str, float] | None = None
+) -> Optimizers:
     """Build the recipe's optimiser; weight decay is for kernels and matrices, not for norms and biases.
+
+    Args:
+        model: Its parameters that want a gradient are trained.
+        recipe: The optimiser and its settings.
+        shares: Learning rates of parameters as multiples of the recipe's, by name; of all others 1.
 
     Raises:
         TrainingError: The network has nothing to train.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trained:
+    named = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    if not named:
         raise TrainingError("the network has no parameter to train")
+    members: list[torch.optim.Optimizer] = []
+    for share in sorted({(shares or {}).get(name, 1.0) for name in named}, reverse=True):
+        trained = [value for name, value in named.items() if (shares or {}).get(name, 1.0) == share]
+        for member in _members(trained, recipe):
+            for group in member.param_groups if shares else ():
+                group["share"] = share * group.get("share", 1.0)
+            members.append(member)
+    return Optimizers(members)
+
+
+def _members(trained: list[nn.Parameter], recipe: Recipe) -> list[torch.optim.Optimizer]:
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, 0.999)
         groups = _groups(trained, recipe.weight_decay)
-        return Optimizers(
-            [torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=betas, fused=_fused(trained))]
-        )
+        return [torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=betas, fused=_fused(trained))]
     if recipe.optimizer == "sgd":
-        return Optimizers([_sgd(_groups(trained, recipe.weight_decay), recipe, _fused(trained))])
+        return [_sgd(_groups(trained, recipe.weight_decay), recipe, _fused(trained))]
     dense = [each for each in trained if _is_dense(each)]
     rest = [each for each in trained if not _is_dense(each)]
     members: list[torch.optim.Optimizer] = []
@@ -84,7 +100,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizers:
         for group in groups:
             group["share"] = recipe.vector_rate / recipe.learning_rate
         members.append(_sgd(groups, recipe, _fused(rest)))
-    return Optimizers(members)
+    return members
 
 
 def _is_dense(parameter: torch.Tensor) -> bool:
@@ -146,8 +162,23 @@ def averaged(model: nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
+def kept_by_average(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the part of a network's state that an average keeps a copy of, by name.
+
+    A module whose parameters are all frozen, a pretrained one, is no part of it: an average of what does not
+    move would cost a second backbone.
+    """
+    frozen = {
+        name
+        for name, module in model.named_modules()
+        if (own := list(module.parameters(recurse=False))) and not any(each.requires_grad for each in own)
+    }
+    state = model.state_dict()
+    return {name: value for name, value in state.items() if name.rpartition(".")[0] not in frozen}
+
+
 class Ema:
-    """Exponential moving average of everything in a network's state: parameters and buffers alike.
+    """Exponential moving average of what moves in a network's state: parameters and buffers alike.
 
     The decay follows the length of the run, a horizon in steps, and grows into it: decay(t) =
     min(1 - 1 / horizon, (1 + t) / (10 + t)). A fixed 0.999 over 60 steps would be little but the random
@@ -162,13 +193,11 @@ class Ema:
         self._model = model
         self._decay = 1 - 1 / max(horizon, 1.0)
         self._steps = 0
-        self._average = {name: value.detach().clone() for name, value in model.state_dict().items()}
         # Looked up once: the tensors of a network in training change in place only.
-        lerped = averaged(model)
-        self._floating = [(self._average[name], value) for name, value in lerped.items()]
-        self._copied = [
-            (self._average[name], value) for name, value in model.state_dict().items() if name not in lerped
-        ]
+        kept, lerped = kept_by_average(model), averaged(model)
+        self._average = {name: value.detach().clone() for name, value in kept.items()}
+        self._floating = [(self._average[name], value) for name, value in kept.items() if name in lerped]
+        self._copied = [(self._average[name], value) for name, value in kept.items() if name not in lerped]
 
     @torch.no_grad()
     def update(self) -> None:
@@ -186,16 +215,17 @@ class Ema:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Hold the averages in the network for a while, then put the trained state back."""
-        trained = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
+        state = self._model.state_dict()
+        trained = {name: state[name].detach().clone() for name in self._average}
         self.store()
         try:
             yield
         finally:
-            self._model.load_state_dict(trained)
+            self._model.load_state_dict(trained, strict=False)
 
     def store(self) -> None:
         """Put the averages into the network for good."""
-        self._model.load_state_dict(self._average)
+        self._model.load_state_dict(self._average, strict=False)  # the frozen parts are no part of it
 
     def state_dict(self) -> dict[str, object]:
         """Return what `load_state_dict` needs to go on."""
