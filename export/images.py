@@ -64,7 +64,7 @@ def load_images(
     return Images(
         np.array(dataset.train.images[chosen]),
         f"{count} training images of {dataset.title}, every class in proportion, seed {seed}",
-        samples.images,
+        np.asarray(samples.images[:]),
         samples.labels,
         f"{len(samples):,} {split} images of {dataset.title}",
         subject.classes,
