@@ -1,7 +1,9 @@
 """`python -m serve RUN`: a trained network answers over HTTP."""
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,8 +100,14 @@ def _perform(options: ServeOptions) -> None:
     )
     # First, since it fails at once where the weights take seconds.
     with bind(options.host, options.port) as listening:
-        serve(listening, lambda: load(options.run, options.model), settings)
+        serve(listening, lambda: load(options.run, options.model, apart=True), settings)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    with suppress(OSError, ValueError):  # the reader of the output may have gone
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Everything is answered and closed. Python would wait for threads that still compute, and then take
+    # seconds to give torch back.
+    os._exit(code)

@@ -1,4 +1,4 @@
-"""What computes: torch, or onnxruntime where the run was exported."""
+"""What computes: onnxruntime where the run was exported; torch is in `serve.weights`, for its size."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from serve.errors import ServeError
-from training.command.trained import Trained
-from training.data.samples import Samples
-from training.fit.evaluate import evaluate
 
 ONNX = Path("export") / "model.onnx"
 """Within the folder of a run."""
@@ -31,33 +28,12 @@ class Engine(Protocol):
         """Return (N, classes) for (N, H, W, 3) RGB images, 0-255, of the network's own size."""
 
 
-class Torch:
-    """The network itself, evaluated as `train.py --predict` does.
-
-    Args:
-        trained: The network.
-    """
-
-    name = "torch"
-
-    def __init__(self, trained: Trained) -> None:
-        self._trained = trained
-
-    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return (N, classes); a network that answers with NaN raises."""
-        trained = self._trained
-        unknown = np.zeros(len(images), dtype=np.int64)
-        samples = Samples(images, unknown, trained.classes, trained.mean, trained.std)
-        return evaluate(trained.network, samples).probabilities
-
-
 class Onnx:
     """An exported network: pixels in, or normalised images, and logits out.
 
     Args:
         file: The ONNX file.
-        trained: The network that it was exported from.
-        metadata: Of that network's weights.
+        metadata: Of the weights that it was exported from.
 
     Raises:
         ServeError: It cannot be read, or its metadata is not that of the weights.
@@ -65,7 +41,7 @@ class Onnx:
 
     name = "onnxruntime"
 
-    def __init__(self, file: Path, trained: Trained, metadata: dict[str, Any]) -> None:
+    def __init__(self, file: Path, metadata: dict[str, Any]) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -92,8 +68,8 @@ class Onnx:
         self._input = self._session.get_inputs()[0].name
         self._inside = _json(texts.get("input")) == PIXELS
         # As training.fit.device.Normalise: times 1 / std.
-        self._mean = np.array(trained.mean, dtype=np.float32)
-        self._scale = 1 / np.array(trained.std, dtype=np.float32)
+        self._mean = np.array(metadata["normalisation"]["mean"], dtype=np.float32)
+        self._scale = 1 / np.array(metadata["normalisation"]["std"], dtype=np.float32)
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return (N, classes)."""

@@ -1,35 +1,108 @@
-"""A model that is served: loaded whole, checked against its own records and on a fixed image."""
+"""A model that is served: loaded whole, checked against its own records and on a fixed image.
+
+Nothing here imports torch: a process that answers with onnxruntime is a tenth of its size without it.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from serve.engines import ONNX, Engine, Onnx, Torch
+from records.layout import RUN, network_folder
+from records.run import RunRecord
+from serve.engines import ONNX, Engine, Onnx
 from serve.errors import ServeError
-from training.command.trained import Trained, open_trained
 from training.data.pictures import decode
-from training.fit.checkpoint import load_weights
-from training.fit.runfolder import weights_metadata
-from training.fit.weights import fingerprint
+from training.transfer.preprocessing import Preprocessing, fitted
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 """What a stranger may send: fewer than a data set, whose owner is known."""
 MOST_PIXELS = 40_000_000
 _ALIKE = 1e-3
 """Largest difference of a probability between the exported network and its weights, on the fixed image."""
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+class Served(Protocol):
+    """What is known of a network that answers."""
+
+    @property
+    def file(self) -> Path:
+        """Of its weights."""
+
+    @property
+    def name(self) -> str:
+        """As run.json has it."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """In the order of the probabilities."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) that it reads."""
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Per channel of its training images, 0-255."""
+
+    @property
+    def dataset(self) -> str:
+        """Title of the data set."""
+
+    @property
+    def record(self) -> RunRecord | None:
+        """Of the run, where run.json lies beside the weights."""
+
+    def fitted(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Bring a decoded picture to what the network reads."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A network by the metadata of its weights, without the weights."""
+
+    file: Path
+    name: str
+    classes: tuple[str, ...]
+    image_size: tuple[int, int]
+    mean: tuple[float, float, float]
+    dataset: str
+    record: RunRecord | None
+    preprocessing: Preprocessing | None
+
+    def fitted(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Bring a decoded picture (H, W, 3) to what the network reads."""
+        return fitted(pixels, self.image_size, self.preprocessing)
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Weights that can be used, checked against the record beside them."""
+
+    trained: Served
+    metadata: dict[str, Any]
+    version: str
+    """Checksum of the weights, eight hexadecimal digits."""
+    expected: npt.NDArray[np.float32]
+    """(classes,) their probabilities of the fixed image."""
+    engine: Engine | None
+    """Torch; None where another process has loaded them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
     """A network that answers."""
 
-    trained: Trained
+    trained: Served
     engine: Engine
     version: str
     """Checksum of the weights, eight hexadecimal digits."""
@@ -67,26 +140,63 @@ class Model:
         }
 
 
-def load(path: Path, target: str | None = None) -> Model:
+def load(path: Path, target: str | None = None, *, apart: bool = False) -> Model:
     """Load a model and check it.
 
     Args:
         path: The folder of a run or of a search, or a safetensors file.
         target: Builds the network where the weights have no spec.
+        apart: Where the run was exported, let another process open the weights, since that needs torch.
 
     Raises:
         UserError: There is no such model, or its files disagree.
     """
-    trained = open_trained(path, target)
-    _, metadata = load_weights(trained.file)
-    _agree(trained, metadata)
-    engine: Engine = Torch(trained)
-    exported = trained.file.parent / ONNX
-    if exported.is_file():
-        engine = _exported(exported, trained, metadata)
-    model = Model(trained, engine, f"{fingerprint(trained.network):08x}")
+    found = network_folder(path)
+    exported = (found if found.is_dir() else found.parent) / ONNX
+    if apart and exported.is_file():
+        weights = _opened_apart(path, target)
+    else:
+        from serve.weights import open_weights
+
+        weights = open_weights(path, target)
+    if weights.engine is None or exported.is_file():
+        engine: Engine = _exported(exported, weights)
+    else:
+        engine = weights.engine
+    model = Model(weights.trained, engine, weights.version)
     check(model)
     return model
+
+
+def _opened_apart(path: Path, target: str | None) -> Weights:
+    """Return what a process of its own finds in the weights.
+
+    Raises:
+        ServeError: What that process says of them.
+    """
+    command = [sys.executable, "-m", "serve.weights", str(path), *([target] if target else [])]
+    before = os.environ.get("PYTHONPATH")
+    environment = os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{before}" if before else str(_ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"the weights cannot be opened ({done.returncode})"]
+        raise ServeError(lines[-1].removeprefix("serve: error: "))
+    found = json.loads(done.stdout)
+    file, metadata = Path(found["file"]), found["metadata"]
+    architecture = metadata.get("architecture")
+    mean = metadata["normalisation"]["mean"]
+    described = Described(
+        file=file,
+        name=str(metadata["network"]),
+        classes=tuple(map(str, metadata["classes"])),
+        image_size=(int(metadata["input_size"][1]), int(metadata["input_size"][2])),
+        mean=(float(mean[0]), float(mean[1]), float(mean[2])),
+        dataset=str(metadata["dataset"]),
+        record=RunRecord.read(file.parent / RUN) if (file.parent / RUN).is_file() else None,
+        preprocessing=Preprocessing.from_json(architecture["preprocessing"]) if architecture else None,
+    )
+    expected = np.array(found["expected"], dtype=np.float32)
+    return Weights(described, metadata, str(found["version"]), expected, None)
 
 
 def fixed_image(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -114,47 +224,16 @@ def check(model: Model) -> npt.NDArray[np.float32]:
     return row
 
 
-def _agree(trained: Trained, metadata: dict[str, Any]) -> None:
-    """Refuse weights whose metadata is not what run.json beside them says.
-
-    Raises:
-        ServeError: They disagree: one of the files is of another run.
-    """
-    record = trained.record
-    if record is None:
-        return
-    expected = json.loads(json.dumps(weights_metadata(record)))
-    # An evaluation that came later adds the test accuracy to run.json alone.
-    expected.pop("test_accuracy", None)
-    for key, value in expected.items():
-        if metadata.get(key) != value:
-            raise ServeError(
-                f"{trained.file.parent}: {key!r} is {_short(metadata.get(key))} in {trained.file.name} and "
-                f"{_short(value)} in run.json; the files are of different runs, copy one run whole"
-            )
-    params = sum(parameter.numel() for parameter in trained.network.parameters())
-    if params != record.params:
-        raise ServeError(
-            f"{trained.file.parent}: {trained.file.name} holds {params:,} parameters, run.json says "
-            f"{record.params:,}; the files are of different runs, copy one run whole"
-        )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _exported(file: Path, trained: Trained, metadata: dict[str, Any]) -> Engine:
+def _exported(file: Path, weights: Weights) -> Engine:
     """Return the exported network, which must answer the fixed image as the weights do.
 
     Raises:
         ServeError: It does not: it was exported from other weights.
     """
-    engine = Onnx(file, trained, metadata)
-    image = fixed_image(trained.image_size)[None]
+    engine = Onnx(file, weights.metadata)
+    image = fixed_image(weights.trained.image_size)[None]
     try:
-        difference = float(np.abs(engine.probabilities(image) - Torch(trained).probabilities(image)).max())
+        difference = float(np.abs(engine.probabilities(image)[0] - weights.expected).max())
     # Shapes that do not fit: numpy and onnxruntime have no common class for that.
     except Exception as error:
         raise ServeError(f"{file} cannot answer an image: {error}; export the run again") from error

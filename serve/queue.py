@@ -74,7 +74,7 @@ class Batcher:
     """
 
     def __init__(
-        self, *, workers: int, largest: int = 8, observe: Callable[[int], None] = lambda size: None
+        self, *, workers: int, largest: int = 4, observe: Callable[[int], None] = lambda size: None
     ) -> None:
         self._workers, self._largest, self._observe = workers, largest, observe
         self._items: asyncio.Queue[_Item] = asyncio.Queue()

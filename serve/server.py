@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
-import torch
 import uvicorn
 
 from records.stopping import stopping
@@ -19,8 +21,10 @@ from serve.errors import ServeError
 from serve.model import Model
 from serve.service import Service, Settings
 
-DRAIN = 5
+DRAIN = 4
 """Seconds in which requests that were accepted are answered after SIGTERM."""
+END = 4.8
+"""Seconds after SIGTERM at which the process ends whatever still holds it, such as the look-up of a name."""
 BACKLOG = 1024
 
 
@@ -55,9 +59,12 @@ def serve(listening: socket.socket, load: Callable[[], Model], settings: Setting
         UserError: There is no model to serve.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    # The workers are the threads; with more of them inside each answer they only wait for one another.
-    torch.set_num_threads(1)
+    # For so long a decoding thread may keep the loop from Python: 5 milliseconds, again and again, add up.
+    sys.setswitchinterval(0.001)
     model = load()
+    # The workers are the threads; with more of them inside each answer they only wait for one another.
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
     with stopping():
         asyncio.run(_run(listening, Service(model, load, settings)))
 
@@ -76,7 +83,19 @@ async def _run(listening: socket.socket, service: Service) -> None:
         # Without it, a stop waits for open connections without end (uvicorn #451).
         timeout_graceful_shutdown=DRAIN,
     )
-    await uvicorn.Server(config).serve(sockets=[listening])
+    await _Server(config).serve(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Ends the process soon after it was asked to."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain, and set the end."""
+        if not self.should_exit:
+            timer = threading.Timer(END, os._exit, (0,))
+            timer.daemon = True
+            timer.start()
+        super().handle_exit(sig, frame)
 
 
 def _started(listening: socket.socket) -> Callable[[Service], None]:

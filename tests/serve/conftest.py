@@ -1,5 +1,6 @@
 """A run that was never trained, a service of it, and servers on loopback that it may be lured to."""
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -18,8 +19,10 @@ from models.presets import PRESETS
 from records.files import write_json
 from records.layout import RUN, WEIGHTS
 from records.run import DatasetFacts, Environment, RunRecord
-from training.fit.checkpoint import save_weights
+from serve.engines import ONNX
+from training.fit.checkpoint import load_weights, save_weights
 from training.fit.runfolder import weights_metadata
+from training.fit.weights import load_network
 
 CLASSES = ("cat", "dog")
 
@@ -52,6 +55,42 @@ def make_run(folder: Path, seed: int = 0, classes: tuple[str, ...] = CLASSES) ->
     )
     write_json(folder / RUN, record.to_json())
     save_weights(folder / WEIGHTS, network, weights_metadata(record))
+    return folder
+
+
+def export(folder: Path, *, scale: float = 1.0, **other: Any) -> None:
+    """Write a run's ONNX model, which averages the image and gives every class the same score."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    _, metadata = load_weights(folder / WEIGHTS)
+    weight = numpy_helper.from_array(scale * np.ones((3, len(CLASSES)), dtype=np.float32), "weight")
+    graph = helper.make_graph(
+        [
+            helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+            helper.make_node("Flatten", ["pooled"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
+        ],
+        "averages",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, 32, 32])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(CLASSES)])],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    facts = {key: metadata[key] for key in ("classes", "input_size", "normalisation")} | other
+    helper.set_model_props(model, {key: json.dumps(value) for key, value in facts.items()})
+    (folder / ONNX).parent.mkdir(exist_ok=True)
+    onnx.save(model, str(folder / ONNX))
+
+
+def indifferent_run(folder: Path) -> Path:
+    """Write a run whose last layer is zero, so that every class is as likely."""
+    make_run(folder)
+    network, metadata = load_network(folder)
+    with torch.no_grad():
+        for each in list(network.parameters())[-2:]:
+            each.zero_()
+    save_weights(folder / WEIGHTS, network, metadata)
     return folder
 
 

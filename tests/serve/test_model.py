@@ -5,17 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
 
 from records.errors import UserError
 from records.layout import RUN, WEIGHTS
 from serve.engines import ONNX
 from serve.errors import ServeError
 from serve.model import Model, check, fixed_image, load
-from tests.serve.conftest import CLASSES, make_run
+from tests.serve.conftest import export, indifferent_run, make_run
 from training.fit.checkpoint import load_weights, save_weights
 
 
@@ -86,42 +84,14 @@ def test_weights_that_cannot_be_used_are_one_line(folder: Path, damage: str) -> 
     assert "\n" not in str(caught.value)
 
 
-def exported(folder: Path, *, scale: float = 1.0, **other: Any) -> None:
-    """Write an ONNX model that averages the image and gives every class the same score."""
-    _, metadata = load_weights(folder / WEIGHTS)
-    weight = numpy_helper.from_array(scale * np.ones((3, len(CLASSES)), dtype=np.float32), "weight")
-    graph = helper.make_graph(
-        [
-            helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
-            helper.make_node("Flatten", ["pooled"], ["flat"]),
-            helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
-        ],
-        "averages",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, 32, 32])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(CLASSES)])],
-        [weight],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    facts = {key: metadata[key] for key in ("classes", "input_size", "normalisation")} | other
-    helper.set_model_props(model, {key: json.dumps(value) for key, value in facts.items()})
-    (folder / ONNX).parent.mkdir(exist_ok=True)
-    onnx.save(model, str(folder / ONNX))
-
-
 @pytest.fixture
-def indifferent(folder: Path) -> Path:
-    """A run whose last layer is zero, so that every class is as likely: what `exported` answers, too."""
-    _, metadata = load_weights(folder / WEIGHTS)
-    network = load(folder).trained.network
-    with torch.no_grad():
-        for each in list(network.parameters())[-2:]:
-            each.zero_()
-    save_weights(folder / WEIGHTS, network, metadata)
-    return folder
+def indifferent(tmp_path: Path) -> Path:
+    """A run whose last layer is zero, so that every class is as likely: what `export` answers, too."""
+    return indifferent_run(tmp_path / "pets")
 
 
 def test_an_exported_run_is_answered_by_onnxruntime(indifferent: Path) -> None:
-    exported(indifferent)
+    export(indifferent)
     model = load(indifferent)
     assert model.engine.name == "onnxruntime"
     images = np.stack([fixed_image((32, 32))] * 3)
@@ -138,13 +108,13 @@ def test_an_exported_run_is_answered_by_onnxruntime(indifferent: Path) -> None:
     ids=lambda each: next(iter(each)),
 )
 def test_an_export_of_other_facts_is_refused(indifferent: Path, other: dict[str, Any]) -> None:
-    exported(indifferent, **other)
+    export(indifferent, **other)
     with pytest.raises(ServeError, match="export the run again"):
         load(indifferent)
 
 
 def test_an_export_of_other_weights_is_refused(folder: Path) -> None:
-    exported(folder)
+    export(folder)
     with pytest.raises(ServeError, match="otherwise than the weights"):
         load(folder)
 

@@ -1,5 +1,7 @@
 """A pretrained run with its preprocessing: --predict, --evaluate and the service give the same bits."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +94,28 @@ def test_one_photograph_gives_the_same_bits_everywhere(run: Path, photographs: P
             assert answer["class"] == trained.classes[int(evaluated.argmax())]
             # The training computed the backbone in a batch of others, whose last digits may differ.
             assert np.allclose(kept["probabilities"][position], evaluated, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_export_brings_the_preprocessing_along_and_is_served_with_the_same_pixels(
+    run: Path, photographs: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+    import onnx
+
+    from export.__main__ import main as export
+
+    folder = shutil.copytree(run, tmp_path / "run")
+    assert export([str(folder), "--calibration", "20"]) == 0
+    trained, model = open_trained(folder, None), load(folder)
+    assert model.engine.name == "onnxruntime"
+    kept = {each.key: each.value for each in onnx.load(folder / "export" / "model.onnx").metadata_props}
+    assert trained.preprocessing is not None
+    assert json.loads(kept["preprocessing"]) == trained.preprocessing.to_json()
+    for path in sorted((photographs / "test" / "dog").iterdir()):
+        picture = open_picture(path, trained)
+        pixels = model.prepare(path.read_bytes())
+        assert np.array_equal(pixels, picture.pixels)
+        # onnxruntime adds in another order than torch: the pixels are the same bits, the sums are not.
+        served = model.probabilities(pixels[None])[0]
+        assert np.allclose(served, probabilities(trained, [picture], "cpu")[0], atol=1e-4)

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from records.layout import WEIGHTS
+from serve.errors import ServeError
 from serve.model import load
-from tests.serve.conftest import ENVIRONMENT, make_run, picture
+from tests.serve.conftest import ENVIRONMENT, export, indifferent_run, make_run, picture
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -170,8 +171,8 @@ def test_what_was_accepted_is_answered_after_sigterm(run: Path, process: Callabl
         code, seconds, errors = service.end(signal.SIGTERM)
         ends = {each.result() for each in found}
     assert code == 0
-    # The 5 seconds of draining, and those that Python takes to give torch back on a machine that is busy.
-    assert seconds < 25, errors
+    # Without the seconds that Python takes to give torch back; a busy machine may be late all the same.
+    assert seconds < 15, errors
     assert "timeout graceful shutdown exceeded" not in errors
     assert ends <= {"right", "none"}
     assert "right" in ends
@@ -231,6 +232,35 @@ def test_weights_are_swapped_under_requests_and_bad_ones_are_not(
     assert errors.count("reload failed") == 2
     assert "different runs" in errors
     assert "Traceback" not in errors
+
+
+def test_an_exported_run_is_served_by_a_process_without_torch(
+    tmp_path: Path, process: Callable[..., Process]
+) -> None:
+    """Which is a tenth of the size; another process has compared the export with the weights."""
+    folder = indifferent_run(tmp_path / "pets")
+    export(folder)
+    service = process(folder)
+    status, answer = service.ask("POST", "/v1/predict", picture())
+    assert (status, answer["model"]["engine"]) == (200, "onnxruntime")
+    assert answer["probability"] == pytest.approx(0.5)
+    assert service.ask("GET", "/v1/model")[1]["receptive_field"] == [61, 61]
+    maps = Path(f"/proc/{service.popen.pid}/maps")
+    if maps.is_file():
+        loaded = maps.read_text()
+        assert "onnxruntime" in loaded
+        assert "libtorch" not in loaded
+    assert service.end(signal.SIGTERM)[0] == 0
+
+
+def test_what_the_process_apart_says_of_the_weights_is_one_line(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "pets")
+    export(folder)
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:1000])
+    with pytest.raises(ServeError) as caught:
+        load(folder, apart=True)
+    assert str(folder / WEIGHTS) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_ctrl_c_ends_it_as_well(run: Path, process: Callable[..., Process]) -> None:

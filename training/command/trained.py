@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageOps
 from torch import nn
 
 import rfcalc
@@ -17,7 +15,7 @@ from records.run import RunRecord
 from training.data.cache import Pixels
 from training.errors import TrainingError
 from training.fit.checkpoint import CheckpointError
-from training.transfer.preprocessing import Preprocessing
+from training.transfer.preprocessing import Preprocessing, fitted
 from training.transfer.trained import load_trained, preprocessing_of
 
 
@@ -44,24 +42,8 @@ class Trained:
     """How its photographs are prepared; None: scaled to fit, as `--resize` does."""
 
     def fitted(self, pixels: Pixels) -> Pixels:
-        """Bring a decoded picture to what the network reads, as the images were that it learned from.
-
-        `--predict` and the service, for files, uploads and addresses alike, all call this, so that one
-        picture gives the same bits everywhere.
-
-        Args:
-            pixels: (H, W, 3) RGB, 0-255, turned upright, of any size.
-
-        Returns:
-            (height, width, 3) of `image_size`: as the pretrained weights want it, or scaled to fit, the
-            longer side cut evenly.
-        """
-        if self.preprocessing is not None:
-            return self.preprocessing.square(pixels)
-        wanted = self.image_size[1], self.image_size[0]
-        if (pixels.shape[1], pixels.shape[0]) == wanted:
-            return pixels
-        return np.asarray(ImageOps.fit(Image.fromarray(pixels), wanted, Image.Resampling.BICUBIC))
+        """Bring a decoded picture (H, W, 3) to what the network reads: (height, width, 3) of `image_size`."""
+        return fitted(pixels, self.image_size, self.preprocessing)
 
 
 def finished_network(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from training.errors import TrainingError
 
@@ -126,6 +126,30 @@ class Preprocessing:
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise TrainingError(f"preprocessing cannot be read: {error}") from error
+
+
+def fitted(
+    pixels: npt.NDArray[np.uint8], image_size: tuple[int, int], preprocessing: Preprocessing | None
+) -> npt.NDArray[np.uint8]:
+    """Bring a decoded picture to what a network reads, as the images were that it learned from.
+
+    `--predict` and the service, for files, uploads and addresses alike, all call this, so that one picture
+    gives the same bits everywhere.
+
+    Args:
+        pixels: (H, W, 3) RGB, 0-255, turned upright, of any size.
+        image_size: (height, width) that the network reads.
+        preprocessing: Of pretrained weights; None: scaled to fit, as `--resize` does.
+
+    Returns:
+        (height, width, 3): as the pretrained weights want it, or scaled to fit, the longer side cut evenly.
+    """
+    if preprocessing is not None:
+        return preprocessing.square(pixels)
+    wanted = image_size[1], image_size[0]
+    if (pixels.shape[1], pixels.shape[0]) == wanted:
+        return pixels
+    return np.asarray(ImageOps.fit(Image.fromarray(pixels), wanted, Image.Resampling.BICUBIC))
 
 
 def _channels(values: Any) -> tuple[float, float, float]:
