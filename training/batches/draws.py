@@ -137,7 +137,32 @@ class Grey:
         return _without_values(_chosen(self.p, count, random))
 
 
-OPERATIONS: tuple[type[Operation], ...] = (Flip, Move, Hole, Grey)
+@dataclass(frozen=True)
+class Jitter:
+    """Brightness, contrast and saturation, each multiplied by a factor, in an order drawn for each image.
+
+    The hue stays: torchvision and albumentations have it as a fourth change, through 8-bit HSV, whose
+    rounding no batched form repeats.
+    """
+
+    p: float
+    brightness: float
+    """Largest change of the factor, either way; likewise the other two."""
+    contrast: float
+    saturation: float
+
+    def draw(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Draw:
+        """Draw (N, 6): the three factors, and the order in which they are applied, 0 to 2."""
+        chosen = _chosen(self.p, count, random)
+        values = np.tile(np.array([1.0, 1.0, 1.0, 0.0, 1.0, 2.0]), (count, 1))
+        most = np.array([self.brightness, self.contrast, self.saturation])
+        among = int(chosen.sum())
+        values[chosen, :3] = random.uniform(1 - most, 1 + most, (among, 3))
+        values[chosen, 3:] = random.permuted(np.tile(np.arange(3.0), (among, 1)), axis=1)
+        return Draw(chosen, values)
+
+
+OPERATIONS: tuple[type[Operation], ...] = (Flip, Move, Hole, Grey, Jitter)
 """Every operation there is: what either follower must know."""
 
 Policy = tuple[Operation, ...]
@@ -179,6 +204,16 @@ def _standard(
     return policy
 
 
+def _jittered(height: int, width: int) -> Policy:
+    """Return the four transforms of the published network of dilated blocks; the ranges are chosen here."""
+    _, move, hole, _ = _standard(0.5, shift=2, scale=0.1, rotate=15, moved=0.5, hole=16, holed=0.5, grey=0.0)(
+        height, width
+    )
+    # Colours first: a warp is the one operation whose rounding differs between the followers, and a factor
+    # after it would magnify that.
+    return (Jitter(0.5, 0.2, 0.2, 0.2), Flip(0.5), move, hole)
+
+
 _POLICIES: Mapping[str, Callable[[int, int], Policy]] = {
     "none": lambda height, width: (),
     "light": _standard(0.5, shift=3, scale=0.0, rotate=0, moved=1.0, hole=8, holed=0.3, grey=0.02),
@@ -188,6 +223,7 @@ _POLICIES: Mapping[str, Callable[[int, int], Policy]] = {
     # assignment's pipeline, in the wording of albumentations 1.x.
     "assignment": _standard(0.5, shift=2, scale=0.1, rotate=45, moved=0.5, hole=16, holed=0.5, grey=0.5),
     "strong": _standard(0.5, shift=4, scale=0.1, rotate=15, moved=1.0, hole=12, holed=0.5, grey=0.1),
+    "jitter": _jittered,
 }
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from training.batches.draws import Draw, Flip, Floats, Grey, Hole, Move, Operation, draw, policy_named
+from training.batches.draws import Draw, Flip, Floats, Grey, Hole, Jitter, Move, Operation, draw, policy_named
 
 
 class BatchedAugmentation:
@@ -72,11 +72,16 @@ def _grey(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor
     return torch.where(_each(drawn.chosen, images.device), to_grey(images), images)
 
 
+def _jitter(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+    return jittered(images, _send(np.asarray(drawn.values, dtype=np.float32), images.device))
+
+
 FORMS: dict[type[Operation], Callable[[torch.Tensor, Draw, torch.Tensor], torch.Tensor]] = {
     Flip: _flip,
     Move: _move,
     Hole: _hole,
     Grey: _grey,
+    Jitter: _jitter,
 }
 """Each takes images (N, 3, H, W), the draw and the fill colour (1, 3, 1, 1), and returns images."""
 
@@ -129,3 +134,29 @@ def to_grey(images: torch.Tensor) -> torch.Tensor:
     red, green, blue = images.to(torch.int32).unbind(1)
     grey = (red * 9798 + green * 19235 + blue * 3735 + (1 << 14)) >> 15
     return grey.to(torch.uint8)[:, None].expand_as(images)
+
+
+def jittered(images: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return images of other brightness, contrast and saturation, as albumentations' ColorJitter of hue 0.
+
+    Args:
+        images: (N, 3, H, W) uint8.
+        values: (N, 6) float32: the factors of the three, and the order in which they are applied.
+    """
+    brightness, contrast, saturation = values[:, :3, None, None, None].unbind(1)
+    for kinds in values[:, 3:, None, None, None].unbind(1):
+        grey = to_grey(images)[:, :1]
+        mean = grey.float().mean((1, 2, 3), keepdim=True)
+        pixels = images.float()
+        # The library cuts the first two towards zero, by a table, and rounds the third, as OpenCV does.
+        changed = torch.where(
+            kinds == 0,
+            pixels * brightness,
+            torch.where(
+                kinds == 1,
+                pixels * contrast + mean * (1 - contrast),
+                (pixels * saturation + grey * (1 - saturation)).round(),
+            ),
+        )
+        images = changed.clamp(0, 255).to(torch.uint8)
+    return images

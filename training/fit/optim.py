@@ -125,6 +125,10 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     warmup = recipe.warmup * steps
     if step < warmup:
         return recipe.learning_rate * (FIRST_RATE + (1 - FIRST_RATE) * step / warmup)
+    if recipe.schedule == "step":
+        # A share such as 0.3 times the steps may end just above a whole number: 15 epochs are 15 epochs.
+        falls = math.floor(step / (recipe.step_every * steps) + 1e-9)
+        return recipe.learning_rate * recipe.step_factor**falls
     # The last step is not wasted on a rate of zero: zero would be the step after it.
     left = (steps - step) / max(steps - warmup, 1)
     if recipe.schedule == "cosine":

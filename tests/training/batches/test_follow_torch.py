@@ -11,7 +11,7 @@ from training.fit.recipe import POLICIES
 
 MEAN = (125.3, 122.9, 113.9)
 CPU = torch.device("cpu")
-REAL = [policy for policy in POLICIES if policy != "none"]
+REAL = [policy for policy in POLICIES if policy not in ("none", "jitter")]
 
 
 def batch(count: int = 200, size: tuple[int, int] = (32, 48)) -> np.ndarray:

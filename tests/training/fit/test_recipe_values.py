@@ -15,6 +15,8 @@ DEFAULTS = {
     "weight_decay": 0.0,
     "momentum": 0.9,
     "schedule": "one-cycle",
+    "step_every": 0.3,
+    "step_factor": 0.1,
     "warmup": 0.2,
     "label_smoothing": 0.0,
     "ema": 0.0,
@@ -62,6 +64,22 @@ NAMED = {
         "schedule": "cosine",
         "warmup": 0.15,
         "policy": "none",
+    },
+    "published-transpose": {
+        "epochs": 113,
+        "batch_size": 128,
+        "learning_rate": 0.05,
+        "weight_decay": 0.0005,
+        "policy": "assignment",
+    },
+    "published-dilated": {
+        "epochs": 50,
+        "batch_size": 128,
+        "learning_rate": 0.05,
+        "weight_decay": 0.0005,
+        "schedule": "step",
+        "warmup": 0.0,
+        "policy": "jitter",
     },
 }
 
