@@ -7,6 +7,7 @@ same key, up to the rounding of the interpolation; a test holds them against eac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ import torch
 from torch.nn import functional as F
 
 from training.batches.draws import Draw, Flip, Floats, Grey, Hole, Jitter, Move, Operation, draw, policy_named
+from training.batches.draws_torch import Drawn
+from training.batches.draws_torch import draw as draw_epoch
 
 
 class BatchedAugmentation:
@@ -40,7 +43,18 @@ class BatchedAugmentation:
         """Return augmented copies of (N, 3, H, W) uint8 images; `key` is what the draws are a function of."""
         return self.follow(images, draw(self._policy, len(images), self._image_size, key))
 
-    def follow(self, images: torch.Tensor, drawn: Sequence[Draw]) -> torch.Tensor:
+    def epoch(self, images: torch.Tensor, index: torch.Tensor, seed: int, epoch: int) -> torch.Tensor:
+        """Return augmented copies of (N, 3, H, W) uint8 images, drawn for on the device.
+
+        Args:
+            images: On the device.
+            index: (N,) int64, on the device: their numbers in the data set.
+            seed: What the draws are a function of, beside the epoch and the image's number.
+            epoch: Counted from 1.
+        """
+        return self.follow(images, draw_epoch(self._policy, index, self._image_size, seed, epoch))
+
+    def follow(self, images: torch.Tensor, drawn: Sequence[Draw | Drawn]) -> torch.Tensor:
         """Return (N, 3, H, W) images changed as was drawn, one draw for each operation of the policy."""
         for operation, each in zip(self._policy, drawn, strict=True):
             images = FORMS[type(operation)](images, each, self._fill)
@@ -51,15 +65,17 @@ class BatchedAugmentation:
 # depend on the draws then, so a GPU never waits for the processor to count.
 
 
-def _flip(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+def _flip(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
     return torch.where(_each(drawn.chosen, images.device), images.flip(3), images)
 
 
-def _move(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+def _move(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
+    if isinstance(drawn, Drawn):
+        return warp(images, drawn.values)
     return warp(images, _send(_to_input(np.asarray(drawn.values, dtype=np.float64)), images.device))
 
 
-def _hole(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+def _hole(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
     corners = _send(drawn.values, images.device)  # (N, 4)
     rows = torch.arange(images.shape[2], device=images.device)
     columns = torch.arange(images.shape[3], device=images.device)
@@ -68,15 +84,15 @@ def _hole(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor
     return torch.where((tall[:, :, None] & broad[:, None])[:, None], fill, images)
 
 
-def _grey(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+def _grey(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
     return torch.where(_each(drawn.chosen, images.device), to_grey(images), images)
 
 
-def _jitter(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
-    return jittered(images, _send(np.asarray(drawn.values, dtype=np.float32), images.device))
+def _jitter(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
+    return jittered(images, _send(drawn.values, images.device).to(torch.float32))
 
 
-FORMS: dict[type[Operation], Callable[[torch.Tensor, Draw, torch.Tensor], torch.Tensor]] = {
+FORMS: dict[type[Operation], Callable[[torch.Tensor, Any, torch.Tensor], torch.Tensor]] = {
     Flip: _flip,
     Move: _move,
     Hole: _hole,
@@ -86,11 +102,13 @@ FORMS: dict[type[Operation], Callable[[torch.Tensor, Draw, torch.Tensor], torch.
 """Each takes images (N, 3, H, W), the draw and the fill colour (1, 3, 1, 1), and returns images."""
 
 
-def _each(chosen: npt.NDArray[np.bool_], device: torch.device) -> torch.Tensor:
+def _each(chosen: npt.NDArray[np.bool_] | torch.Tensor, device: torch.device) -> torch.Tensor:
     return _send(chosen, device).view(-1, 1, 1, 1)
 
 
-def _send(values: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
+def _send(values: npt.NDArray[np.generic] | torch.Tensor, device: torch.device) -> torch.Tensor:
+    if isinstance(values, torch.Tensor):
+        return values
     tensor = torch.from_numpy(values)
     if device.type != "cuda":
         return tensor.to(device)
