@@ -46,6 +46,11 @@ def steps_of(count: int, batch_size: int) -> int:
     return count // batch_size
 
 
+def order_of(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Return the order of the images in an epoch."""
+    return np.random.Generator(np.random.PCG64([_SHUFFLE, seed, epoch])).permutation(count)
+
+
 def plan(
     count: int, batch_size: int, *, seed: int, first_epoch: int, first_step: int, last_epoch: int
 ) -> Iterator[Chunk]:
@@ -62,7 +67,7 @@ def plan(
     used = steps_of(count, batch_size) * batch_size
     size = max(1, round(CHUNK_IMAGES / batch_size)) * batch_size
     for epoch in range(first_epoch, last_epoch + 1):
-        order = np.random.Generator(np.random.PCG64([_SHUFFLE, seed, epoch])).permutation(count)
+        order = order_of(count, seed, epoch)
         done = first_step * batch_size if epoch == first_epoch else 0
         # Chunks begin at multiples of `size` wherever a run is resumed: their draws belong to their start.
         for start in range(done // size * size, used, size):

@@ -78,7 +78,8 @@ def fit(
             are busy.
         deterministic: The same bits at every run with this number of threads on this machine.
         progress: Function called every few steps.
-        on_notice: Function called before the first step with a remark on how the run was resumed.
+        on_notice: Function called with a remark on how the run was resumed, or on why its steps cannot be
+            recorded.
 
     Raises:
         TrainingError: The loss is not finite, the memory of the device does not suffice, or data, network,
@@ -92,7 +93,8 @@ def fit(
     with ExitStack() as stack:
         stack.enter_context(determinism(deterministic, place))
         stack.enter_context(torch.random.fork_rng(devices=[place] if place.type == "cuda" else []))
-        run = Run(model, train, recipe, seed, place, deterministic, checkpoint if resume else None, teacher)
+        resumed = checkpoint if resume else None
+        run = Run(model, train, recipe, seed, place, deterministic, resumed, teacher, on_notice)
         if run.notice is not None and on_notice is not None:
             on_notice(run.notice)
         keeper = _Keeper(checkpoint, save_every, stop)

@@ -34,8 +34,8 @@ class Optimizers:
         """The parameter groups of all members, one after the other."""
         return [group for member in self._members for group in member.param_groups]
 
-    def step(self, rate: float) -> None:
-        """Update every parameter; `rate` is the recipe's learning rate of this moment."""
+    def step(self, rate: float | torch.Tensor) -> None:
+        """Update every parameter; `rate` is the recipe's learning rate of this moment, a number or ()."""
         for group in self.param_groups:
             group["lr"] = rate * group.get("share", 1.0)
         for member in self._members:
@@ -46,9 +46,40 @@ class Optimizers:
         for member in self._members:
             member.zero_grad(set_to_none=True)
 
+    def materialise(self) -> None:
+        """Make the state that a first step would make: a recording needs its tensors beforehand.
+
+        Momenta of zero: m * 0 + g is the g with which torch and `Muon` begin.
+        """
+        gradients = [
+            (parameter, parameter.grad) for group in self.param_groups for parameter in group["params"]
+        ]
+        held = [(tensor, tensor.clone()) for tensor in self.tensors()]  # of a run that is resumed
+        had = {id(tensor) for tensor, _ in held}
+        for parameter, _ in gradients:
+            parameter.grad = torch.zeros_like(parameter)
+        self.step(0.0)
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+        for tensor, value in held:
+            tensor.copy_(value)
+        for tensor in self.tensors():
+            if id(tensor) not in had:
+                tensor.zero_()
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return the tensors of the state: momenta, and counters of steps."""
+        states = (state for member in self._members for state in member.state.values())
+        return [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to go on."""
-        return {"members": [member.state_dict() for member in self._members]}
+        states = [member.state_dict() for member in self._members]
+        for member, state in zip(self._members, states, strict=True):
+            for group in state["param_groups"]:
+                if isinstance(group["lr"], torch.Tensor):  # it lies where a recording computes
+                    group["lr"] = member.defaults["lr"]
+        return {"members": states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from the state of the same optimisers of the same network; the recipe's settings stay."""
@@ -69,8 +100,17 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizers:
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, 0.999)
         groups = _groups(trained, recipe.weight_decay)
+        recordable = all(each.is_cuda for each in trained)
         return Optimizers(
-            [torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=betas, fused=_fused(trained))]
+            [
+                torch.optim.AdamW(
+                    groups,
+                    lr=recipe.learning_rate,
+                    betas=betas,
+                    fused=_fused(trained),
+                    capturable=recordable,
+                )
+            ]
         )
     if recipe.optimizer == "sgd":
         return Optimizers([_sgd(_groups(trained, recipe.weight_decay), recipe, _fused(trained))])
@@ -177,15 +217,41 @@ class Ema:
     @torch.no_grad()
     def update(self) -> None:
         """Take in the network as it is after a step."""
-        # The ramp of TensorFlow's ExponentialMovingAverage (num_updates): a horizon of 50 steps, decay 0.98,
-        # is reached at step 440; until then the average looks back over a ninth of the steps so far.
-        decay = min(self._decay, (1 + self._steps) / (10 + self._steps)) if self._decay else 0.0
+        decay = self._decay_of(self._steps)
         self._steps += 1
         averages, states = zip(*self._floating, strict=True)
         average_all = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         average_all(list(averages), list(states), None)  # one kernel for all, not one for each small tensor
         for average, value in self._copied:
             average.copy_(value)
+
+    def _decay_of(self, step: int) -> float:
+        # The ramp of TensorFlow's ExponentialMovingAverage (num_updates): a horizon of 50 steps, decay 0.98,
+        # is reached at step 440; until then the average looks back over a ninth of the steps so far.
+        return min(self._decay, (1 + step) / (10 + step)) if self._decay else 0.0
+
+    def weight(self, ahead: int) -> float:
+        """Return the share of the new state in the update that comes `ahead` updates after the next one."""
+        return 1 - self._decay_of(self._steps + ahead)
+
+    @torch.no_grad()
+    def blend(self, weight: torch.Tensor) -> None:
+        """Take in the network as `update` does, by a () weight; `advance` counts the update."""
+        averages, states = (list(each) for each in zip(*self._floating, strict=True))
+        moves = torch._foreach_sub(states, averages)
+        torch._foreach_mul_(moves, weight)
+        torch._foreach_add_(averages, moves)
+        if self._copied:
+            copies, values = (list(each) for each in zip(*self._copied, strict=True))
+            torch._foreach_copy_(copies, values)
+
+    def advance(self) -> None:
+        """Count an update that was made by `blend`."""
+        self._steps += 1
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return the averages."""
+        return list(self._average.values())
 
     @contextmanager
     def applied(self) -> Iterator[None]:
