@@ -12,7 +12,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from training.fit import checkpoint as files
 from training.fit.course import Course
 from training.fit.device import memory_format, settle
 from training.fit.distill import Teacher, check_teacher
-from training.fit.evaluate import evaluate
+from training.fit.evaluate import Evaluation, evaluate
 from training.fit.graphs import record_on_cuda
 from training.fit.identity import identity_of, same_run
 from training.fit.memory import enough_for
@@ -64,7 +64,9 @@ class Run:
         self._model, self._train, self._seed, self._device = model.to(device), train, seed, device
         self._identity = identity_of(model, train, seed, teacher)
         self._partial: Partial | None = None
-        self._began = 0.0
+        self._began, self._rate = 0.0, 0.0
+        self.judged: Evaluation | None = None
+        """What the validation images said of the last epoch."""
         saved: Saved | None = None
         if resumed is not None and files.exists(resumed):
             state, self.notice = files.load(resumed)
@@ -143,6 +145,23 @@ class Run:
         keeper: Keeper,
     ) -> EpochRecord | None:
         """Train one epoch to its end, judge it, add and return its record; None: a stop was requested."""
+        for _ in self.steps(loader, progress):
+            partial = self._partial
+            if partial is not None and partial.step < self._steps:
+                if keeper.stop_requested():
+                    self._check()
+                    return None
+                if keeper.due():
+                    self._check()
+                    keeper.save(self)
+        return self.close_epoch(validation)
+
+    def steps(self, loader: Batches, progress: Callable[[Progress], None] | None = None) -> Iterator[None]:
+        """Make the steps that are left of the present epoch, or of the next one; yield after each.
+
+        Raises:
+            TrainingError: The loss is not finite, or the memory of the device does not suffice.
+        """
         number = len(self.epochs) + 1
         if self._partial is None:
             losses = torch.zeros(self._steps, device=self._device)
@@ -151,29 +170,27 @@ class Run:
         partial, first = self._partial, self._partial.step
         self._began = time.perf_counter()
         self._model.train()
-        rate = 0.0
-        for made_at in self._stepping.steps(loader, number, partial):
-            rate = made_at
+        for rate in self._stepping.steps(loader, number, partial):
+            self._rate = rate
             if partial.step == self._steps or self._stepping.time_to_look(partial.step):
-                loss = self._check(number)
+                loss = self._check()
                 if progress is not None:
                     speed = (partial.step - first) * self.recipe.batch_size / self._elapsed()
                     progress(self._progress(number, loss, speed))
-            if partial.step < self._steps:
-                if keeper.stop_requested():
-                    self._check(number)
-                    return None
-                if keeper.due():
-                    self._check(number)
-                    keeper.save(self)
-        judged = None if validation is None else self._judge(validation)
+            yield
+
+    def close_epoch(self, validation: Samples | None) -> EpochRecord:
+        """Judge the epoch whose steps are made, add and return its record."""
+        partial = self._partial
+        assert partial is not None
+        self.judged = None if validation is None else self._judge(validation)
         record = EpochRecord(
-            epoch=number,
+            epoch=len(self.epochs) + 1,
             train_loss=_mean(partial.losses),
             train_accuracy=int(partial.right) / (self._steps * self.recipe.batch_size),
-            val_loss=judged[0] if judged else None,
-            val_accuracy=judged[1] if judged else None,
-            learning_rate=rate,
+            val_loss=self.judged.loss if self.judged else None,
+            val_accuracy=self.judged.accuracy if self.judged else None,
+            learning_rate=self._rate,
             seconds=partial.seconds + self._elapsed(),
         )
         self.epochs.append(record)
@@ -189,7 +206,7 @@ class Run:
         accuracy = int(self._partial.right) / (step * self.recipe.batch_size)
         return Progress(epoch, self.recipe.epochs, step, self._steps, loss, accuracy, speed)
 
-    def _check(self, epoch: int) -> float:
+    def _check(self) -> float:
         """Return the mean loss of the epoch so far.
 
         Raises:
@@ -202,19 +219,19 @@ class Run:
             return mean
         step = int((~losses.isfinite()).nonzero()[0]) + 1
         raise TrainingError(
-            f"the loss became {float(losses[step - 1])} in epoch {epoch}, step {step} of {self._steps}; "
-            + self._calmer()
+            f"the loss became {float(losses[step - 1])} in epoch {len(self.epochs) + 1}, "
+            f"step {step} of {self._steps}; {self._calmer()}"
         )
 
     def _calmer(self) -> str:
         return f"try a learning_rate below {self.recipe.learning_rate:g}, a longer warmup, clip=1, or float32"
 
-    def _judge(self, samples: Samples) -> tuple[float, float]:
+    def _judge(self, samples: Samples) -> Evaluation:
         with ExitStack() as stack:
             if self._ema is not None:
                 stack.enter_context(self._ema.applied())
-            result = evaluate(self._model, samples, device=str(self._device))
-        return result.loss, result.accuracy
+            size = 500 if self._device.type == "cpu" else 2_500
+            return evaluate(self._model, samples, device=str(self._device), batch_size=size)
 
     def finish(self) -> None:
         """Leave the averages in the network."""
