@@ -6,7 +6,9 @@ kernels a step; a graph replays them with one call. See https://docs.pytorch.org
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -16,6 +18,19 @@ Capture = Callable[[Callable[[], Outputs]], tuple[Callable[[], object], Outputs]
 
 WARMUPS = 3
 """Runs before the recording, in which libraries choose their kernels and allocate their workspaces."""
+
+
+@contextmanager
+def _waiting_refused() -> Iterator[None]:
+    """Raise within it where the host waits for the device."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that this mode does not find everything yet
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def record_on_cuda(compute: Callable[[], Outputs]) -> tuple[Callable[[], object], Outputs]:
@@ -33,12 +48,8 @@ def record_on_cuda(compute: Callable[[], Outputs]) -> tuple[Callable[[], object]
         for _ in range(WARMUPS - 1):
             compute()
         torch.cuda.synchronize()
-        before = torch.cuda.get_sync_debug_mode()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+        with _waiting_refused():
             compute()
-        finally:
-            torch.cuda.set_sync_debug_mode(before)
     torch.cuda.current_stream().wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from training.batches.mixing import mixed_by
+from training.batches.mixing import Mix, mixed_by
 from training.batches.pool import Pool
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit.course import Course
-from training.fit.device import Normalise, may_return_early, memory_format
+from training.fit.device import Normalise, fits, may_return_early, memory_format
 from training.fit.distill import Teacher, distillation
 from training.fit.evaluate import logits_of
 from training.fit.graphs import Capture, Outputs
@@ -97,7 +97,7 @@ class Whole:
         rates = self._begin(epoch, partial)
         for _ in feed:
             torch.manual_seed(self._course.torch_seed(epoch, partial.step))
-            with enough_for(self._device, size):
+            with enough_for(self._device, size, self._fits):
                 self.launch()
             if self._ema is not None:
                 self._ema.advance()
@@ -144,7 +144,8 @@ class Whole:
             self._ema.blend(weight)
         self._losses.index_copy_(0, self._position, loss.detach().view(1))
         self._right += (logits.argmax(1) == labels).sum()
-        self._position += 1
+        # Back to the front after the last one: the runs before a recording may be more than an epoch's steps.
+        self._position.add_(1).remainder_(self._course.steps)
         return ()
 
     def _loss(
@@ -167,9 +168,10 @@ class Whole:
     def _begin(self, epoch: int, partial: Partial) -> list[float]:
         """Bring the numbers of an epoch to the device, and return its learning rates."""
         course, first = self._course, partial.step
+        mixes = course.recipe.mixup > 0 or course.recipe.cutmix > 0
         rows = []
         for step in range(course.steps):
-            rate, mix = course.rate(epoch, step), course.mix(epoch, step)
+            rate, mix = course.rate(epoch, step), course.mix(epoch, step) if mixes else Mix(0.0)
             weight = 0.0 if self._ema is None or step < first else self._ema.weight(step - first)
             blend = mix.share if mix.patch is None else 0.0
             rows.append((rate, weight, mix.share, blend, *(mix.patch or (0, 0, 0, 0))))
@@ -217,6 +219,11 @@ class Whole:
             for tensor, value in held:
                 tensor.copy_(value)
         return launch
+
+    def _fits(self, batch: int) -> bool:
+        self._optimizer.zero_grad()
+        shape = (batch, 3, *self._images.shape[1:3])
+        return fits(self._model, shape, self._device, self._course.recipe.precision)
 
     def _changed(self) -> list[torch.Tensor]:
         """Return every tensor that a step changes."""

@@ -279,3 +279,13 @@ def test_the_network_itself_is_blamed_where_it_is_wrong(graphs_here, dataset, re
     model = nn.Sequential(nn.Conv2d(3, 5, 16), nn.Flatten())
     with pytest.raises(TrainingError, match=r"the network answers with shape \(5,\) an image"):
         fit(model, dataset(), None, recipe, seed=0)
+
+
+def test_an_epoch_may_have_fewer_steps_than_a_recording_needs_runs(
+    graphs_here, network, dataset, weights, same, recipe
+):
+    recipe = replace(recipe, compile="graphs", augment="gpu")
+    model = network()
+    history = fit(model, dataset(40), None, recipe, seed=0)
+    assert [record.epoch for record in history.epochs] == [1, 2, 3]
+    assert graphs_here.count == 3
