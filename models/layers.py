@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 STAGES = ("c1", "c2", "c3", "c4")
 NORMS = ("batch", "layer", "none")
-ACTIVATIONS = ("relu", "silu", "gelu", "hardswish", "none")
+ACTIVATIONS = ("relu", "relu6", "silu", "gelu", "hardswish", "none")
 ORDERS = ("conv-norm-act", "conv-act-norm", "norm-act-conv")
 
 

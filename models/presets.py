@@ -24,20 +24,31 @@ _TINY = NetSpec(
 
 _smooth = partial(LayerSpec, activation="silu")
 
-# Plain kernels at 16x16, where they cost a CPU little, depthwise ones at 8x8: see docs/results/training.md.
-_RESIDUAL = NetSpec(
-    name="residual",
-    stem=_stage(_smooth("conv", 16)),
-    c1=_stage(_smooth("conv", 32, stride=2), _smooth("conv", 32, residual=1)),
-    c2=_stage(_smooth("conv", 52), _smooth("dilated", 52, dilation=2, residual=1)),
-    c3=_stage(
-        _smooth("depthwise_separable", 68, stride=2),
-        _smooth("depthwise_separable", 68, 5, residual=1),
-        _smooth("depthwise_separable", 68, residual=1),
-        _smooth("depthwise_separable", 68, 5, residual=1),
-    ),
-    c4=_stage(_smooth("depthwise_separable", 108), _smooth("depthwise_separable", 108, residual=1)),
-)
+
+def _residual(name: str, activation: str) -> NetSpec:
+    """Return plain kernels at 16x16, where they cost a CPU little, and depthwise ones at 8x8.
+
+    docs/results/training.md has what was tried.
+    """
+    layer = partial(LayerSpec, activation=activation)
+    return NetSpec(
+        name=name,
+        stem=_stage(layer("conv", 16)),
+        c1=_stage(layer("conv", 32, stride=2), layer("conv", 32, residual=1)),
+        c2=_stage(layer("conv", 52), layer("dilated", 52, dilation=2, residual=1)),
+        c3=_stage(
+            layer("depthwise_separable", 68, stride=2),
+            layer("depthwise_separable", 68, 5, residual=1),
+            layer("depthwise_separable", 68, residual=1),
+            layer("depthwise_separable", 68, 5, residual=1),
+        ),
+        c4=_stage(layer("depthwise_separable", 108), layer("depthwise_separable", 108, residual=1)),
+    )
+
+
+_RESIDUAL = _residual("residual", "silu")
+# Hard-swish is SiLU of straight lines: the same network for microcontrollers and int8 (docs/export.md).
+_RESIDUAL_MCU = _residual("residual-mcu", "hardswish")
 
 # Down to 8x8 for context, then up to 16x16 again; kernel 4 at stride 2 gives every output the same four taps.
 _TRANSPOSED = NetSpec(
@@ -86,4 +97,6 @@ _WIDE = NetSpec(
     output=OutputSpec(norm="batch", activation="silu"),
 )
 
-PRESETS: dict[str, NetSpec] = {spec.name: spec for spec in (_TINY, _RESIDUAL, _TRANSPOSED, _WIDE)}
+PRESETS: dict[str, NetSpec] = {
+    spec.name: spec for spec in (_TINY, _RESIDUAL, _RESIDUAL_MCU, _TRANSPOSED, _WIDE)
+}

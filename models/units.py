@@ -9,6 +9,7 @@ from .layers import LayerSpec
 
 ACTIVATION_MODULES = {
     "relu": "nn.ReLU",
+    "relu6": "nn.ReLU6",
     "silu": "nn.SiLU",
     "gelu": "nn.GELU",
     "hardswish": "nn.Hardswish",

@@ -34,6 +34,10 @@ class DatasetFacts:
     std: tuple[float, float, float]
     notice: str | None = None
     """A remark for every page, for example that CIFAR-10 could not be had and `shapes` takes its place."""
+    train_by_class: tuple[Count, ...] = ()
+    """How many of `train_images` are of each class; empty where it is not known, as of older runs."""
+    unreadable: tuple[str, ...] = ()
+    """Images of the source that were left out because they cannot be read, each with the reason."""
 
 
 @dataclass(frozen=True)

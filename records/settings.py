@@ -25,8 +25,8 @@ class RunSettings:
     """The flags that define a training run, with those that only say how it is carried out."""
 
     preset: str | None = flag(
-        "tiny (default), residual (default on a GPU), transposed, wide, or a published network: resnet8, "
-        "resnet20, cifar10_transpose, ...",
+        "tiny (default), residual (default on a GPU), residual-mcu, transposed, wide, or a "
+        "published network: resnet8, resnet20, cifar10_transpose, ...",
         metavar="NAME",
         group=_NETWORK,
         exclusive="network",
@@ -109,6 +109,7 @@ class RunSettings:
     resize: Positive | None = flag(
         "bring every image to N x N pixels", read=positive, metavar="N", group=_DATA
     )
+    skip_unreadable: bool = switch("leave out images that cannot be read, and list them", group=_DATA)
     subset: Positive | None = flag(
         "training images, every class in proportion (default all)", read=positive, metavar="N", group=_DATA
     )
@@ -120,7 +121,13 @@ class RunSettings:
     )
     epochs: Positive | None = flag("instead of the recipe's", read=positive, metavar="N", group=_TRAINING)
     policy: str | None = flag(
-        "augmentation policy instead of the recipe's: none, light, cutout, mild, assignment, strong, jitter",
+        "augmentation policy instead of the recipe's: none, light, cutout, mild, "
+        "assignment, strong, crop, jitter",
+        group=_TRAINING,
+    )
+    balance: str | None = flag(
+        "for classes of unequal size: weigh them alike in the loss, or draw them equally often",
+        choices=("none", "loss", "sample"),
         group=_TRAINING,
     )
     seed: Seed = flag(

@@ -18,6 +18,8 @@ ONNX = Path("export") / "model.onnx"
 """Within the folder of a run."""
 _FACTS = ("classes", "input_size", "normalisation")
 """What the metadata of an exported model must say, as JSON, and say like the weights."""
+PIXELS = "pixels"
+"""The `input` of a model whose normalisation is inside (`export.onnx_file`); any other is normalised here."""
 
 
 class Engine(Protocol):
@@ -50,7 +52,7 @@ class Torch:
 
 
 class Onnx:
-    """An exported network: normalised images in, logits out.
+    """An exported network: pixels in, or normalised images, and logits out.
 
     Args:
         file: The ONNX file.
@@ -88,13 +90,16 @@ class Onnx:
                     f"{json.dumps(metadata.get(key))}; export the run again, or remove the file"
                 )
         self._input = self._session.get_inputs()[0].name
+        self._inside = _json(texts.get("input")) == PIXELS
         # As training.fit.device.Normalise: times 1 / std.
         self._mean = np.array(trained.mean, dtype=np.float32)
         self._scale = 1 / np.array(trained.std, dtype=np.float32)
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return (N, classes)."""
-        pixels = (images.astype(np.float32) - self._mean) * self._scale
+        pixels = images.astype(np.float32)
+        if not self._inside:
+            pixels = np.asarray((pixels - self._mean) * self._scale, dtype=np.float32)
         batch = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         logits: npt.NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))

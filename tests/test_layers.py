@@ -15,6 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "training/command": {"rfcalc", "models", "training", "records", "reports"},
     "reports": {"rfcalc", "records"},
     "search": {"rfcalc", "models", "training", "records"},
+    "export": {"rfcalc", "models", "training", "records"},
     # rfcalc: the error of a network that --model names.
     "serve": {"rfcalc", "models", "records", "training", "export"},
     "train": {"rfcalc", "models", "training", "records", "reports"},

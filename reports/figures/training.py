@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib
 import numpy
@@ -205,9 +205,16 @@ def save_confusion(
         bar.outline.set_visible(False)
 
 
+class Indexed(Protocol):
+    """Images by their position, perhaps read from disk only then."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Return (H, W, 3) of one position."""
+
+
 def save_mistakes(
     path: Path,
-    images: numpy.typing.NDArray[numpy.uint8],
+    images: Indexed,
     labels: Sequence[int] | numpy.typing.NDArray[Any],
     predictions: Sequence[int] | numpy.typing.NDArray[Any],
     confidence: Sequence[float] | numpy.typing.NDArray[Any],

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from rfcalc.errors import one_line
 from rfcalc.maps.state import State
+from rfcalc.ops.call import Call
+from rfcalc.ops.cost import factors
 from rfcalc.ops.lookup import op_of
 from rfcalc.ops.op import SILENT
 from rfcalc.ops.window import window_of
@@ -22,16 +24,23 @@ def is_row(node: Node, states: Mapping[int, State]) -> bool:
     return any(states[v].paths for v in node.reads) and bool(states[node.outputs[0]].paths)
 
 
-def op_name(graph: Graph, node: Node) -> str:
+_PRODUCTS = ("linear", "matmul")
+
+
+def op_name(graph: Graph, node: Node, states: Mapping[int, State]) -> str:
     """Return what a reader calls an op."""
     window = window_of(graph, node)
     if window is not None:
         label = "transposed conv" if window.transposed else op_of(node).label
         return f"depthwise {label}" if window.is_depthwise else label
+    if op_of(node).label in _PRODUCTS:
+        # PyTorch's releases choose mm or bmm for the same linear layer; its factors tell it from attention.
+        call = Call(node, graph, states)
+        return _PRODUCTS[all(states[ref.value].paths for ref in factors(call))]
     return op_of(node).label or node.name.strip("_").replace("_", " ")
 
 
-def names_of(graph: Graph, nodes: Sequence[Node]) -> dict[int, str]:
+def names_of(graph: Graph, nodes: Sequence[Node], states: Mapping[int, State]) -> dict[int, str]:
     """Return the unique name of each row's node.
 
     A module that ran one op in a call gives its path; otherwise the op's name is added. What repeats is
@@ -43,7 +52,7 @@ def names_of(graph: Graph, nodes: Sequence[Node]) -> dict[int, str]:
     names = {}
     for node in nodes:
         leaf = node.path not in parents and ops_in_call[node.path, node.call] == 1
-        op = op_name(graph, node).replace(" ", "_")
+        op = op_name(graph, node, states).replace(" ", "_")
         name = node.path if leaf else f"{node.path}.{op}" if node.path else op
         name = one_line(name)  # a module may be called anything, and its name goes to the terminal
         seen[name] += 1

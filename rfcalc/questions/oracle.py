@@ -132,7 +132,7 @@ def verify(
                 mismatch = _difference(row, index, seen)
                 if mismatch is not None:
                     mismatches.append(mismatch)
-                misplaced += too_wide(row, index, seen)
+                misplaced += too_wide(row, index, seen, analysis)
             wrong = _misplaced(oracle, analysis, row)
         except UnreachableError as reason:
             skipped.append((row.name, str(reason)))

@@ -98,15 +98,21 @@ def hulls(seen: torch.Tensor) -> list[tuple[int, int]] | None:
     return found
 
 
-def too_wide(row: Row, index: tuple[int, ...], seen: torch.Tensor) -> Iterator[Misplaced]:
-    """Find the axes along which a unit of a local map sees more than its row's size."""
+def too_wide(row: Row, index: tuple[int, ...], seen: torch.Tensor, analysis: Analysis) -> Iterator[Misplaced]:
+    """Find the axes along which a unit of a local map sees more than its row's size.
+
+    A border that bends back may add places to a unit near it: row 4 of a map of four rows, reflected, is row
+    2 once more; together with a shortcut that reads row 4 it is wider than either on the plane. Only units
+    whose field lies inside the image are compared there.
+    """
     field = row.field
     found = hulls(seen)
     maps = len(field.positions) == len(field.size) == len(row.output_shape) - 1
     if found is None or not maps or field.is_global or "wraps" in field.flags:
         return
+    bends = _bends(row, analysis)
     for axis, ((first, last), size) in enumerate(zip(found, field.size, strict=True)):
-        if last - first + 1 > size:
+        if last - first + 1 > size and not (bends and not _is_inside(row, index, axis, analysis)):
             yield Misplaced(row.name, index, axis, (0, size - 1), (first, last))
 
 
@@ -122,7 +128,7 @@ def edges_of(row: Row, analysis: Analysis) -> list[Edge]:
         return []
     planes = [readout.plane(axis) for axis in range(len(size))]
     before = analysis.graph.nodes[: row.node + 1]
-    bends = any(node.name.strip("_").startswith(_BENDING) for node in before)
+    bends = _bends(row, analysis)
     crops = any(map(_may_crop, before))
     chosen: list[list[_Unit]] = []
     for plane, n, pixels in zip(planes, readout.positions, size, strict=False):
@@ -141,6 +147,21 @@ def edges_of(row: Row, analysis: Analysis) -> list[Edge]:
         picked = [axis[k % len(axis)] for axis in chosen]
         units.append(Edge(*(tuple(part) for part in zip(*picked, strict=True))))
     return units
+
+
+def _bends(row: Row, analysis: Analysis) -> bool:
+    """Return whether an op before a row may read places that are inside past a border."""
+    before = analysis.graph.nodes[: row.node + 1]
+    return any(node.name.strip("_").startswith(_BENDING) for node in before)
+
+
+def _is_inside(row: Row, index: tuple[int, ...], axis: int, analysis: Analysis) -> bool:
+    """Return whether the field of a unit on the unbounded plane lies inside the image; False if unknown."""
+    readout = row.field.reach
+    plane = readout.plane(axis) if isinstance(readout, Readout) else None
+    return plane is not None and bool(
+        _inside(plane, range(index[axis], index[axis] + 1), analysis.input_size[1 + axis])
+    )
 
 
 def _may_crop(node: Node) -> bool:

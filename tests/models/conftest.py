@@ -114,7 +114,9 @@ def everything() -> NetSpec:
     branches = (BranchSpec(1), BranchSpec(3), BranchSpec(7, 3))
     return NetSpec(
         "everything",
-        stem=StageSpec((LayerSpec("conv", 12, activation="hardswish"),)),
+        stem=StageSpec(
+            (LayerSpec("conv", 12, activation="hardswish"), LayerSpec("conv", 12, activation="relu6"))
+        ),
         c1=StageSpec((LayerSpec("conv", 12), LayerSpec("conv", 12, groups=2, residual=2))),
         c2=StageSpec(
             (

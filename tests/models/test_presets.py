@@ -33,6 +33,7 @@ BUDGET = rfcalc.Budget(
 KNOWN = {  # parameters, MACs, receptive field, depthwise-separable pairs, dilated layers
     "tiny": (97_942, 7_996_416, 69, 2, 2),
     "residual": (99_346, 16_833_024, 81, 6, 1),
+    "residual-mcu": (99_346, 16_833_024, 81, 6, 1),
     "transposed": (99_978, 18_585_088, 77, 6, 1),
     "wide": (95_309, 42_658_816, 169, 2, 6),
 }

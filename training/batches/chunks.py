@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from training.data.balance import balanced_order
 from training.errors import TrainingError
 
 CHUNK_IMAGES = 1024
@@ -46,19 +47,30 @@ def steps_of(count: int, batch_size: int) -> int:
     return count // batch_size
 
 
-def order_of(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """Return the order of the images in an epoch."""
-    return np.random.Generator(np.random.PCG64([_SHUFFLE, seed, epoch])).permutation(count)
+def order_of(
+    count: int, seed: int, epoch: int, balanced: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.int64]:
+    """Return the order of the images in an epoch; `balanced` as `plan` has it."""
+    random = np.random.Generator(np.random.PCG64([_SHUFFLE, seed, epoch]))
+    return random.permutation(count) if balanced is None else balanced_order(balanced, random)
 
 
 def plan(
-    count: int, batch_size: int, *, seed: int, first_epoch: int, first_step: int, last_epoch: int
+    count: int,
+    batch_size: int,
+    *,
+    balanced: npt.NDArray[np.int64] | None = None,
+    seed: int,
+    first_epoch: int,
+    first_step: int,
+    last_epoch: int,
 ) -> Iterator[Chunk]:
     """Yield the chunks of the epochs, one after the other.
 
     Args:
         count: Number of images.
         batch_size: Images in a batch.
+        balanced: (count,) classes of the images, which are then drawn equally often; None: each image once.
         seed: Seed of shuffling and augmentation.
         first_epoch: Counted from 1.
         first_step: Batches of the first epoch to leave out: they were trained on already.
@@ -67,7 +79,7 @@ def plan(
     used = steps_of(count, batch_size) * batch_size
     size = max(1, round(CHUNK_IMAGES / batch_size)) * batch_size
     for epoch in range(first_epoch, last_epoch + 1):
-        order = order_of(count, seed, epoch)
+        order = order_of(count, seed, epoch, balanced)
         done = first_step * batch_size if epoch == first_epoch else 0
         # Chunks begin at multiples of `size` wherever a run is resumed: their draws belong to their start.
         for start in range(done // size * size, used, size):

@@ -20,6 +20,8 @@ import numpy.typing as npt
 from training.errors import TrainingError
 from training.fit.recipe import POLICIES
 
+TRIES = 10
+"""Parts that are drawn for a crop before the middle is taken."""
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
@@ -162,7 +164,52 @@ class Jitter:
         return Draw(chosen, values)
 
 
-OPERATIONS: tuple[type[Operation], ...] = (Flip, Move, Hole, Grey, Jitter)
+@dataclass(frozen=True)
+class Crop:
+    """A random part of the image, scaled to the whole: the random resized crop of Szegedy et al. (2014).
+
+    C. Szegedy et al., "Going Deeper with Convolutions", section 6, https://arxiv.org/abs/1409.4842.
+    """
+
+    p: float
+    area: tuple[float, float]
+    """Least and largest share of the image's area."""
+    ratio: float
+    """Largest width to height of the part, and largest height to width."""
+    size: tuple[int, int]
+    """Height and width that it is scaled to: those of the images."""
+
+    def draw(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Draw:
+        """Draw (N, 4) corners: top, left, bottom, right; those of the whole image where there is no crop."""
+        chosen = _chosen(self.p, count, random)
+        corners = np.tile(np.array([0, 0, *image_size], dtype=np.int64), (count, 1))
+        corners[chosen] = self.corners(int(chosen.sum()), image_size, random)
+        return Draw(chosen, corners)
+
+    def corners(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Integers:
+        """Draw (count, 4) corners as albumentations' RandomResizedCrop does.
+
+        Area and the logarithm of the ratio are uniform. Of ten parts that are drawn so the first that fits
+        into the image is taken; where none fits, the largest part in the middle whose ratio is allowed.
+        """
+        height, width = image_size
+        areas = random.uniform(*self.area, (count, TRIES)) * height * width
+        ratios = np.exp(random.uniform(-np.log(self.ratio), np.log(self.ratio), (count, TRIES)))
+        broad, tall = np.rint(np.sqrt(areas * ratios)), np.rint(np.sqrt(areas / ratios))
+        fits = (broad >= 1) & (broad <= width) & (tall >= 1) & (tall <= height)
+        each, first = np.arange(count), fits.argmax(axis=1)
+        some = fits[each, first]
+        tall_one = np.where(some, tall[each, first], min(height, round(width * self.ratio))).astype(np.int64)
+        broad_one = np.where(some, broad[each, first], min(width, round(height * self.ratio))).astype(
+            np.int64
+        )
+        down, across = random.random((2, count))
+        top = np.where(some, (height - tall_one + 1) * down, (height - tall_one) // 2).astype(np.int64)
+        left = np.where(some, (width - broad_one + 1) * across, (width - broad_one) // 2).astype(np.int64)
+        return np.stack([top, left, top + tall_one, left + broad_one], axis=1)
+
+
+OPERATIONS: tuple[type[Operation], ...] = (Flip, Move, Hole, Grey, Crop, Jitter)
 """Every operation there is: what either follower must know."""
 
 Policy = tuple[Operation, ...]
@@ -223,6 +270,9 @@ _POLICIES: Mapping[str, Callable[[int, int], Policy]] = {
     # assignment's pipeline, in the wording of albumentations 1.x.
     "assignment": _standard(0.5, shift=2, scale=0.1, rotate=45, moved=0.5, hole=16, holed=0.5, grey=0.5),
     "strong": _standard(0.5, shift=4, scale=0.1, rotate=15, moved=1.0, hole=12, holed=0.5, grey=0.1),
+    # For photographs and a pretrained backbone that is trained. torchvision's least area of 0.08 is for
+    # training from nothing: it often leaves no animal in the picture.
+    "crop": lambda height, width: (Flip(0.5), Crop(1.0, (0.35, 1.0), 4 / 3, (height, width))),
     "jitter": _jittered,
 }
 

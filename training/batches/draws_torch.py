@@ -7,6 +7,7 @@ epoch, number of the image), whatever the batch, the order, or the step at which
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from training.batches.counter import uniforms
-from training.batches.draws import Draw, Flip, Grey, Hole, Jitter, Move, Operation, Policy
+from training.batches.draws import TRIES, Crop, Draw, Flip, Grey, Hole, Jitter, Move, Operation, Policy
 from training.batches.draws import draw as draw_on_host
 
 _ON_HOST = 4
@@ -112,6 +113,27 @@ def _hole(
     return corners * chosen[:, None]
 
 
+def _crop(
+    crop: Crop, chosen: torch.Tensor, numbers: torch.Tensor, image_size: tuple[int, int]
+) -> torch.Tensor:
+    """Return (N, 4) corners as `Crop.corners` draws them, those of the whole image where there is no crop."""
+    height, width = image_size
+    least, most = crop.area
+    areas = (least + (most - least) * numbers[:, :TRIES]) * (height * width)
+    ratios = torch.exp((2 * numbers[:, TRIES : 2 * TRIES] - 1) * math.log(crop.ratio))
+    broad, tall = (areas * ratios).sqrt().round(), (areas / ratios).sqrt().round()
+    fits = (broad >= 1) & (broad <= width) & (tall >= 1) & (tall <= height)
+    some, first = fits.any(dim=1), fits.to(torch.uint8).argmax(dim=1, keepdim=True)
+    tall = torch.where(some, tall.gather(1, first)[:, 0], float(min(height, round(width * crop.ratio))))
+    broad = torch.where(some, broad.gather(1, first)[:, 0], float(min(width, round(height * crop.ratio))))
+    down, across = numbers[:, 2 * TRIES], numbers[:, 2 * TRIES + 1]
+    top = torch.where(some, ((height - tall + 1) * down).floor(), ((height - tall) / 2).floor())
+    left = torch.where(some, ((width - broad + 1) * across).floor(), ((width - broad) / 2).floor())
+    corners = torch.stack([top, left, top + tall, left + broad], dim=1)
+    whole = torch.tensor([0.0, 0.0, height, width], device=numbers.device)
+    return torch.where(chosen[:, None], corners, whole).to(torch.int64)
+
+
 def _jitter(
     jitter: Jitter, chosen: torch.Tensor, numbers: torch.Tensor, image_size: tuple[int, int]
 ) -> torch.Tensor:
@@ -129,5 +151,6 @@ SOURCES: dict[type[Operation], Source] = {
     Move: Source(5, _move),
     Hole: Source(3, _hole),
     Grey: Source(1, _nothing),
+    Crop: Source(3 + 2 * TRIES, _crop),
     Jitter: Source(5, _jitter),
 }

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from training.batches.draws import Draw, Flip, Grey, Hole, Jitter, Move, Operation, draw, policy_named
+from training.batches.draws import Crop, Draw, Flip, Grey, Hole, Jitter, Move, Operation, draw, policy_named
 
 if TYPE_CHECKING:
     import albumentations
@@ -164,6 +164,22 @@ def _grey(transform: Any, images: Pixels, drawn: Draw) -> None:
     images[drawn.chosen] = np.asarray(grey, dtype=np.uint8).reshape(count, -1, width, 1)
 
 
+def _crop_of(library: Any, crop: Crop, fill: tuple[int, ...]) -> Any:
+    return library.RandomResizedCrop(
+        size=crop.size, scale=crop.area, ratio=(1 / crop.ratio, crop.ratio), p=crop.p, strict=True
+    )
+
+
+def _crop(transform: Any, images: Pixels, drawn: Draw) -> None:
+    import cv2
+
+    height, width = images.shape[1:3]
+    for index in np.flatnonzero(drawn.chosen):
+        top, left, bottom, right = drawn.values[index]
+        part = images[index, top:bottom, left:right]
+        images[index] = cv2.resize(part, (width, height), interpolation=transform.interpolation)
+
+
 def _jitter_of(library: Any, jitter: Jitter, fill: tuple[int, ...]) -> Any:
     return library.ColorJitter(
         brightness=jitter.brightness,
@@ -193,5 +209,6 @@ FORMS: dict[type[Operation], Form] = {
     Move: Form(_move_of, _move),
     Hole: Form(_hole_of, _hole),
     Grey: Form(_grey_of, _grey),
+    Crop: Form(_crop_of, _crop),
     Jitter: Form(_jitter_of, _jitter),
 }

@@ -14,9 +14,24 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from training.batches.draws import Draw, Flip, Floats, Grey, Hole, Jitter, Move, Operation, draw, policy_named
+from training.batches.draws import (
+    Crop,
+    Draw,
+    Flip,
+    Floats,
+    Grey,
+    Hole,
+    Jitter,
+    Move,
+    Operation,
+    draw,
+    policy_named,
+)
 from training.batches.draws_torch import Drawn
 from training.batches.draws_torch import draw as draw_epoch
+
+_PIECE = 128
+"""Images that are cropped at a time."""
 
 
 class BatchedAugmentation:
@@ -92,11 +107,19 @@ def _jitter(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> to
     return jittered(images, _send(drawn.values, images.device).to(torch.float32))
 
 
+def _crop(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
+    corners = _send(drawn.values, images.device)  # (N, 4)
+    # In pieces: the sums of a whole chunk of photographs would need gigabytes.
+    pieces = [slice(start, start + _PIECE) for start in range(0, len(images), _PIECE)]
+    return torch.cat([resized(images[piece], corners[piece]) for piece in pieces])
+
+
 FORMS: dict[type[Operation], Callable[[torch.Tensor, Any, torch.Tensor], torch.Tensor]] = {
     Flip: _flip,
     Move: _move,
     Hole: _hole,
     Grey: _grey,
+    Crop: _crop,
     Jitter: _jitter,
 }
 """Each takes images (N, 3, H, W), the draw and the fill colour (1, 3, 1, 1), and returns images."""
@@ -145,6 +168,62 @@ def warp(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
         align_corners=True,
     )
     return seen.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def resized(images: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
+    """Return parts of the images scaled to the whole, as cv2.resize with INTER_LINEAR, to the last bit.
+
+    OpenCV computes with weights of 11 bits, first across, then down, and drops bits in between (`resize.cpp`,
+    `HResizeLinear` and `VResizeLinear` for uint8); so does this. Rounded from exact sums, every eighth value
+    would be another.
+
+    Args:
+        images: (N, 3, H, W) uint8.
+        corners: (N, 4) top, left, bottom, right of each part.
+    """
+    count, channels, height, width = images.shape
+    top, left, bottom, right = corners.unbind(1)
+    across = torch.zeros((), dtype=torch.int32, device=images.device)
+    # At the first and the last column there is nothing to mix with: OpenCV sets the weights so, of rows not.
+    for column, share in _neighbours(width, left, right, ends=True):  # (N, W)
+        index = column[:, None, None, :].expand(count, channels, height, width)
+        across = across + images.gather(3, index).to(torch.int32) * share[:, None, None, :]
+    across, down = across >> 4, torch.zeros_like(across)
+    for row, share in _neighbours(height, top, bottom, ends=False):  # (N, H)
+        index = row[:, None, :, None].expand(count, channels, height, width)
+        down += (across.gather(2, index) * share[:, None, :, None]) >> 16
+    return ((down + 2) >> 2).clamp_(0, 255).to(torch.uint8)
+
+
+def _neighbours(
+    length: int, first: torch.Tensor, end: torch.Tensor, *, ends: bool
+) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """Return the two pixels that each of `length` outputs lies between, and their shares of 2,048.
+
+    Args:
+        length: Outputs along this axis.
+        first: (N,) the part's first pixel.
+        end: (N,) the pixel after its last.
+        ends: Whether an output beyond the middle of the part's first or last pixel is that pixel alone.
+
+    Returns:
+        Twice (N, length) positions and int32 shares.
+    """
+    # In float64, as OpenCV does; Apple's devices have none: there a share may be one of 2,048 apart.
+    exact = torch.float32 if first.device.type == "mps" else torch.float64
+    last = (end - first - 1)[:, None]
+    middle = torch.arange(length, dtype=exact, device=first.device) + 0.5
+    places = (middle * ((last + 1).to(exact) / length) - 0.5).to(torch.float32)
+    before = places.floor()
+    way = places - before
+    if ends:
+        way = way * ((before >= 0) & (before < last))
+    position = before.to(torch.int64)
+    low, high = ((position + step).clamp_min(0).minimum(last) + first[:, None] for step in (0, 1))
+    return (
+        (low, ((1 - way) * 2048).round().to(torch.int32)),
+        (high, (way * 2048).round().to(torch.int32)),
+    )
 
 
 def to_grey(images: torch.Tensor) -> torch.Tensor:

@@ -40,6 +40,7 @@ class Loader:
         samples: Images to draw from.
         policy: Augmentation by name.
         batch_size: Images a batch; what is left at an epoch's end is left out.
+        balanced: Draw the images of each class equally often.
         seed: Seed of shuffling and augmentation.
         workers: Threads that prepare chunks ahead of time; 0: prepared when asked for.
         first_epoch: Number of the first epoch, counted from 1.
@@ -56,6 +57,7 @@ class Loader:
         *,
         policy: str,
         batch_size: int,
+        balanced: bool = False,
         seed: int,
         workers: int,
         first_epoch: int = 1,
@@ -72,6 +74,7 @@ class Loader:
         self._plan = plan(
             len(samples),
             batch_size,
+            balanced=samples.labels if balanced else None,
             seed=seed,
             first_epoch=first_epoch,
             first_step=first_step,

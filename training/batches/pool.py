@@ -7,6 +7,7 @@ import torch
 
 from training.batches.chunks import order_of, steps_of
 from training.batches.follow_torch import BatchedAugmentation
+from training.batches.resident import on_device
 from training.data.samples import Samples
 from training.fit.memory import memory_error_as
 
@@ -24,6 +25,7 @@ class Pool:
         samples: Images to draw from; copied to the device as uint8.
         policy: Augmentation by name.
         batch_size: Images a batch; what is left at an epoch's end is left out.
+        balanced: Draw the images of each class equally often.
         seed: Seed of shuffling and augmentation.
         device: Device that keeps and augments the images.
 
@@ -33,19 +35,27 @@ class Pool:
     """
 
     def __init__(
-        self, samples: Samples, *, policy: str, batch_size: int, seed: int, device: torch.device
+        self,
+        samples: Samples,
+        *,
+        policy: str,
+        batch_size: int,
+        balanced: bool = False,
+        seed: int,
+        device: torch.device,
     ) -> None:
         self.steps = steps_of(len(samples), batch_size)
         """Batches an epoch."""
         self._count, self._seed, self._device = len(samples), seed, device
         self._augment = BatchedAugmentation(policy, samples.image_size, samples.mean, device)
+        self._balanced = samples.labels if balanced else None
         self._epoch = 0
         used = self.steps * batch_size
         height, width = samples.image_size
         self._together = max(1, _PIXELS_AT_ONCE // (height * width))
         size = f"{2 * samples.images.nbytes / 1e9:.1f} GB of images, plain and augmented,"
         with memory_error_as(f"{size} do not fit on {device}; use augment=cpu"):
-            self._source = torch.from_numpy(np.array(samples.images)).to(device)  # (N, H, W, 3)
+            self._source = on_device(samples, device)
             self._answers = torch.from_numpy(np.array(samples.labels)).to(device)
             self.images = torch.empty((used, height, width, 3), dtype=torch.uint8, device=device)
             """(N, H, W, 3) uint8 of the present epoch, always in the same memory."""
@@ -56,8 +66,8 @@ class Pool:
         """Bring in the images of an epoch, counted from 1, unless they are there."""
         if epoch == self._epoch:
             return
-        order = torch.from_numpy(order_of(self._count, self._seed, epoch)[: len(self.labels)])
-        order = order.to(self._device)
+        whole = order_of(self._count, self._seed, epoch, self._balanced)
+        order = torch.from_numpy(whole[: len(self.labels)]).to(self._device)
         self.labels.copy_(self._answers[order])
         for start in range(0, len(order), self._together):
             index = order[start : start + self._together]

@@ -14,6 +14,16 @@ from training.data.samples import Samples
 from training.fit.memory import memory_error_as
 
 
+def on_device(samples: Samples, device: torch.device) -> torch.Tensor:
+    """Return (N, H, W, 3) uint8 images on a device, never all of them in the processor's memory as well."""
+    images = torch.empty(samples.images.shape, dtype=torch.uint8, device=device)
+    start = 0
+    for piece in samples.pieces():
+        images[start : start + len(piece)] = torch.from_numpy(np.array(piece))
+        start += len(piece)
+    return images
+
+
 class Resident:
     """The batches of `training.batches.loader.Loader`, made on the device: same images, same order.
 
@@ -21,6 +31,7 @@ class Resident:
         samples: Images to draw from; copied to the device as uint8.
         policy: Augmentation by name.
         batch_size: Images a batch; what is left at an epoch's end is left out.
+        balanced: Draw the images of each class equally often.
         seed: Seed of shuffling and augmentation.
         device: Device that keeps and augments the images.
         first_epoch: Number of the first epoch, counted from 1.
@@ -38,6 +49,7 @@ class Resident:
         *,
         policy: str,
         batch_size: int,
+        balanced: bool = False,
         seed: int,
         device: torch.device,
         first_epoch: int = 1,
@@ -50,6 +62,7 @@ class Resident:
         self._plan = plan(
             len(samples),
             batch_size,
+            balanced=samples.labels if balanced else None,
             seed=seed,
             first_epoch=first_epoch,
             first_step=first_step,
@@ -57,7 +70,7 @@ class Resident:
         )
         size = f"{samples.images.nbytes / 1e9:.1f} GB of images"
         with memory_error_as(f"{size} do not fit on {device}; use augment=cpu"):
-            self._images = torch.from_numpy(np.array(samples.images)).to(device)  # (N, H, W, 3)
+            self._images = on_device(samples, device)
             self._labels = torch.from_numpy(np.array(samples.labels)).to(device)
 
     def epoch(self) -> Iterator[Batch]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console, RenderableType
 from rich.live import Live
 
 from records.run import EpochRecord, RunRecord
 from records.terminal import StepBar
+from training.data.balance import are_unequal
 from training.fit.loop import Progress
 
 _HEADER = f"{'epoch':>9}  {'loss':>7}  {'train':>7}  {'val loss':>8}  {'val':>7}  {'rate':>8}  {'seconds':>7}"
@@ -106,6 +109,8 @@ def conclude(record: RunRecord, folder: Path, console: Console) -> None:
             f"{transfer.calibration_error_after:.2%} with temperature {transfer.temperature:.2f}",
             markup=False,
         )
+    if line := balanced_line(record.confusion):
+        console.print(line, markup=False)
     if record.per_class and len(record.per_class) > 2:
         hardest = sorted(record.per_class.items(), key=lambda item: item[1])[:3]
         shown = ", ".join(f"{name} {share:.1%}" for name, share in hardest if share < 1)
@@ -117,6 +122,26 @@ def conclude(record: RunRecord, folder: Path, console: Console) -> None:
         f"wrote {folder}: best.safetensors, {network}run.json, predictions.npz, curves.png, confusion.png, "
         "mistakes.png",
         markup=False,
+    )
+
+
+def balanced_line(confusion: Sequence[Sequence[int]] | npt.NDArray[np.int64] | None) -> str | None:
+    """Return the balanced accuracy where the classes are of unequal size; None where they are not.
+
+    Args:
+        confusion: (C, C) counts, rows are true classes; None: not known.
+    """
+    if confusion is None:
+        return None
+    matrix = np.asarray(confusion)
+    counts = matrix.sum(axis=1)
+    if not are_unequal(counts):
+        return None
+    present = counts > 0
+    mean = float((np.diagonal(matrix)[present] / counts[present]).mean())
+    return (
+        f"balanced accuracy {mean:.2%}: the mean of the classes, which have {counts.min():,} to "
+        f"{counts.max():,} of these images"
     )
 
 

@@ -27,13 +27,14 @@ class Origin:
     """What `--data` was, or the kind of data that was found; None where it is not known."""
     resize: int | None
     cache: str
+    skip_unreadable: bool = False
 
 
 def origin(record: RunRecord) -> Origin:
     """Return where the images of a run came from; what was found counts, not what was asked for."""
     settings = record.settings or RunSettings()
     known = datasets.kept_name(record.dataset.kind, settings.data)
-    return Origin(known, settings.resize, settings.cache)
+    return Origin(known, settings.resize, settings.cache, settings.skip_unreadable)
 
 
 def images_of(
@@ -43,7 +44,7 @@ def images_of(
 
     Args:
         trained: The network.
-        options: `data`, `resize`, `cache` and `split`.
+        options: `data`, `resize`, `skip_unreadable`, `cache` and `split`.
         given: Names of the options that were given; the others are as the run had them.
         console: Where progress is shown.
 
@@ -64,6 +65,7 @@ def images_of(
         cache=Path(options.cache if "cache" in given else before.cache),
         resize=options.resize if options.data or trained.preprocessing else options.resize or before.resize,
         squared=trained.preprocessing,
+        skip_unreadable=options.skip_unreadable or before.skip_unreadable,
         console=console,
     )
     _check(trained, dataset, data)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from training.command.display import balanced_line
 from training.command.images import images_of
 from training.command.options import Options
 from training.command.trained import Trained, open_trained
@@ -51,6 +52,8 @@ def judge(options: Options, given: Collection[str], console: Console) -> None:
         style="bold",
         markup=False,
     )
+    if balanced := balanced_line(result.confusion):
+        console.print(balanced, markup=False)
     console.print(_recorded(trained, dataset, split, result), markup=False, end="")
     if options.tta:
         flipped = evaluate(trained.network, samples, device=str(place), flip=True)

@@ -53,11 +53,11 @@ class Options(RunSettings):
 
 _NOT_TRAINING = frozenset({"weights", "split", "tta", "output"})
 _MODES = {
-    "evaluate": {"data", "cache", "resize", "device", "model", "split", "tta"},
+    "evaluate": {"data", "cache", "resize", "skip_unreadable", "device", "model", "split", "tta"},
     "predict": {"weights", "device", "model"},
-    "show_augmentation": {"data", "cache", "resize", "recipe", "policy", "seed", "output"},
+    "show_augmentation": {"data", "cache", "resize", "skip_unreadable", "recipe", "policy", "seed", "output"},
     "repeat": {
-        *("data", "cache", "resize", "seed", "device", "workers"),
+        *("data", "cache", "resize", "skip_unreadable", "seed", "device", "workers"),
         *("deterministic", "tensorboard", "out", "name", "resume"),
     },
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from models.spec import NetSpec
 from records.environment import describe
 from records.run import RunRecord
 from records.settings import settings_of
-from records.text import plural
 from rfcalc import Verdict, find_budget
 from training.command.files import read_json
 from training.command.network import (
@@ -30,10 +29,11 @@ from training.command.network import (
 )
 from training.command.options import Options
 from training.command.pretrained import RECIPE as TRANSFER_RECIPE
-from training.command.pretrained import Transfer, asked_for
-from training.command.repeat import check_images, differences, recipe_again
+from training.command.pretrained import Transfer, asked_for, is_cached
+from training.command.repeat import check_images, recipe_again
 from training.command.teacher import WEIGHT, open_teacher
 from training.data import registry as datasets
+from training.data.balance import counts_of
 from training.data.registry import Dataset
 from training.data.samples import Samples
 from training.errors import TrainingError
@@ -41,9 +41,9 @@ from training.fit import device
 from training.fit.evaluate import evaluate
 from training.fit.recipe import RECIPES, Recipe, RecipeError, named
 from training.fit.runfolder import dataset_facts
-from training.transfer.stages import Stage
+from training.transfer.stages import Stage, shares_of
 
-_CHANGES = ("epochs", "policy", "augment", "compile")
+_CHANGES = ("epochs", "policy", "balance", "augment", "compile")
 """Keys of a recipe that have a flag of their own."""
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -55,8 +55,11 @@ class Plan:
     model: nn.Module
     recipe: Recipe
     train: Samples
+    validation: Samples | None
+    """What each epoch is judged on; None with --full."""
     judged_on: Samples
-    """The validation images, or with --full the test images."""
+    """What the final weights are judged on: the validation images; the test images with --full, and of a
+    network with pretrained weights."""
     record: RunRecord
     """All but what training brings."""
     verdict: Verdict | None
@@ -73,6 +76,10 @@ class Plan:
     """The pretrained weights, where the network has them."""
     stages: tuple[Stage, ...] = ()
     """Of a network with pretrained weights."""
+    cached: bool = False
+    """Whether the maps of its frozen stages are computed once, and only what follows them is trained."""
+    shares: Mapping[str, float] | None = None
+    """Learning rates of its parameters as multiples of the recipe's, by name."""
     dataset: Dataset | None = None
     """Of a network with pretrained weights."""
 
@@ -105,9 +112,10 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
     options, repeats = wanted.options, wanted.repeats
     place = device.resolve(options.device)
     transfer = asked_for(options, wanted.given)
-    if transfer is not None and "recipe" not in wanted.given:
+    if transfer is not None and wanted.resumes is None and "recipe" not in wanted.given:
         options = replace(options, recipe=TRANSFER_RECIPE)
     recipe = recipe_again(repeats, place.type) if repeats is not None else recipe_of(options, place.type)
+    cached = transfer is not None and is_cached(transfer, recipe, options)
     # What is wrong with the flags is found before images are loaded: a wrong name of a file must not cost a
     # download of 170 MB.
     torch.manual_seed(options.seed)
@@ -117,6 +125,7 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         cache=Path(options.cache),
         resize=options.resize,
         squared=None if transfer is None else transfer.architecture.preprocessing,
+        skip_unreadable=options.skip_unreadable,
         console=console,
     )
     if transfer is not None:
@@ -128,14 +137,12 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         train, held_out = datasets.holdout(labels)
     if options.subset is not None:
         train = datasets.subset(train, labels, options.subset, options.seed)
-    if transfer is not None:
-        # Mapped, not copied: thousands of photographs of 150 kB each are read once.
-        test = dataset.test
-        judged_on = Samples(test.images, test.labels, dataset.classes, dataset.mean, dataset.std)
-    elif options.full:
-        judged_on = Samples.of(dataset.test, None, dataset)
-    else:
-        judged_on = Samples.of(dataset.train, held_out, dataset)
+    # Photographs are 150 kB each and may be 25,000: they stay on the disk until each one's turn comes.
+    take = Samples.of if transfer is None else Samples.mapped
+    validation = None if options.full else take(dataset.train, held_out, dataset)
+    judged_on = validation
+    if transfer is not None or judged_on is None:
+        judged_on = take(dataset.test, None, dataset)
 
     height, width = dataset.image_size
     size, classes = (3, height, width), len(dataset.classes)
@@ -152,15 +159,14 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
     found = find_budget(Path(options.model.partition(":")[0]).parent if options.model else _REPOSITORY)
     # A pass of two images shows whether the answers fit the classes.
     evaluate(network.model, replace(judged_on, images=judged_on.images[:2], labels=judged_on.labels[:2]))
-    cached = transfer is not None and transfer.cut > 0  # then the photographs are read for their maps only
-    samples = judged_on if cached else Samples.of(dataset.train, train, dataset)
+    samples = take(dataset.train, train, dataset)
     teacher, taught = open_teacher(Path(options.teacher), samples) if options.teacher else (None, None)
     record = RunRecord(
         name="",
         network=network.name,
         recipe=recipe.to_json(),
         seed=options.seed,
-        dataset=dataset_facts(dataset, len(train), len(held_out)),
+        dataset=dataset_facts(dataset, len(train), len(held_out), counts_of(labels[train], classes)),
         environment=describe(place.type),
         params=analysis.params,
         macs=analysis.macs,
@@ -181,6 +187,7 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         model=network.model,
         recipe=recipe,
         train=samples,
+        validation=validation,
         judged_on=judged_on,
         record=record,
         verdict=rfcalc.judge(analysis, found[0]) if found and transfer is None else None,
@@ -191,6 +198,8 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         notice=network.notice,
         transfer=transfer,
         stages=stages,
+        cached=cached,
+        shares=shares_of(network.model, stages) if stages else None,
         dataset=None if transfer is None else dataset,
     )
 
@@ -239,49 +248,3 @@ def recipe_of(options: Options, device_type: str) -> Recipe:
     if options.teacher and not recipe.distill_weight:
         changes["distill_weight"] = WEIGHT
     return replace(recipe, **changes)
-
-
-def announce(plan: Plan, folder: Path, console: Console) -> None:
-    """Print data, network, budget, recipe and folder of the run, and what differs from a run it repeats."""
-    record, recipe = plan.record, plan.recipe
-    data = record.dataset
-    if data.notice:
-        console.print(data.notice, style="bold yellow", markup=False)
-    size = f"{data.image_size[0]}x{data.image_size[1]}"
-    validating = f"{data.validation_images:,} to validate"
-    rest = validating if data.validation_images else f"{data.test_images:,} to test"
-    field = " x ".join(map(str, dict.fromkeys(record.receptive_field)))
-    for line in (
-        f"data      {data.title}: {data.train_images:,} images of {size} to train, {rest}",
-        f"network   {record.network}: {record.params:,} parameters, {record.macs / 1e6:.1f} M MACs, "
-        f"receptive field {field}",
-        f"budget    {_judged(plan)}",
-        f"recipe    {recipe.name}: {plural(recipe.epochs, 'epoch')}, batches of {recipe.batch_size}, "
-        f"policy {recipe.policy}, on {record.environment.device}{_taught(plan)}",
-        f"folder    {folder}",
-    ):
-        console.print(line, markup=False)
-    if plan.notice:
-        console.print(plan.notice, style="yellow", markup=False)
-    if plan.repeats is not None:
-        console.print(f"repeats   {plan.repeats.name} of {plan.repeats.started}", markup=False)
-        for line in differences(plan.repeats, record) or ("nothing: same code, packages and machine",):
-            console.print(f"differs   {line}", markup=False)
-
-
-def _taught(plan: Plan) -> str:
-    teacher = plan.record.teacher
-    return f", taught by {teacher.network} of {teacher.path}" if teacher else ""
-
-
-def _judged(plan: Plan) -> str:
-    if plan.transfer is not None:
-        return "not judged: a pretrained backbone"
-    if plan.verdict is None:
-        return "none ([tool.rfcalc] in a pyproject.toml would set one)"
-    if plan.verdict.ok:
-        return f"all {len(plan.verdict.margins)} limits of {plan.budget} hold"
-    broken = "; ".join(
-        f"{limit.name.replace('_', '-')} {limit.bound} (has {limit.value})" for limit in plan.verdict.broken
-    )
-    return f"BROKEN: {broken}; {plan.budget}"

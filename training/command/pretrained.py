@@ -13,6 +13,7 @@ from torch import nn
 from records.run import TransferFacts
 from records.settings import RunSettings
 from training.errors import TrainingError
+from training.fit.recipe import Recipe
 from training.transfer.architecture import Architecture, Head, classifier_of
 from training.transfer.sources import DEFAULT, Pretrained, load_pretrained
 from training.transfer.stages import Stage, freeze, frozen_count, stages_of, unfreeze
@@ -70,6 +71,11 @@ class Transfer:
     def cut(self) -> int:
         """How many stages never train: their maps are computed once."""
         return self.frozen - (self.unfreezing.stages if self.unfreezing else 0)
+
+    @property
+    def trained(self) -> int:
+        """How many stages of the backbone train from the first epoch on."""
+        return self.stages - self.frozen
 
     def build(self, classes: int, seed: int) -> tuple[nn.Module, tuple[Stage, ...], Architecture]:
         """Return the network with its pretrained weights, its stages, and its architecture.
@@ -135,6 +141,33 @@ def asked_for(options: RunSettings, given: Collection[str]) -> Transfer | None:
     frozen = frozen_count(wanted, backbone + 1)
     unfreezing = _unfreezing(options.unfreeze, frozen)
     return Transfer(pretrained, architecture, frozen, backbone, unfreezing)
+
+
+def reads_photographs(recipe: Recipe) -> str | None:
+    """Return why a recipe needs the photographs in every epoch, frozen backbone or not; None: it does not."""
+    if recipe.policy != "none":
+        return f"policy {recipe.policy} changes the photographs in every epoch"
+    if recipe.mixup or recipe.cutmix:
+        return f"the recipe {recipe.name} mixes photographs"
+    if recipe.optimizer != "adamw" or recipe.ema or recipe.clip:
+        return f"the recipe {recipe.name} does more than AdamW"
+    return None
+
+
+def is_cached(transfer: Transfer, recipe: Recipe, options: RunSettings) -> bool:
+    """Return whether the maps of the frozen stages are computed once, in place of a run through all stages.
+
+    Raises:
+        TrainingError: Stages shall join later, which only cached ones can.
+    """
+    cached = transfer.cut > 0 and reads_photographs(recipe) is None
+    if transfer.unfreezing is not None and not cached:
+        reason = reads_photographs(recipe) or "no stage stays frozen"
+        raise TrainingError(
+            f"--unfreeze {options.unfreeze}: stages join later only where those before them are cached, but "
+            f"{reason}; take --freeze K with that, or leave it out"
+        )
+    return cached
 
 
 def _published(options: RunSettings) -> Published | None:

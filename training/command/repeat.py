@@ -40,6 +40,11 @@ def as_before(options: Options, given: Collection[str], before: RunRecord) -> Op
     Raises:
         TrainingError: The record does not know its settings.
     """
+    if before.transfer is not None:
+        raise TrainingError(
+            f"--from: run {before.name!r} began with pretrained weights; repeat it with its own command: "
+            f"{before.command}"
+        )
     if before.settings is None:
         raise TrainingError(
             f"--from: run {before.name!r} does not know its settings: field 'command' of its run.json is no "
@@ -51,6 +56,7 @@ def as_before(options: Options, given: Collection[str], before: RunRecord) -> Op
         data=options.data if "data" in given else images.data,
         cache=options.cache if "cache" in given else images.cache,
         resize=options.resize if "resize" in given else images.resize,
+        skip_unreadable=options.skip_unreadable or images.skip_unreadable,
         full=not before.dataset.validation_images,
         subset=before.dataset.train_images,  # as many as there are means all
         seed=options.seed if "seed" in given else before.seed,
@@ -67,8 +73,9 @@ def as_words(options: Options, given: Collection[str], words: Sequence[str]) -> 
         if name not in given and (value := getattr(options, name)) is not None
         for each in (word(name), str(value))
     ]
-    if options.deterministic and "deterministic" not in given:
-        taken.append(word("deterministic"))
+    for name in ("skip_unreadable", "deterministic"):
+        if getattr(options, name) and name not in given:
+            taken.append(word(name))
     return [*words, *taken]
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,22 +14,23 @@ from rich.console import Console
 from models.source import standalone_source
 from models.spec import NetSpec
 from records import layout
-from records.files import sweep, write_json, write_text
+from records.files import sweep, write_text
 from records.flags import Parsed
-from records.run import EpochRecord, RunRecord
+from records.run import RunRecord
 from records.settings import values_of
 from records.stopping import Stop, stopping
 from training.command import tensorboard
-from training.command.display import Display, conclude, resume_command, show_stopped
+from training.command.announce import announce
+from training.command.display import conclude, resume_command, show_stopped
 from training.command.drawings import draw
+from training.command.fitting import fitted
 from training.command.options import Options, word
-from training.command.plan import Plan, Wanted, announce, make_plan
+from training.command.plan import Plan, Wanted, make_plan
 from training.command.repeat import as_before, as_words, read_run
-from training.command.transfer_run import fill_tail
+from training.command.transfer_run import fill_tail, fill_whole
 from training.errors import TrainingError
 from training.fit import checkpoint
 from training.fit.evaluate import evaluate
-from training.fit.loop import fit
 from training.fit.runfolder import judged, write_run
 
 
@@ -78,7 +78,7 @@ def train(options: Options, parsed: Parsed, console: Console) -> None:
     try:
         with layout.locked(folder / layout.LOCK, taken), stopping(patient=False) as stop:
             sweep(folder)
-            fill = _fill if plan.transfer is None or plan.transfer.cut == 0 else fill_tail
+            fill = _fill if plan.transfer is None else fill_tail if plan.cached else fill_whole
             record = fill(plan, folder, stop, console)
     except BaseException as error:
         if created and not checkpoint.exists(folder / layout.CHECKPOINT):
@@ -148,39 +148,7 @@ def _wanted(options: Options, given: frozenset[str], before: RunRecord | None) -
 def _fill(plan: Plan, folder: Path, stop: Stop, console: Console) -> RunRecord:
     record, options = plan.record, plan.options
     place = record.environment.device
-    # Beside a checkpoint it stays until the end: whether that is of this run is not known yet.
-    if not checkpoint.exists(folder / layout.CHECKPOINT):
-        write_json(folder / layout.RUN, record.to_json())
-    with (
-        stop.patiently(),
-        _log(folder, options) as log,
-        Display(console, plan.recipe.epochs) as display,
-    ):
-
-        def on_epoch(epoch: EpochRecord) -> None:
-            display.epoch(epoch)
-            if log is not None:
-                log.epoch(epoch)
-
-        history = fit(
-            plan.model,
-            plan.train,
-            None if options.full else plan.judged_on,
-            plan.recipe,
-            seed=record.seed,
-            device=place,
-            teacher=plan.teacher,
-            on_epoch=on_epoch,
-            checkpoint=folder / layout.CHECKPOINT,
-            resume=options.resume,
-            stop=stop,
-            workers=options.workers,
-            deterministic=options.deterministic,
-            progress=display.step,
-            on_notice=lambda text: console.print(text, style="yellow", markup=False),
-        )
-    if history.stopped and len(history.epochs) < plan.recipe.epochs:
-        raise KeyboardInterrupt
+    history = fitted(plan, folder, stop, console)
     began = time.perf_counter()
     result = evaluate(plan.model, plan.judged_on, device=place)
     flipped = evaluate(plan.model, plan.judged_on, device=place, flip=True) if options.full else None
@@ -201,15 +169,3 @@ def _fill(plan: Plan, folder: Path, stop: Stop, console: Console) -> RunRecord:
         write_text(folder / layout.SOURCE, standalone_source(NetSpec.from_json(record.spec)))
     write_run(folder, record, plan.model, result, "test" if options.full else "validation")
     return record
-
-
-@contextmanager
-def _log(folder: Path, options: Options) -> Iterator[tensorboard.EventLog | None]:
-    if not options.tensorboard:
-        yield None
-        return
-    log = tensorboard.EventLog(folder / tensorboard.FOLDER)
-    try:
-        yield log
-    finally:
-        log.close()

@@ -35,7 +35,13 @@ def show_augmentation(options: Options, console: Console) -> None:
     if importlib.util.find_spec("albumentations") is None:
         raise TrainingError("--show-augmentation needs albumentations, which is not installed")
     policy = recipe_of(options, resolve(options.device).type).policy
-    dataset = datasets.load(options.data, cache=Path(options.cache), resize=options.resize, console=console)
+    dataset = datasets.load(
+        options.data,
+        cache=Path(options.cache),
+        resize=options.resize,
+        skip_unreadable=options.skip_unreadable,
+        console=console,
+    )
     if dataset.notice:
         console.print(dataset.notice, style="bold yellow", markup=False)
     originals, names = examples(dataset, options.seed)

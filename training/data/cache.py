@@ -59,6 +59,8 @@ class Content:
     classes: tuple[str, ...]
     train: Part
     test: Part
+    unreadable: tuple[str, ...] = ()
+    """Images that were left out, each with the reason."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Facts:
     """Per channel of the training images, 0-255, population (not sample) deviation."""
     checksums: dict[str, int]
     """crc32 of each file's bytes."""
+    unreadable: tuple[str, ...] = ()
+    """Images of the source that were left out, each with the reason."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def _write(folder: Path, content: Content) -> None:
         _sync(path)
         checksums[name] = _checksum(path)
     mean, std = statistics
-    facts = Facts(content.classes, mean, std, checksums)
+    facts = Facts(content.classes, mean, std, checksums, content.unreadable)
     path = folder / "facts.json"
     path.write_text(json.dumps({"facts": asdict(facts), "crc32": _seal(asdict(facts))}), encoding="utf-8")
     _sync(path)
@@ -199,7 +203,8 @@ def _open(folder: Path) -> Cached | None:
         if _seal(raw) != sealed["crc32"]:
             raise _DamagedError("facts.json has changed")
         mean, std = _rgb(raw["mean"]), _rgb(raw["std"])
-        facts = Facts(tuple(map(str, raw["classes"])), mean, std, dict(raw["checksums"]))
+        unreadable = tuple(map(str, raw.get("unreadable", ())))  # caches of earlier versions have none
+        facts = Facts(tuple(map(str, raw["classes"])), mean, std, dict(raw["checksums"]), unreadable)
         arrays = {}
         for name in _ARRAYS:
             path = folder / f"{name}.npy"

@@ -1,6 +1,9 @@
 """Class folders of images, decoded in one pass, whether they come from an archive or from the disk.
 
 [anything/] train/<class>/<image>  and  [anything/] test/<class>/<image>
+
+The forms that people have them in are read as well: `training_set` and `test_set`, a folder inside a folder
+of the same name, and `cats` in one split beside `cat` in the other.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +15,7 @@ from typing import IO
 import numpy as np
 
 from records.pictures import PictureError
+from records.text import plural
 from training.data.archives import Member, shown
 from training.data.cache import Content, Part
 from training.data.pictures import SUFFIXES, Squared, decode
@@ -31,6 +35,8 @@ class _Gathered:
     names: list[str] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
     passed_over: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    """Images that were left out because they cannot be read, each with the reason."""
 
 
 def content(
@@ -39,6 +45,7 @@ def content(
     *,
     resize: int | None,
     squared: Squared | None = None,
+    skip_unreadable: bool = False,
     scratch: Path,
     at: Callable[[int], None],
     note: Callable[[str], None],
@@ -50,6 +57,7 @@ def content(
         members: Files and folders of the source, in any order.
         resize: See `decode`.
         squared: Preparation of each image in place of `resize`.
+        skip_unreadable: Leave out images that cannot be read, and list them; otherwise the first is an error.
         scratch: An empty folder for as many bytes as the decoded images hold.
         at: Function called with the position of each member.
         note: Function called with a line about what was left out.
@@ -59,6 +67,7 @@ def content(
     """
     first: tuple[str, tuple[int, ...]] | None = None
     lead: tuple[str, ...] | None = None
+    written: dict[str, str] = {}
     other: str | None = None
     with ExitStack() as stack:
         splits = {name: _Gathered(stack.enter_context((scratch / name).open("wb"))) for name in SPLITS}
@@ -68,7 +77,10 @@ def content(
             if place is None:
                 other = other or shown(member.path)
                 continue
-            before, split, label, name = place
+            before, spelling, label, name = place
+            split = SPLIT_OF[spelling]
+            if written.setdefault(split, spelling) != spelling:
+                raise DataError(f"{source}: both {written[split]} and {spelling} are there; keep one of them")
             if lead not in (None, before):
                 raise DataError(
                     f"{source}: train and test folders in two places, {shown(lead or ('.',))} and "
@@ -88,9 +100,10 @@ def content(
                 if squared is not None:
                     pixels = squared.square(pixels)
             except PictureError as error:
-                raise DataError(
-                    f"{source}: cannot read the image {where} ({error}); repair or remove it"
-                ) from error
+                if not skip_unreadable:
+                    raise unreadable_error(source, f"{where} ({error})") from error
+                gathered.unreadable.append(f"{where} ({error})")
+                continue
             first = first or (where, pixels.shape)
             if pixels.shape != first[1]:
                 raise DataError(
@@ -107,21 +120,35 @@ def content(
             note(
                 f"{source}: left out {len(left):,} files under {split} that are no images, such as {left[0]}"
             )
+    unreadable = tuple(each for gathered in splits.values() for each in sorted(gathered.unreadable))
+    if unreadable:
+        left_out = plural(len(unreadable), "image")
+        note(f"{source}: left out {left_out} that cannot be read, such as {unreadable[0]}")
     parts = {name: _part(scratch / name, splits[name], classes, first[1]) for name in SPLITS}
-    return Content(classes, **parts)
+    return Content(classes, **parts, unreadable=unreadable)
+
+
+def unreadable_error(source: Path, image: str) -> DataError:
+    """Return the error of an image that cannot be read; `image` is its path with the reason."""
+    return DataError(
+        f"{source}: cannot read the image {image}; repair or remove it "
+        "(train.py --skip-unreadable leaves out every such image)"
+    )
 
 
 def _placed(member: Member, source: Path) -> tuple[tuple[str, ...], str, str, str] | None:
-    """Return (leading folder, split, class, file name or ""), None for what lies elsewhere."""
+    """Return (leading folder, split folder, class, file name or ""), None for what lies elsewhere."""
     path = member.path
     for skip in (0, 1):
         if len(path) > skip + 1 and path[skip] in SPLIT_OF:
-            before, split, inside = path[:skip], SPLIT_OF[path[skip]], path[skip + 1 :]
+            before, split, inside = path[:skip], path[skip], path[skip + 1 :]
             if inside[0] == path[skip]:  # training_set/training_set/cats, as archives of archives unpack
                 inside = inside[1:]
             if not inside:
                 return None
             label, *rest = inside
+            if len(rest) > 1 and rest[0] == label:  # cats/cats/1.jpg
+                rest = rest[1:]
             if len(rest) == 1 and not member.is_folder:
                 return before, split, label, rest[0]
             if not rest:
@@ -141,6 +168,7 @@ def _classes(source: Path, splits: dict[str, _Gathered], other: str | None) -> t
         if not splits[name].folders:
             there = f", but for example {other}" if other else ""
             raise DataError(f"{source}: no class folders under {name}/{there}; {expected}")
+    _unite_plurals(splits)
     train, test = (splits[name].folders for name in SPLITS)
     for here, there, missing in (("train", "test", train - test), ("test", "train", test - train)):
         if missing:
@@ -152,7 +180,9 @@ def _classes(source: Path, splits: dict[str, _Gathered], other: str | None) -> t
         if empty := splits[name].folders - set(splits[name].labels):
             label = shown(min(empty))
             known = " ".join(sorted(SUFFIXES))
-            raise DataError(f"{source}: no images in {name}/{label}/; known are {known}")
+            inside = [each for each in splits[name].unreadable if f"/{label}/" in each]
+            reason = f"none of its {len(inside)} can be read" if inside else f"known are {known}"
+            raise DataError(f"{source}: no images in {name}/{label}/; {reason}")
     try:
         "".join(train).encode()  # for run.json
     except UnicodeEncodeError:
@@ -160,6 +190,17 @@ def _classes(source: Path, splits: dict[str, _Gathered], other: str | None) -> t
     if len(train) < 2:
         raise DataError(f"{source}: only one class, {shown(min(train))}; a classifier needs two or more")
     return tuple(sorted(train))
+
+
+def _unite_plurals(splits: dict[str, _Gathered]) -> None:
+    """Give `cats` of one split the name of `cat` in the other, where neither has both."""
+    train, test = (splits[name].folders for name in SPLITS)
+    for label in sorted((train - test) | (test - train)):
+        if (many := f"{label}s") in train ^ test and (label in train) != (many in train):
+            gathered = splits["train"] if many in train else splits["test"]
+            gathered.folders.remove(many)
+            gathered.folders.add(label)
+            gathered.labels = [label if each == many else each for each in gathered.labels]
 
 
 def _part(raw: Path, gathered: _Gathered, classes: tuple[str, ...], shape: tuple[int, ...]) -> Part:

@@ -64,6 +64,8 @@ class Dataset:
     """Per channel of `train`, 0-255."""
     notice: str | None = None
     """A remark that every screen and artefact shows: the data is not what was wanted."""
+    unreadable: tuple[str, ...] = ()
+    """Images that were left out because they cannot be read, each with the reason."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -78,6 +80,7 @@ def load(
     cache: Path = Path("data/cache"),
     resize: int | None = None,
     squared: Squared | None = None,
+    skip_unreadable: bool = False,
     root: Path = Path("data"),
     console: Console | None = None,
 ) -> Dataset:
@@ -89,6 +92,8 @@ def load(
         cache: Folder of the decoded data sets.
         resize: Bring every image of a folder or archive to `resize` x `resize` pixels.
         squared: Preparation of each image of a folder or archive in place of `resize`.
+        skip_unreadable: Leave out images of a folder or archive that cannot be read; `Dataset.unreadable`
+            lists them.
         root: Folder of downloads.
         console: Console for the progress; standard error by default.
 
@@ -99,7 +104,11 @@ def load(
     known = NAMED.get(DEFAULT if data is None else data)
     if known is None:
         assert data is not None
-        return _images(data, Path(data), resize, squared, cache, console)
+        found = _images(data, Path(data), resize, squared, cache, console, skip_unreadable)
+        # The cache may be of a run that left them out; what was not asked for is an error all the same.
+        if found.unreadable and not skip_unreadable:
+            raise images.unreadable_error(Path(data), found.unreadable[0])
+        return found
     if squared is not None:
         raise DataError(
             f"--data {known.name}: pretrained weights want photographs, a folder or an archive of "
@@ -136,7 +145,13 @@ def _named(known: Named, cache: Path, root: Path, console: Console, notice: str 
 
 
 def _images(
-    data: str, path: Path, resize: int | None, squared: Squared | None, cache: Path, console: Console
+    data: str,
+    path: Path,
+    resize: int | None,
+    squared: Squared | None,
+    cache: Path,
+    console: Console,
+    skip_unreadable: bool,
 ) -> Dataset:
     if resize is not None and resize < 1:
         raise DataError(f"--resize {resize}: must be 1 or more")
@@ -177,6 +192,7 @@ def _images(
                 members(),
                 resize=resize,
                 squared=squared,
+                skip_unreadable=skip_unreadable,
                 scratch=scratch,
                 at=at,
                 note=partial(say, console),
@@ -210,4 +226,5 @@ def _dataset(
         mean=facts.mean,
         std=facts.std,
         notice=notice,
+        unreadable=facts.unreadable,
     )

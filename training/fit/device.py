@@ -20,6 +20,8 @@ from training.fit.memory import ran_out
 from training.fit.precision import autocast, float32_where_bfloat16_is_unfit
 from training.fit.recipe import Recipe
 
+_PIXELS = 1 << 18
+"""Pixels of the batches that are timed at most: 256 images of 32 x 32."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -113,7 +115,9 @@ def settle(
     elif len(choices) == 1 or deterministic or device.type != "cpu":
         chosen = choices[0]
     else:
-        chosen = _fastest(choices, model, (recipe.batch_size, 3, *image_size))
+        # Of photographs a few: DenseNet-121 would need minutes for the steps of whole batches.
+        images = max(2, min(recipe.batch_size, _PIXELS // (image_size[0] * image_size[1])))
+        chosen = _fastest(choices, model, (images, 3, *image_size))
     return dataclasses.replace(
         recipe,
         precision=chosen[0],

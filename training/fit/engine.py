@@ -12,11 +12,13 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -31,11 +33,12 @@ from training.fit import checkpoint as files
 from training.fit.course import Course
 from training.fit.device import memory_format, settle
 from training.fit.distill import Teacher, check_teacher
+from training.fit.ema import Ema, averaged
 from training.fit.evaluate import Evaluation, evaluate
 from training.fit.graphs import record_on_cuda
 from training.fit.identity import identity_of, same_run
 from training.fit.memory import enough_for
-from training.fit.optim import Ema, averaged, build_optimizer
+from training.fit.optim import build_optimizer
 from training.fit.progress import Keeper, Progress
 from training.fit.recipe import Recipe
 from training.fit.saved import Saved
@@ -57,9 +60,12 @@ class Run:
         deterministic: bool,
         resumed: Path | None,
         teacher: nn.Module | None,
+        shares: Mapping[str, float] | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> None:
         self.epochs: list[EpochRecord] = []
+        self.losses: list[torch.Tensor] = []
+        """Of every step, epoch by epoch, on the CPU."""
         self.notice: str | None = None
         self._model, self._train, self._seed, self._device = model.to(device), train, seed, device
         self._identity = identity_of(model, train, seed, teacher)
@@ -86,9 +92,9 @@ class Run:
             )
         # Before anything of the model is changed: a checkpoint that is refused leaves it as it was.
         if saved is not None:
-            saved.check_network(model, self.recipe, self._steps)
+            saved.check_network(model, self.recipe, self._steps, shares)
         model.to(memory_format=memory_format(self.recipe.layout))
-        self._optimizer = build_optimizer(model, self.recipe)
+        self._optimizer = build_optimizer(model, self.recipe, shares)
         # In steps: the recipe gives a share, so that a shorter run has a shorter memory.
         horizon = self.recipe.ema * self._steps * self.recipe.epochs
         self._ema = Ema(model, horizon) if self.recipe.ema else None
@@ -116,6 +122,7 @@ class Run:
         settings: dict[str, Any] = {
             "policy": self.recipe.policy,
             "batch_size": self.recipe.batch_size,
+            "balanced": self.recipe.balance == "sample",
             "seed": self._seed,
             "first_epoch": len(self.epochs) + 1,
             "first_step": self._partial.step if self._partial else 0,
@@ -133,6 +140,7 @@ class Run:
             self._train,
             policy=recipe.policy,
             batch_size=recipe.batch_size,
+            balanced=recipe.balance == "sample",
             seed=self._seed,
             device=self._device,
         )
@@ -143,9 +151,10 @@ class Run:
         validation: Samples | None,
         progress: Callable[[Progress], None] | None,
         keeper: Keeper,
+        on_losses: Callable[[int, npt.NDArray[np.float32]], None] | None = None,
     ) -> EpochRecord | None:
         """Train one epoch to its end, judge it, add and return its record; None: a stop was requested."""
-        for _ in self.steps(loader, progress):
+        for _ in self.steps(loader, progress, on_losses):
             partial = self._partial
             if partial is not None and partial.step < self._steps:
                 if keeper.stop_requested():
@@ -156,7 +165,12 @@ class Run:
                     keeper.save(self)
         return self.close_epoch(validation)
 
-    def steps(self, loader: Batches, progress: Callable[[Progress], None] | None = None) -> Iterator[None]:
+    def steps(
+        self,
+        loader: Batches,
+        progress: Callable[[Progress], None] | None = None,
+        on_losses: Callable[[int, npt.NDArray[np.float32]], None] | None = None,
+    ) -> Iterator[None]:
         """Make the steps that are left of the present epoch, or of the next one; yield after each.
 
         Raises:
@@ -174,6 +188,8 @@ class Run:
             self._rate = rate
             if partial.step == self._steps or self._stepping.time_to_look(partial.step):
                 loss = self._check()
+                if on_losses is not None:
+                    on_losses(number, partial.losses[: partial.step].cpu().numpy())
                 if progress is not None:
                     speed = (partial.step - first) * self.recipe.batch_size / self._elapsed()
                     progress(self._progress(number, loss, speed))
@@ -194,6 +210,7 @@ class Run:
             seconds=partial.seconds + self._elapsed(),
         )
         self.epochs.append(record)
+        self.losses.append(partial.losses.cpu().clone())  # of a recording it is filled again
         self._partial = None
         return record
 
@@ -255,6 +272,7 @@ class Run:
             "optimizer": self._optimizer.state_dict(),
             "ema": None if self._ema is None else self._ema.state_dict(),
             "epochs": [dataclasses.asdict(record) for record in self.epochs],
+            "losses": torch.cat(self.losses) if self.losses else torch.zeros(0),
             "partial": partial and partial.to_json(partial.seconds + self._elapsed()),
         }
 
@@ -263,7 +281,7 @@ class Run:
         self._optimizer.load_state_dict(saved.optimizer)
         if self._ema is not None and saved.ema is not None:
             self._ema.load_state_dict(saved.ema)
-        self.epochs = list(saved.epochs)
+        self.epochs, self.losses = list(saved.epochs), [saved.losses]
         if (partial := saved.partial) is not None:
             right = torch.tensor(partial.right, device=self._device)
             losses = partial.losses.to(self._device)

@@ -16,6 +16,9 @@ from training.errors import TrainingError
 from training.fit.device import Normalise, resolve
 from training.fit.memory import ran_out
 
+_PIXELS = 1 << 22
+"""Pixels of a batch at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -68,7 +71,7 @@ def evaluate(
         model: Network from (B, 3, H, W) to (B, C) logits.
         samples: Images to answer.
         device: "cpu", "cuda", "mps" or "auto".
-        batch_size: Images at a time; fewer where the memory does not suffice.
+        batch_size: Images at a time; fewer where they are large or the memory does not suffice.
         flip: Average the probabilities of each image and its mirror image: test-time augmentation, a figure
             of its own kind that is never to be mixed with the plain accuracy.
 
@@ -108,7 +111,9 @@ def _rows(
     """Return the probabilities batch by batch, in smaller ones where the memory does not suffice."""
     normalise = Normalise(samples.mean, samples.std, place)
     rows: list[torch.Tensor] = []
-    start, size = 0, batch_size
+    height, width = samples.image_size
+    # 500 photographs of 224 x 224 would take gigabytes in the first layers of a large network.
+    start, size = 0, min(batch_size, max(16, _PIXELS // (height * width)))
     with torch.inference_mode():
         while start < len(samples):
             # Copied only where it is a read-only map of a file.

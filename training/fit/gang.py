@@ -170,14 +170,14 @@ class Gang:
                 self._deterministic,
                 None,
                 member.teacher,
-                lambda text: self._notices.append((member.key, text)),
+                on_notice=lambda text: self._notices.append((member.key, text)),
             )
             recipe = run.recipe
             member.stack.enter_context(
                 float32_where_bfloat16_is_unfit(member.model, self._device, recipe.precision)
             )
             if recipe.compile == "graphs" and recipe.augment == "gpu":
-                shared = (recipe.policy, recipe.batch_size, member.seed)
+                shared = (recipe.policy, recipe.batch_size, recipe.balance, member.seed)
                 if shared not in self._pools:
                     used = [each.batches for each in self._members.values()]
                     self._pools = {key: pool for key, pool in self._pools.items() if pool in used}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -31,6 +33,8 @@ class History:
     """True when `on_epoch` or `stop` ended it early."""
     recipe: Recipe
     """The recipe that was followed, "auto" replaced by what was chosen."""
+    losses: npt.NDArray[np.float32]
+    """Of every step; those of epochs before a checkpoint of an earlier version are missing."""
 
 
 OnEpoch = Callable[[EpochRecord], bool | None]
@@ -53,6 +57,8 @@ def fit(
     workers: int | None = None,
     deterministic: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    shares: Mapping[str, float] | None = None,
+    on_losses: Callable[[int, npt.NDArray[np.float32]], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
 ) -> History:
     """Train `model` in place; on return it holds the averaged (EMA) weights, buffers included.
@@ -78,6 +84,8 @@ def fit(
             are busy.
         deterministic: The same bits at every run with this number of threads on this machine.
         progress: Function called every few steps.
+        shares: Learning rates of parameters as multiples of the recipe's, by name; of all others 1.
+        on_losses: Function called every few steps with the epoch and the losses of all its steps so far.
         on_notice: Function called with a remark on how the run was resumed, or on why its steps cannot be
             recorded.
 
@@ -93,8 +101,8 @@ def fit(
     with ExitStack() as stack:
         stack.enter_context(determinism(deterministic, place))
         stack.enter_context(torch.random.fork_rng(devices=[place] if place.type == "cuda" else []))
-        resumed = checkpoint if resume else None
-        run = Run(model, train, recipe, seed, place, deterministic, resumed, teacher, on_notice)
+        before = checkpoint if resume else None
+        run = Run(model, train, recipe, seed, place, deterministic, before, teacher, shares, on_notice)
         if run.notice is not None and on_notice is not None:
             on_notice(run.notice)
         keeper = _Keeper(checkpoint, save_every, stop)
@@ -102,7 +110,7 @@ def fit(
         loader = stack.enter_context(run.loader(workers))
         stopped = False
         while len(run.epochs) < recipe.epochs and not stopped:
-            record = run.epoch(loader, validation, progress, keeper)
+            record = run.epoch(loader, validation, progress, keeper, on_losses)
             keeper.save(run)
             stopped = (
                 record is None
@@ -110,7 +118,8 @@ def fit(
                 or keeper.stop_requested()
             )
     run.finish()
-    return History(tuple(run.epochs), stopped, run.recipe)
+    losses = torch.cat(run.losses).numpy() if run.losses else np.zeros(0, dtype=np.float32)
+    return History(tuple(run.epochs), stopped, run.recipe, losses)
 
 
 class _Keeper:

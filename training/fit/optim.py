@@ -1,15 +1,13 @@
-"""Optimiser, learning rate and moving average, as a recipe asks for them."""
+"""Optimiser and learning rate, as a recipe asks for them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from training.errors import TrainingError
 from training.fit.muon import Muon
@@ -88,32 +86,48 @@ class Optimizers:
             member.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizers:
+def build_optimizer(
+    model: nn.Module, recipe: Recipe, shares: Mapping[str, float] | None = None
+) -> Optimizers:
     """Build the recipe's optimiser; weight decay is for kernels and matrices, not for norms and biases.
+
+    Args:
+        model: Its parameters that want a gradient are trained.
+        recipe: The optimiser and its settings.
+        shares: Learning rates of parameters as multiples of the recipe's, by name; of all others 1.
 
     Raises:
         TrainingError: The network has nothing to train.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trained:
+    named = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    if not named:
         raise TrainingError("the network has no parameter to train")
+    members: list[torch.optim.Optimizer] = []
+    for share in sorted({(shares or {}).get(name, 1.0) for name in named}, reverse=True):
+        trained = [value for name, value in named.items() if (shares or {}).get(name, 1.0) == share]
+        for member in _members(trained, recipe):
+            for group in member.param_groups if shares else ():
+                group["share"] = share * group.get("share", 1.0)
+            members.append(member)
+    return Optimizers(members)
+
+
+def _members(trained: list[nn.Parameter], recipe: Recipe) -> list[torch.optim.Optimizer]:
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, 0.999)
         groups = _groups(trained, recipe.weight_decay)
         recordable = all(each.is_cuda for each in trained)
-        return Optimizers(
-            [
-                torch.optim.AdamW(
-                    groups,
-                    lr=recipe.learning_rate,
-                    betas=betas,
-                    fused=_fused(trained),
-                    capturable=recordable,
-                )
-            ]
-        )
+        return [
+            torch.optim.AdamW(
+                groups,
+                lr=recipe.learning_rate,
+                betas=betas,
+                fused=_fused(trained),
+                capturable=recordable,
+            )
+        ]
     if recipe.optimizer == "sgd":
-        return Optimizers([_sgd(_groups(trained, recipe.weight_decay), recipe, _fused(trained))])
+        return [_sgd(_groups(trained, recipe.weight_decay), recipe, _fused(trained))]
     dense = [each for each in trained if _is_dense(each)]
     rest = [each for each in trained if not _is_dense(each)]
     members: list[torch.optim.Optimizer] = []
@@ -124,7 +138,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizers:
         for group in groups:
             group["share"] = recipe.vector_rate / recipe.learning_rate
         members.append(_sgd(groups, recipe, _fused(rest)))
-    return Optimizers(members)
+    return members
 
 
 def _is_dense(parameter: torch.Tensor) -> bool:
@@ -174,112 +188,3 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     if recipe.schedule == "cosine":
         return recipe.learning_rate * (1 - math.cos(math.pi * left)) / 2
     return recipe.learning_rate * left
-
-
-def averaged(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the part of a network's state that an average is taken of, by name.
-
-    Counters of batches are no part of it, nor are buffers that are not finite when training begins: masks of
-    -inf, whose average would be NaN.
-    """
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    return {
-        name: value
-        for name, value in model.state_dict().items()
-        if value.is_floating_point() and (name in parameters or bool(value.isfinite().all()))
-    }
-
-
-class Ema:
-    """Exponential moving average of everything in a network's state: parameters and buffers alike.
-
-    The decay follows the length of the run, a horizon in steps, and grows into it: decay(t) =
-    min(1 - 1 / horizon, (1 + t) / (10 + t)). A fixed 0.999 over 60 steps would be little but the random
-    start.
-
-    Args:
-        model: Its state when the average begins.
-        horizon: Steps over which the average looks back; at most 1: the average is the last state.
-    """
-
-    def __init__(self, model: nn.Module, horizon: float) -> None:
-        self._model = model
-        self._decay = 1 - 1 / max(horizon, 1.0)
-        self._steps = 0
-        self._average = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        # Looked up once: the tensors of a network in training change in place only.
-        lerped = averaged(model)
-        self._floating = [(self._average[name], value) for name, value in lerped.items()]
-        self._copied = [
-            (self._average[name], value) for name, value in model.state_dict().items() if name not in lerped
-        ]
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take in the network as it is after a step."""
-        decay = self._decay_of(self._steps)
-        self._steps += 1
-        averages, states = zip(*self._floating, strict=True)
-        average_all = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        average_all(list(averages), list(states), None)  # one kernel for all, not one for each small tensor
-        for average, value in self._copied:
-            average.copy_(value)
-
-    def _decay_of(self, step: int) -> float:
-        # The ramp of TensorFlow's ExponentialMovingAverage (num_updates): a horizon of 50 steps, decay 0.98,
-        # is reached at step 440; until then the average looks back over a ninth of the steps so far.
-        return min(self._decay, (1 + step) / (10 + step)) if self._decay else 0.0
-
-    def weight(self, ahead: int) -> float:
-        """Return the share of the new state in the update that comes `ahead` updates after the next one."""
-        return 1 - self._decay_of(self._steps + ahead)
-
-    @torch.no_grad()
-    def blend(self, weight: torch.Tensor) -> None:
-        """Take in the network as `update` does, by a () weight; `advance` counts the update."""
-        averages, states = (list(each) for each in zip(*self._floating, strict=True))
-        moves = torch._foreach_sub(states, averages)
-        torch._foreach_mul_(moves, weight)
-        torch._foreach_add_(averages, moves)
-        if self._copied:
-            copies, values = (list(each) for each in zip(*self._copied, strict=True))
-            torch._foreach_copy_(copies, values)
-
-    def advance(self) -> None:
-        """Count an update that was made by `blend`."""
-        self._steps += 1
-
-    def tensors(self) -> list[torch.Tensor]:
-        """Return the averages."""
-        return list(self._average.values())
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Hold the averages in the network for a while, then put the trained state back."""
-        trained = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
-        self.store()
-        try:
-            yield
-        finally:
-            self._model.load_state_dict(trained)
-
-    def store(self) -> None:
-        """Put the averages into the network for good."""
-        self._model.load_state_dict(self._average)
-
-    def state_dict(self) -> dict[str, object]:
-        """Return what `load_state_dict` needs to go on."""
-        return {"steps": self._steps, "average": self._average}
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """Go on from `state_dict()` of another Ema of the same network and horizon."""
-        average, steps = state["average"], state["steps"]
-        if (
-            not isinstance(average, dict)
-            or not isinstance(steps, int)
-            or average.keys() != self._average.keys()
-        ):
-            raise TrainingError("the checkpoint's moving average is not of this network")
-        self._steps = steps
-        for name, value in average.items():
-            self._average[name].copy_(value)

@@ -11,11 +11,12 @@ from training.errors import TrainingError
 
 OPTIMIZERS = ("sgd", "adamw", "muon")
 SCHEDULES = ("one-cycle", "cosine", "step")
-POLICIES = ("none", "light", "cutout", "mild", "assignment", "strong", "jitter")
+POLICIES = ("none", "light", "cutout", "mild", "assignment", "strong", "crop", "jitter")
 PRECISIONS = ("auto", "float32", "bfloat16")
 LAYOUTS = ("auto", "channels_last", "contiguous")
 AUGMENTS = ("auto", "cpu", "gpu")
 COMPILES = ("auto", "off", "on", "graphs")
+BALANCES = ("none", "loss", "sample")
 SETTLED = ("precision", "layout", "augment", "compile")
 """Keys whose "auto" is replaced by what is chosen when a run begins."""
 
@@ -73,6 +74,9 @@ class Recipe:
     """Share of the teacher's answers in the loss, beside that of the labels; 0: no teacher."""
     distill_temperature: float = 4.0
     """By which both networks' logits are divided before they are compared."""
+    balance: str = "none"
+    """For classes of unequal size: "loss" weighs each class alike in the loss, "sample" draws the images of
+    each class equally often (`training.data.balance`)."""
     clip: float = 0.0
     """Largest norm of the gradient; 0: as it comes."""
     precision: str = "auto"
@@ -148,6 +152,7 @@ _RULES: dict[str, tuple[typing.Callable[[Any], bool], str]] = {
     "cutmix": (lambda value: 0 <= value <= 0.5, "0 <= cutmix <= 0.5"),
     "distill_weight": (lambda value: 0 <= value <= 1, "0 <= distill_weight <= 1"),
     "distill_temperature": (lambda value: 0 < value <= 100, "0 < distill_temperature <= 100"),
+    "balance": _one_of("balance", BALANCES),
     "clip": (lambda value: 0 <= value <= 1e6, "0 <= clip <= 1e6"),
     "precision": _one_of("precision", PRECISIONS),
     "layout": _one_of("layout", LAYOUTS),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,16 @@ from training.fit.checkpoint import save_weights
 from training.fit.evaluate import Evaluation
 
 
-def dataset_facts(dataset: Dataset, train_images: int, validation_images: int) -> DatasetFacts:
+def dataset_facts(
+    dataset: Dataset, train_images: int, validation_images: int, train_by_class: Iterable[int] = ()
+) -> DatasetFacts:
     """Return what a record says of the images.
 
     Args:
         dataset: Where they come from.
         train_images: How many were trained on, after the validation split and any subset.
         validation_images: How many choices were made on; 0 when they were trained on, too.
+        train_by_class: How many of the former are of each class, where that is known.
     """
     return DatasetFacts(
         name=dataset.name,
@@ -43,6 +46,8 @@ def dataset_facts(dataset: Dataset, train_images: int, validation_images: int) -
         mean=dataset.mean,
         std=dataset.std,
         notice=dataset.notice,
+        train_by_class=tuple(map(int, train_by_class)),
+        unreadable=dataset.unreadable,
     )
 
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from records.run import EpochRecord
 from training.fit.checkpoint import CheckpointError, previous
+from training.fit.ema import kept_by_average
 from training.fit.optim import build_optimizer
 from training.fit.recipe import Recipe, RecipeError
 
@@ -53,6 +54,8 @@ class Saved:
     """"members": a list with "state" and "param_groups" each."""
     ema: dict[str, Any] | None
     """"steps" and "average"."""
+    losses: torch.Tensor
+    """(all steps of the finished epochs,) float32; empty in checkpoints of earlier versions."""
 
     @classmethod
     def checked(cls, state: Mapping[str, Any], path: Path) -> Saved:
@@ -77,17 +80,21 @@ class Saved:
                 weights=_field(state, "state_dict", dict),
                 optimizer=_field(state, "optimizer", dict),
                 ema=ema,
+                losses=_losses(state.get("losses", torch.zeros(0)), "losses"),
             )
         except _WrongError as error:
             raise _refused(path, error) from None
 
-    def check_network(self, model: nn.Module, recipe: Recipe, steps: int) -> None:
+    def check_network(
+        self, model: nn.Module, recipe: Recipe, steps: int, shares: Mapping[str, float] | None = None
+    ) -> None:
         """Check everything whose size follows from the network and the images.
 
         Args:
             model: Network of the run that wants to go on, before it is restored.
             recipe: Recipe without "auto".
             steps: Number of steps in an epoch.
+            shares: See `build_optimizer`.
 
         Raises:
             CheckpointError: A tensor is missing, foreign, of another shape or not finite, or an average is
@@ -101,8 +108,10 @@ class Saved:
                     f"'ema' is {'missing' if self.ema is None else 'there'}, against the recipe"
                 )
             if self.ema is not None:
-                _like(own, _field(self.ema, "average", dict, where="ema.average"), "ema.average")
-            _optimizer(model, recipe, _field(self.optimizer, "members", list, where="optimizer.members"))
+                average = _field(self.ema, "average", dict, where="ema.average")
+                _like(kept_by_average(model), average, "ema.average")
+            members = _field(self.optimizer, "members", list, where="optimizer.members")
+            _optimizer(model, recipe, members, shares)
             if self.partial is not None and self.partial.losses.shape != (steps,):
                 shape = tuple(self.partial.losses.shape)
                 raise _WrongError(f"'partial.losses' has shape {shape}, not {(steps,)}")
@@ -183,9 +192,7 @@ def _epochs(values: list[Any], recipe: Recipe) -> tuple[EpochRecord, ...]:
 def _partial(values: Any, recipe: Recipe) -> SavedPartial:
     if not isinstance(values, dict):
         raise _WrongError(f"'partial' must be dict or nothing, got {type(values).__name__}")
-    losses = _field(values, "losses", torch.Tensor, where="partial.losses")
-    if losses.ndim != 1 or losses.dtype != torch.float32 or not bool(losses.isfinite().all()):
-        raise _WrongError("'partial.losses' must be a list of finite float32 numbers")
+    losses = _losses(_field(values, "losses", torch.Tensor, where="partial.losses"), "partial.losses")
     step = _field(values, "step", int, where="partial.step")
     _number(step, "partial.step", low=1, high=max(1, len(losses) - 1))
     right = _field(values, "right", int, where="partial.right")
@@ -193,6 +200,17 @@ def _partial(values: Any, recipe: Recipe) -> SavedPartial:
     seconds = _field(values, "seconds", float, int, where="partial.seconds")
     _number(seconds, "partial.seconds", low=0)
     return SavedPartial(step, losses, right, seconds)
+
+
+def _losses(value: Any, where: str) -> torch.Tensor:
+    if (
+        not isinstance(value, torch.Tensor)
+        or value.ndim != 1
+        or value.dtype != torch.float32
+        or not bool(value.isfinite().all())
+    ):
+        raise _WrongError(f"{where!r} must be a list of finite float32 numbers")
+    return value
 
 
 def _like(own: Mapping[str, Any], found: Mapping[Any, Any], where: str) -> None:
@@ -218,7 +236,9 @@ def _tensor(own: torch.Tensor, found: Any, where: str) -> None:
         raise _WrongError(f"{where!r} holds NaN or infinity")
 
 
-def _optimizer(model: nn.Module, recipe: Recipe, members: list[Any]) -> None:
+def _optimizer(
+    model: nn.Module, recipe: Recipe, members: list[Any], shares: Mapping[str, float] | None
+) -> None:
     """Compare an optimiser's state with that of a fresh one after a step on zero gradients.
 
     Which tensors an optimiser keeps is its own affair, and differs between releases of torch: the comparison
@@ -227,7 +247,7 @@ def _optimizer(model: nn.Module, recipe: Recipe, members: list[Any]) -> None:
     trial = copy.deepcopy(model)
     for parameter in trial.parameters():
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
-    fresh = build_optimizer(trial, recipe)
+    fresh = build_optimizer(trial, recipe, shares)
     fresh.step(0.0)
     own = fresh.state_dict()["members"]
     if len(members) != len(own):

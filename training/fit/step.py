@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from training.batches.loader import Batch
 from training.batches.mixing import Mix, mixed
@@ -14,9 +13,11 @@ from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit.device import Normalise, may_return_early, memory_format
 from training.fit.distill import Teacher, distillation
+from training.fit.ema import Ema
 from training.fit.evaluate import logits_of
+from training.fit.loss import cross_entropy, weights_of
 from training.fit.memory import ran_out
-from training.fit.optim import Ema, Optimizers
+from training.fit.optim import Optimizers
 from training.fit.precision import autocast
 from training.fit.recipe import Recipe
 
@@ -47,6 +48,7 @@ class Step:
         self._model, self._recipe, self._device = model, recipe, device
         self._optimizer, self._ema, self._teacher = optimizer, ema, teacher
         self._classes = len(samples.classes)
+        self._weights = weights_of(recipe, samples.labels, self._classes, device)
         self._normalise = Normalise(samples.mean, samples.std, device)
         self._format = memory_format(recipe.layout)
         self._forward: Callable[[torch.Tensor], torch.Tensor] = model
@@ -104,9 +106,9 @@ class Step:
         self._optimizer.zero_grad()
         with autocast(self._device, recipe.precision):
             logits = logits_of(self._forward, images, self._classes)
-        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        loss = cross_entropy(logits, labels, recipe.label_smoothing, self._weights)
         if share is not None:
-            other = F.cross_entropy(logits, labels.flip(0), label_smoothing=recipe.label_smoothing)
+            other = cross_entropy(logits, labels.flip(0), recipe.label_smoothing, self._weights)
             loss = loss.lerp(other, share)
         if answers is not None:
             taught = distillation(logits, answers, recipe.distill_temperature)

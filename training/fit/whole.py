@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from training.batches.mixing import Mix, mixed_by
 from training.batches.pool import Pool
@@ -23,10 +22,12 @@ from training.errors import TrainingError
 from training.fit.course import Course
 from training.fit.device import Normalise, fits, may_return_early, memory_format
 from training.fit.distill import Teacher, distillation
+from training.fit.ema import Ema
 from training.fit.evaluate import logits_of
 from training.fit.graphs import Capture, Outputs
+from training.fit.loss import cross_entropy, weights_of
 from training.fit.memory import enough_for, made_within, ran_out
-from training.fit.optim import Ema, Optimizers
+from training.fit.optim import Optimizers
 from training.fit.precision import autocast
 from training.fit.stepping import Batches, Partial
 
@@ -66,6 +67,7 @@ class Whole:
         self._optimizer, self._ema, self._teacher = optimizer, ema, teacher
         self._capture, self._on_notice = capture, on_notice
         self._classes = len(samples.classes)
+        self._weights = weights_of(recipe, samples.labels, self._classes, device)
         self._normalise = Normalise(samples.mean, samples.std, device)
         self._format = memory_format(recipe.layout)
         self._launch: Callable[[], object] | None = None
@@ -156,9 +158,9 @@ class Whole:
         answers: torch.Tensor | None,
     ) -> torch.Tensor:
         recipe = self._course.recipe
-        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        loss = cross_entropy(logits, labels, recipe.label_smoothing, self._weights)
         if share is not None:
-            other = F.cross_entropy(logits, labels.flip(0), label_smoothing=recipe.label_smoothing)
+            other = cross_entropy(logits, labels.flip(0), recipe.label_smoothing, self._weights)
             loss = loss.lerp(other, share)
         if answers is not None:
             taught = distillation(logits, answers, recipe.distill_temperature)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 LOWEST, HIGHEST = 0.25, 4.0
 """Bounds of the temperature: with no mistake among the images the fit would run to zero."""
 BINS = 15
-_FOLDS = 5
 _Z = 1.959964
 """Half width of the 95 % interval of a normal distribution, in standard deviations."""
 
@@ -101,7 +100,11 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
 
 
 def cross_fitted(
-    count: int, seed: int, fit_and_answer: Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], Logits]
+    count: int,
+    seed: int,
+    fit_and_answer: Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], Logits],
+    *,
+    folds: int = 5,
 ) -> Logits:
     """Return logits (count, C) of images, each by a classifier that did not learn from it.
 
@@ -110,13 +113,14 @@ def cross_fitted(
 
     Args:
         count: Of training images.
-        seed: Of the five folds.
+        seed: Of the folds.
         fit_and_answer: Takes positions to learn from and positions to answer; returns the latter's logits.
+        folds: Parts that are left out in turn; as many trainings.
     """
     order = np.random.Generator(np.random.PCG64([5, seed])).permutation(count)
     answers: dict[int, npt.NDArray[np.float64]] = {}
-    for fold in range(_FOLDS):
-        held = np.sort(order[fold::_FOLDS])
+    for fold in range(folds):
+        held = np.sort(order[fold::folds])
         rest = np.sort(np.setdiff1d(order, held))
         answers.update(zip(held.tolist(), fit_and_answer(rest, held), strict=True))
     return np.stack([answers[position] for position in range(count)])

@@ -102,11 +102,11 @@ def _compute(
                 batch = normalise(images.flip(3) if flip else images, torch.channels_last)
                 # no_grad and not inference_mode: a head cannot be trained on inference tensors.
                 with torch.no_grad():
-                    rows.append(run(stages, batch).float().cpu().numpy())
+                    maps = run(stages, batch).float().cpu().numpy()
+                # Pooled features are small; maps inside the backbone take 147 kB a photograph in float32.
+                rows.append(maps if maps.ndim == 2 else maps.astype(np.float16))
                 advance(len(batch))
-            whole = np.concatenate(rows)
-            # Pooled features are small. Maps of a cut inside the backbone are 147 kB a photograph in float32.
-            return whole if whole.ndim == 2 else whole.astype(np.float16)
+            return np.concatenate(rows)
 
         arrays = {"train": maps_of(dataset.train, flip=False), "test": maps_of(dataset.test, flip=False)}
         if mirrored:

@@ -12,6 +12,9 @@ from torch import nn
 from training.errors import TrainingError
 from training.transfer.architecture import Architecture, classifier_of
 
+BACKBONE_SHARE = 1 / 30
+"""Learning rate of backbone stages as a multiple of the head's: they only need to be adjusted. Of the recipe
+`transfer` that is 1e-4."""
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -90,6 +93,39 @@ def unfreeze(stage: Stage) -> None:
     """
     for parameter in stage.parameters():
         parameter.requires_grad_(True)
+
+
+def shares_of(network: nn.Module, stages: Iterable[Stage]) -> dict[str, float]:
+    """Return the learning rates of the backbone's parameters as multiples of the head's, by name.
+
+    Args:
+        network: The stages are of it.
+        stages: All of them; the last is the head.
+    """
+    backbone = {id(parameter) for stage in tuple(stages)[:-1] for parameter in stage.parameters()}
+    return {name: BACKBONE_SHARE for name, value in network.named_parameters() if id(value) in backbone}
+
+
+class Snapshot:
+    """The numbers in some stages at one moment, which can be brought back.
+
+    Args:
+        stages: Their parameters and buffers are kept.
+    """
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        held = [
+            value
+            for stage in stages
+            for values in (*(module.state_dict().values() for module in stage.modules), stage.own)
+            for value in values
+        ]
+        self._kept = [(value.detach(), value.detach().clone()) for value in held]
+
+    def restore(self) -> None:
+        """Bring the numbers back."""
+        for value, kept in self._kept:
+            value.copy_(kept)
 
 
 def _to_eval(module: nn.Module, inputs: Any) -> None:

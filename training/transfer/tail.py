@@ -7,24 +7,25 @@ photographs then takes milliseconds, where an epoch through the backbone takes a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from records.run import EpochRecord
+from training.data.balance import balanced_order
 from training.errors import TrainingError
+from training.fit.loss import cross_entropy, weights_of
 from training.fit.optim import Optimizers, learning_rate
 from training.fit.recipe import Recipe
-from training.transfer.stages import Stage, run, unfreeze
+from training.transfer.calibration import cross_fitted
+from training.transfer.stages import BACKBONE_SHARE, Snapshot, Stage, run, unfreeze
 
-BACKBONE_SHARE = 1 / 30
-"""Learning rate of backbone stages as a multiple of the head's: they only need to be adjusted."""
 _ORDER, _TORCH = 11, 12
 """First words of the random keys of this file."""
 
@@ -43,6 +44,11 @@ class Maps:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def chosen(self, positions: npt.NDArray[np.int64]) -> Maps:
+        """Return the maps at `positions` alone."""
+        mirrored = None if self.mirrored is None else self.mirrored[positions]
+        return Maps(self.plain[positions], self.labels[positions], mirrored)
+
     def batch(
         self, positions: npt.NDArray[np.int64], flipped: npt.NDArray[np.bool_] | None = None
     ) -> torch.Tensor:
@@ -58,7 +64,7 @@ class Unfreezing:
     """Which stages begin to train when."""
 
     stages: int
-    """How many of the last stages of the backbone."""
+    """How many of the frozen stages, from the last."""
     epoch: int
     """Counted from 1: the first epoch in which they train."""
 
@@ -79,6 +85,7 @@ def fit_tail(
     recipe: Recipe,
     *,
     seed: int,
+    trained: int = 0,
     unfreezing: Unfreezing | None = None,
     judge: Callable[[], tuple[float, float]] | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
@@ -87,11 +94,12 @@ def fit_tail(
     """Train the last stages of a network on the maps before them.
 
     Args:
-        stages: From the first that is not in the maps to the head, on one device; frozen but for the head.
+        stages: From the first that is not in the maps to the head, on one device.
         maps: Of the training photographs.
         recipe: Epochs, batch size, AdamW's rate and decay; the highest rate is the head's.
         seed: Of the order, the mirroring and dropout; equal seeds give equal weights.
-        unfreezing: Which stages before the head join, and when; None: the head trains alone.
+        trained: How many stages before the head train from the first epoch on; the others are frozen.
+        unfreezing: Which of the frozen ones join, and when.
         judge: Returns loss and accuracy on validation photographs after an epoch.
         on_step: Called with epoch, step (both from 1) and loss.
         on_epoch: Called after each epoch; returning False ends the training.
@@ -100,7 +108,7 @@ def fit_tail(
         TrainingError: There are fewer photographs than a batch holds, or the loss is not finite.
     """
     with _few_threads(maps):
-        return _fit(stages, maps, recipe, seed, unfreezing, judge, on_step, on_epoch)
+        return _fit(stages, maps, recipe, seed, trained, unfreezing, judge, on_step, on_epoch)
 
 
 @contextmanager
@@ -123,6 +131,7 @@ def _fit(
     maps: Maps,
     recipe: Recipe,
     seed: int,
+    trained: int,
     unfreezing: Unfreezing | None,
     judge: Callable[[], tuple[float, float]] | None,
     on_step: Callable[[int, int, float], None] | None,
@@ -134,17 +143,28 @@ def _fit(
     device = next(iter(stages[-1].parameters())).device
     steps = len(maps) // size
     result = Trained()
-    optimizer = _optimizer(stages, recipe, unfrozen=0)
+    body = stages[:-1]
+    first = len(body) - trained
+    joining = () if unfreezing is None else tuple(body[first - unfreezing.stages : first])
+    for stage in joining:  # after an earlier training they would train from the start
+        for parameter in stage.parameters():
+            parameter.requires_grad_(False)
+    adam = _optimizer(stages[-1], body[first:], recipe)
+    optimizer = Optimizers([adam])
     labels = torch.from_numpy(maps.labels).to(device)
+    last = [each for each in stages[-1].modules[0].modules() if isinstance(each, nn.Linear)][-1]
+    weights = weights_of(recipe, maps.labels, last.out_features, device)
     stages[-1].modules[0].train()
     for epoch in range(1, recipe.epochs + 1):
         if unfreezing is not None and epoch == unfreezing.epoch:
-            for stage in stages[-1 - unfreezing.stages : -1]:
+            for stage in joining:
                 unfreeze(stage)
-            optimizer = _optimizer(stages, recipe, unfrozen=unfreezing.stages)
+                for group in _groups(stage.parameters(), recipe, share=BACKBONE_SHARE):
+                    adam.add_param_group(group)
         began = time.perf_counter()
         random = np.random.Generator(np.random.PCG64([_ORDER, seed, epoch]))
-        order = random.permutation(len(maps))
+        balanced = recipe.balance == "sample"
+        order = balanced_order(maps.labels, random) if balanced else random.permutation(len(maps))
         flips = random.random(len(maps)) < 0.5
         losses, right, rate = [], 0, 0.0
         for step in range(steps):
@@ -155,7 +175,7 @@ def _fit(
             x = maps.batch(positions, flips[step * size : (step + 1) * size]).to(device)
             wanted = labels[torch.from_numpy(positions).to(device)]
             logits = run(stages, x)
-            loss = F.cross_entropy(logits, wanted, label_smoothing=recipe.label_smoothing)
+            loss = cross_entropy(logits, wanted, recipe.label_smoothing, weights)
             value = float(loss.detach())
             if not np.isfinite(value):
                 raise TrainingError(
@@ -203,17 +223,55 @@ def answers(stages: Sequence[Stage], maps: Maps, *, batch_size: int = 256) -> np
     return np.concatenate(rows)
 
 
-def _optimizer(stages: Sequence[Stage], recipe: Recipe, unfrozen: int) -> Optimizers:
-    groups = _groups(stages[-1].parameters(), recipe, share=1.0)
-    for stage in stages[-1 - unfrozen : -1]:
+def held_out_answers(
+    stages: Sequence[Stage],
+    maps: Maps,
+    recipe: Recipe,
+    *,
+    seed: int,
+    start: Snapshot,
+    folds: int,
+    trained: int = 0,
+    unfreezing: Unfreezing | None = None,
+) -> npt.NDArray[np.float64]:
+    """Return (N, C) logits of the training photographs, each by a tail that did not learn from it.
+
+    The tail is trained `folds` times from its start, each time without one part of the photographs, and is
+    left as it was.
+
+    Args:
+        stages: As of `fit_tail`.
+        maps: Of the training photographs.
+        recipe: As of `fit_tail`.
+        seed: As of `fit_tail`; also of the parts.
+        start: The stages before any training.
+        folds: How many parts.
+        trained: As of `fit_tail`.
+        unfreezing: As of `fit_tail`.
+    """
+    end = Snapshot(stages)
+
+    def fold(rest: npt.NDArray[np.int64], held: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        start.restore()
+        fit_tail(stages, maps.chosen(rest), recipe, seed=seed, trained=trained, unfreezing=unfreezing)
+        return answers(stages, maps.chosen(held))
+
+    try:
+        return cross_fitted(len(maps), seed, fold, folds=folds)
+    finally:
+        end.restore()
+
+
+def _optimizer(head: Stage, trained: Sequence[Stage], recipe: Recipe) -> torch.optim.AdamW:
+    groups = _groups(head.parameters(), recipe, share=1.0)
+    for stage in trained:
         groups += _groups(stage.parameters(), recipe, share=BACKBONE_SHARE)
-    betas = (recipe.momentum, 0.999)
-    return Optimizers([torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=betas)])
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999))
 
 
-def _groups(parameters: object, recipe: Recipe, share: float) -> list[dict[str, object]]:
-    every = list(parameters)  # type: ignore[call-overload]
-    groups: list[dict[str, object]] = [
+def _groups(parameters: Iterable[nn.Parameter], recipe: Recipe, share: float) -> list[dict[str, Any]]:
+    every = list(parameters)
+    groups: list[dict[str, Any]] = [
         {
             "params": [each for each in every if each.ndim > 1],
             "weight_decay": recipe.weight_decay,

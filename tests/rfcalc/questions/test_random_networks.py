@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -256,6 +256,10 @@ class Drawn(nn.Module):
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate) if "RFCALC_NOSHRINK" in os.environ else tuple(Phase),
     database=None,
+)
+# Reflected beside a shortcut, a unit at the border sees more rows than its size on the unbounded plane.
+@example(
+    [("conv", (2, 1), (1, 1), (1, 1), (0, 0), False), ("pad", "reflect", (0, 0, 0, 1)), ("add", 0)], (5, 5)
 )
 @given(st.lists(steps, min_size=1, max_size=7), st.tuples(st.integers(5, 13), st.integers(5, 13)))
 def test_every_output_unit_of_a_random_network_sees_what_its_gradient_reaches(program, size):

@@ -74,6 +74,11 @@ def test_a_seed_draws_what_it_always_has(case, expected):
     assert digest(flip.chosen, move.values, hole.values, grey.chosen) == expected
 
 
+def test_a_seed_draws_the_crops_it_always_has():
+    flip, crop = draw(policy_named("crop", (24, 40)), 300, (24, 40), (1, 2, 3))
+    assert digest(flip.chosen, crop.values) == "b69c5dd9dca73adc"
+
+
 @pytest.mark.parametrize(("case", "expected"), PICTURES.items(), ids=[f"{p} {s}" for p, s in PICTURES])
 def test_a_seed_makes_the_pictures_it_always_has(case, expected):
     assert pictures(*case) == expected

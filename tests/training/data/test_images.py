@@ -33,7 +33,11 @@ GOOD = {
 
 
 def gather(
-    files: dict[str, bytes], tmp_path: Path, resize: int | None = None, note: Callable[[str], None] = print
+    files: dict[str, bytes],
+    tmp_path: Path,
+    resize: int | None = None,
+    note: Callable[[str], None] = print,
+    skip_unreadable: bool = False,
 ) -> Content:
     """Decode members of these names; a name that ends in "/" is a folder."""
 
@@ -43,7 +47,15 @@ def gather(
 
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    return content(Path("set.zip"), members(), resize=resize, scratch=scratch, at=lambda _: None, note=note)
+    return content(
+        Path("set.zip"),
+        members(),
+        resize=resize,
+        skip_unreadable=skip_unreadable,
+        scratch=scratch,
+        at=lambda _: None,
+        note=note,
+    )
 
 
 def stored(found: Content, split: str = "train") -> tuple[list[list[int]], list[int]]:
@@ -165,3 +177,67 @@ def test_files_that_are_no_images_are_left_out_and_told(tmp_path: Path) -> None:
 
     assert len(found.train.labels) == 6
     assert notes == ["set.zip: left out 2 files under train that are no images, such as train/cat/notes.txt"]
+
+
+def test_unreadable_images_are_left_out_and_listed_where_that_is_asked_for(tmp_path: Path) -> None:
+    files = GOOD | {"train/dog/1.png": b"hello", "test/cat/2.png": b"", "train/cat/0.png": png()[:40]}
+    notes: list[str] = []
+    found = gather(files, tmp_path, note=notes.append, skip_unreadable=True)
+
+    assert [each.partition(" ")[0] for each in found.unreadable] == [
+        *("train/cat/0.png", "train/dog/1.png", "test/cat/2.png")
+    ]
+    assert found.unreadable[1] == "train/dog/1.png (not an image)"
+    assert stored(found) == ([[1, 0, 0], [2, 0, 0], [0, 1, 0], [2, 1, 0]], [0, 0, 1, 1])
+    assert stored(found, "test")[1] == [0, 0, 1, 1, 1]
+    assert notes == [f"set.zip: left out 3 images that cannot be read, such as {found.unreadable[0]}"]
+
+
+def test_a_class_of_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> None:
+    files = GOOD | {f"test/dog/{i}.png": b"hello" for i in range(3)}
+    with pytest.raises(DataError, match=r"no images in test/dog/; none of its 3 can be read"):
+        gather(files, tmp_path, skip_unreadable=True)
+
+
+def published(name: str) -> str:
+    """Return the place of a file of GOOD in a set as the published cats and dogs unpack."""
+    split, label, image = name.split("/")
+    folder = {"train": "training_set", "test": "test_set"}[split]
+    return f"{folder}/{folder}/{label}s/{image}"
+
+
+@pytest.mark.parametrize("lead", ["", "archive/"], ids=["bare", "in a folder"])
+def test_folders_as_people_have_them(tmp_path: Path, lead: str) -> None:
+    files = {lead + published(name): data for name, data in GOOD.items()}
+    litter = ("test_set/_DS_Store", "test_set/test_set/_DS_Store", "test_set/test_set/cats/_DS_Store")
+    notes: list[str] = []
+    found = gather(files | {lead + name: b"x" for name in litter}, tmp_path, note=notes.append)
+
+    assert found.classes == ("cats", "dogs")
+    assert stored(found) == ([[i, n, 0] for n in range(2) for i in range(3)], [0, 0, 0, 1, 1, 1])
+    assert len(found.test.labels) == 6
+    assert len(notes) == 1
+    assert "left out 1 files under test that are no images" in notes[0]
+
+
+def test_a_class_folder_inside_itself_and_plurals_of_one_split(tmp_path: Path) -> None:
+    files = {
+        name.replace("train/cat/", "train/cats/cats/").replace("test/dog/", "test/dogs/"): data
+        for name, data in GOOD.items()
+    }
+    found = gather(files, tmp_path)
+    assert found.classes == ("cat", "dog")
+    for split in ("train", "test"):
+        assert stored(found, split)[1] == [0, 0, 0, 1, 1, 1]
+
+
+def test_classes_that_are_plurals_of_one_another_stay_apart(tmp_path: Path) -> None:
+    files = {
+        f"{split}/{label}/0.png": png() for split in ("train", "test") for label in ("glass", "glasss", "a")
+    }
+    assert gather(files, tmp_path).classes == ("a", "glass", "glasss")
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"both train and training_set are there; keep one of them"):
+        gather(GOOD | {"training_set/cat/9.png": png()}, tmp_path)

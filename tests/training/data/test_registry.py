@@ -354,3 +354,18 @@ def test_the_jpeg_copy_of_cifar10_is_ready_within_two_seconds_the_second_time(
     # The published channel means of CIFAR-10's training set; JPEG moves them by a few hundredths.
     assert first.mean == pytest.approx([125.307, 122.961, 113.8575], abs=0.1)
     assert first.std == pytest.approx([62.9932, 62.0887, 66.7049], abs=0.6)
+
+
+def test_what_was_left_out_is_in_the_cache_and_an_error_unless_asked_for(
+    folder: Path, tmp_path: Path, console: Console
+) -> None:
+    (folder / "train" / "cat" / "2.png").write_bytes(b"hello")
+    arguments = {"cache": tmp_path / "cache", "console": console}
+    first = datasets.load(str(folder), skip_unreadable=True, **arguments)  # type: ignore[arg-type]
+    again = datasets.load(str(folder), skip_unreadable=True, **arguments)  # type: ignore[arg-type]
+
+    assert first.unreadable == again.unreadable == ("train/cat/2.png (not an image)",)
+    assert len(again.train) == 9
+    assert said(console).count("left out 1 image that cannot be read") == 1
+    with pytest.raises(DataError, match=r"cannot read the image train/cat/2\.png .*--skip-unreadable leaves"):
+        datasets.load(str(folder), **arguments)  # type: ignore[arg-type]

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.fit.optim import Ema, build_optimizer, learning_rate
+from training.fit.ema import Ema, kept_by_average
+from training.fit.optim import build_optimizer, learning_rate
 
 
 def test_the_average_is_that_of_its_formula_buffers_included(weights, same):
@@ -68,3 +69,35 @@ def test_norms_and_biases_do_not_decay(network, recipe):
     assert decayed["weight_decay"] == 0.1
     assert [each.ndim for each in spared["params"]] == [1, 1, 1]
     assert spared["weight_decay"] == 0
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
+def test_parameters_with_a_share_learn_at_that_share_of_the_rate(optimizer, network, recipe):
+    model = network()
+    slow = {name for name, _ in list(model.named_parameters())[:2]}
+    built = build_optimizer(model, replace(recipe, optimizer=optimizer), dict.fromkeys(slow, 0.1))
+    plain = build_optimizer(model, replace(recipe, optimizer=optimizer))
+    built.step(0.3)
+    plain.step(0.3)
+    usual = {id(each): group["lr"] for group in plain.param_groups for each in group["params"]}
+    found = {id(each): group["lr"] for group in built.param_groups for each in group["params"]}
+    assert found.keys() == usual.keys()
+    for name, value in model.named_parameters():
+        assert found[id(value)] == pytest.approx(usual[id(value)] * (0.1 if name in slow else 1))
+
+
+def test_the_average_keeps_no_copy_of_a_frozen_module_and_leaves_it_as_it_is():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    for frozen in model[:2]:
+        frozen.requires_grad_(False)
+    average = Ema(model, horizon=3)
+    assert set(kept_by_average(model)) == {"3.weight", "3.bias"}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        model[3].weight.add_(1)
+    average.update()
+    with average.applied():
+        assert not torch.equal(model[3].weight, before["3.weight"] + 1)
+        for name in ("0.weight", "1.running_mean", "1.num_batches_tracked"):
+            assert torch.equal(model.state_dict()[name], before[name])
+    assert torch.equal(model[3].weight, before["3.weight"] + 1)

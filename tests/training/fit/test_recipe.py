@@ -45,7 +45,7 @@ def test_every_length_of_a_recipe_is_a_recipe(name, epochs):
         ("schedule", "linear", "schedule in {one-cycle, cosine, step}"),
         ("step_every", 0, "0 < step_every <= 1"),
         ("step_factor", 1.5, "0 < step_factor <= 1"),
-        ("policy", "wild", "policy in {none, light, cutout, mild, assignment, strong, jitter}"),
+        ("policy", "wild", "policy in {none, light, cutout, mild, assignment, strong, crop, jitter}"),
         ("precision", "float16", "precision in {auto, float32, bfloat16}"),
         ("layout", "nhwc", "layout in {auto, channels_last, contiguous}"),
         ("augment", "cuda", "augment in {auto, cpu, gpu}"),

@@ -25,6 +25,7 @@ DEFAULTS = {
     "cutmix": 0.0,
     "distill_weight": 0.0,
     "distill_temperature": 4.0,
+    "balance": "none",
     "clip": 0.0,
     "precision": "auto",
     "layout": "auto",

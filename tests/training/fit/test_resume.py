@@ -69,6 +69,9 @@ def test_a_run_told_to_stop_within_an_epoch_goes_on_at_that_very_step(
     assert same(weights(whole), weights(resumed))
     assert [each.train_loss for each in history.epochs] == [each.train_loss for each in again.epochs]
     assert [each.train_accuracy for each in history.epochs] == [each.train_accuracy for each in again.epochs]
+    # The losses of single steps from before the break as well.
+    assert len(history.losses) == 6 * recipe.epochs
+    assert (history.losses == again.losses).all()
 
 
 def test_a_run_is_saved_within_an_epoch_when_the_time_has_come(
@@ -181,6 +184,35 @@ def test_a_checkpoint_that_damage_made_the_newest_is_told_before_the_first_step(
             progress=lambda progress: _break_off(),
         )
     assert told == [f"{path} is truncated or not a checkpoint; going on from the checkpoint before it"]
+
+
+def test_a_run_with_frozen_and_slower_parts_resumes_to_the_same_bits(
+    tmp_path, network, dataset, weights, same, recipe
+):
+    """Its checkpoint has the average of what moves alone, and groups of parameters by their rates."""
+    recipe = replace(recipe, optimizer="adamw", learning_rate=0.02, ema=0.2)
+
+    def frozen(seed: int = 0) -> nn.Module:
+        model = network() if seed == 0 else network(seed=seed)
+        for parameter in next(iter(model.children())).parameters():
+            parameter.requires_grad_(False)
+        return model
+
+    name = next(name for name, value in frozen().named_parameters() if value.requires_grad)
+    arguments = {"seed": 3, "deterministic": True, "shares": {name: 0.1}}
+    whole = frozen()
+    fit(whole, dataset(), None, recipe, **arguments)
+    path = tmp_path / "last.pt"
+    fit(frozen(), dataset(), None, recipe, stop=break_off_at(8), checkpoint=path, **arguments)
+    first = next(iter(frozen().state_dict()))
+    state = checkpoint.load(path)[0]
+    assert first in state["state_dict"]
+    assert first not in state["ema"]["average"]
+    resumed = frozen()
+    fit(resumed, dataset(), None, recipe, checkpoint=path, resume=True, **arguments)
+    assert same(weights(whole), weights(resumed))
+    with pytest.raises(CheckpointError, match=r"'optimizer\.members' has 2 entries, not 1"):
+        fit(frozen(), dataset(), None, recipe, checkpoint=path, resume=True, seed=3, deterministic=True)
 
 
 def _break_off() -> None:

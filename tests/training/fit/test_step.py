@@ -13,7 +13,8 @@ from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit.device import float32_where_bfloat16_is_unfit
 from training.fit.distill import Teacher
-from training.fit.optim import Ema, build_optimizer
+from training.fit.ema import Ema
+from training.fit.optim import build_optimizer
 from training.fit.recipe import RECIPES, Recipe
 from training.fit.step import Step
 

@@ -190,6 +190,9 @@ def test_weights_of_another_kind_of_number_are_refused_by_name(trained, kind):
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     name = next(iter(dict(model.named_parameters())))
     metadata = {key: json.dumps(value) for key, value in METADATA.items()}
-    save_file({**state, name: state[name].to(kind)}, folder / "best.safetensors", metadata)
+    try:
+        save_file({**state, name: state[name].to(kind)}, folder / "best.safetensors", metadata)
+    except KeyError:
+        pytest.skip(f"this release of safetensors has no {kind}")
     with pytest.raises(CheckpointError, match=rf"another network: '{name}' holds {kind}, not torch.float32"):
         load_network(folder)

@@ -12,9 +12,10 @@ from training.batches.pool import Pool
 from training.errors import TrainingError
 from training.fit.course import Course
 from training.fit.distill import Teacher
+from training.fit.ema import Ema
 from training.fit.graphs import WARMUPS
 from training.fit.loop import fit
-from training.fit.optim import Ema, build_optimizer
+from training.fit.optim import build_optimizer
 from training.fit.step import Step
 from training.fit.stepping import Partial, Stepwise
 from training.fit.whole import Whole

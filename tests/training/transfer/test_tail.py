@@ -7,8 +7,8 @@ from torch import nn
 
 from training.errors import TrainingError
 from training.fit.recipe import Recipe
-from training.transfer.stages import Stage
-from training.transfer.tail import Maps, Unfreezing, answers, fit_tail
+from training.transfer.stages import BACKBONE_SHARE, Snapshot, Stage
+from training.transfer.tail import Maps, Unfreezing, answers, fit_tail, held_out_answers
 
 RECIPE = Recipe(
     name="t", epochs=6, batch_size=16, optimizer="adamw", learning_rate=0.02, schedule="cosine", policy="none"
@@ -97,3 +97,90 @@ def test_a_loss_that_is_not_finite_is_one_line():
             RECIPE,
             seed=0,
         )
+
+
+@pytest.mark.parametrize("balance", ["loss", "sample"])
+def test_balance_helps_the_small_class(balance):
+    random = np.random.Generator(np.random.PCG64(0))
+    labels = np.repeat([0, 1], [380, 20])
+    plain = random.normal(size=(400, 5)).astype(np.float32) + labels[:, None] * 0.6
+    test = maps(400, seed=3)
+    test = replace(test, plain=test.plain - 0.4 * test.labels[:, None].astype(np.float32))
+    found = {}
+    for each in ("none", balance):
+        stages = tail()
+        fit_tail(stages, Maps(plain, labels), replace(RECIPE, epochs=15, balance=each), seed=2)
+        small = test.labels == 1
+        found[each] = (answers(stages, test).argmax(1)[small] == 1).mean()
+    assert found[balance] > found["none"] + 0.3
+
+
+def longer_tail() -> list[Stage]:
+    torch.manual_seed(1)
+    bodies = [nn.Linear(5, 5) for _ in range(3)]
+    head = nn.Linear(5, 2)
+    for body in bodies:
+        body.requires_grad_(False)
+    return [
+        *(Stage(f"body{n}", (body,), body) for n, body in enumerate(bodies)),
+        Stage("head", (head,), head),
+    ]
+
+
+def moved(before: list[list[torch.Tensor]], stages: list[Stage]) -> list[bool]:
+    return [not all(map(torch.equal, one, state([stage]))) for one, stage in zip(before, stages, strict=True)]
+
+
+def test_stages_train_from_the_start_or_join_from_behind():
+    """Of four stages the last but one trains at once, the second joins, the first stays frozen."""
+    seen = []
+    stages = longer_tail()
+    stages[2].modules[0].requires_grad_(True)
+    before = [state([stage]) for stage in stages]
+    fit_tail(
+        stages,
+        maps(),
+        RECIPE,
+        seed=0,
+        trained=1,
+        unfreezing=Unfreezing(stages=1, epoch=3),
+        on_epoch=lambda record: seen.append(moved(before, stages)),
+    )
+    assert seen[0] == seen[1] == [False, False, True, True]
+    assert seen[2] == seen[-1] == [False, True, True, True]
+
+
+def test_the_backbone_learns_at_a_share_of_the_heads_rate():
+    """AdamW's first step is the rate itself, whatever the gradient."""
+    stages = longer_tail()
+    stages[2].modules[0].requires_grad_(True)
+    before = [state([stage]) for stage in stages]
+    recipe = replace(RECIPE, epochs=1, batch_size=100, weight_decay=0.0)
+    rate = fit_tail(stages, maps(), recipe, seed=0, trained=1).epochs[0].learning_rate
+    steps = [
+        float((state([stage])[0] - one[0]).abs().max()) for stage, one in zip(stages, before, strict=True)
+    ]
+    assert steps[3] == pytest.approx(rate, rel=1e-3)
+    assert steps[2] == pytest.approx(rate * BACKBONE_SHARE, rel=1e-3)
+
+
+def test_held_out_answers_come_from_tails_that_did_not_learn_from_them_and_leave_the_tail():
+    """Labels at random: who has seen a photograph answers it right, who has not is right by chance."""
+    random = np.random.Generator(np.random.PCG64(5))
+    plain = random.normal(size=(60, 200)).astype(np.float32)
+    learned = Maps(plain, random.integers(0, 2, 60))
+    torch.manual_seed(0)
+    body, head = nn.Linear(200, 200), nn.Linear(200, 2)
+    body.requires_grad_(False)
+    stages = [Stage("body", (body,), body), Stage("head", (head,), head)]
+    start, recipe = Snapshot(stages), replace(RECIPE, epochs=20)
+    joins = Unfreezing(stages=1, epoch=2)
+    fit_tail(stages, learned, recipe, seed=0, unfreezing=joins)
+    trained = state(stages)
+    assert (answers(stages, learned).argmax(1) == learned.labels).mean() == 1
+    crossed = held_out_answers(stages, learned, recipe, seed=0, start=start, folds=3, unfreezing=joins)
+    assert (crossed.argmax(1) == learned.labels).mean() < 0.75
+    assert all(map(torch.equal, state(stages), trained))
+    # A second time to the same bits: each training begins at the same start, nothing unfrozen.
+    again = held_out_answers(stages, learned, recipe, seed=0, start=start, folds=3, unfreezing=joins)
+    assert (crossed == again).all()

@@ -1,0 +1,158 @@
+"""`python -m export RUN`: a trained network as ONNX, in int8 and in C, and a report on what fits."""
+
+import re
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from records.errors import tell
+from records.flags import Command, Parsed, Program, argument, flag, natural, positive, switch
+from records.program import run
+
+TARGETS = ("onnx", "int8", "c")
+
+
+def _targets(text: str) -> str:
+    for each in text.split(","):
+        if each not in TARGETS:
+            raise ArgumentTypeError(f"{each!r} is unknown; choose from {', '.join(TARGETS)}")
+    return text
+
+
+def _size(text: str) -> str:
+    if not re.fullmatch(r"3x[1-9]\d{0,3}x[1-9]\d{0,3}", text):
+        raise ArgumentTypeError(f"{text!r} is no size; write channels, height and width: 3x32x32")
+    return text
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What `python -m export` is asked for."""
+
+    target: str = argument(
+        "runs/train/NAME, runs/search/NAME, best.safetensors, spec.json, or model.py:Name", metavar="RUN"
+    )
+    to: str = flag(
+        f"what is written, separated by commas: {', '.join(TARGETS)}",
+        default="onnx",
+        read=_targets,
+        metavar="A,B",
+    )
+    out: Path | None = flag("folder of the files (default: export, in the folder of the run)", metavar="DIR")
+    model: str | None = flag("the network where the weights have no spec: model.py:Name", metavar="TARGET")
+    input: str | None = flag(
+        "size that a network without weights and spec reads (default 3x32x32)", read=_size, metavar="CxHxW"
+    )
+    raw: bool = switch("leave the normalisation out of the ONNX files", group="ONNX")
+    opset: int = flag("version of the operators", default=20, read=positive, metavar="N", group="ONNX")
+    calibration: int = flag(
+        "training images that give the int8 scales",
+        default=200,
+        read=positive,
+        metavar="N",
+        group="int8 and C",
+    )
+    calibration_seed: int = flag("of their choice", default=0, read=natural, metavar="N", group="int8 and C")
+    max_weight_bytes: int | None = flag(
+        "exit code 1 where the C code has more bytes of weights",
+        read=positive,
+        metavar="N",
+        group="int8 and C",
+    )
+    max_arena_bytes: int | None = flag(
+        "exit code 1 where the C code needs more memory for activations",
+        read=positive,
+        metavar="N",
+        group="int8 and C",
+    )
+    emulate: int | None = flag(
+        "run the C code on so many images in QEMU (Cortex-M4) and compare every score",
+        read=positive,
+        metavar="N",
+        group="int8 and C",
+    )
+    data: str | None = flag("images, where not those of the run", metavar="D", group="images")
+    cache: str | None = flag("folder of decoded images", metavar="DIR", group="images")
+    resize: int | None = flag("for --data: scale to N x N", read=positive, metavar="N", group="images")
+    split: str | None = flag(
+        "images to measure on (default: those that the run reports)",
+        choices=("validation", "test"),
+        group="images",
+    )
+    images: int | None = flag(
+        "measure on the first N of them alone", read=positive, metavar="N", group="images"
+    )
+    debug: bool = switch("show the traceback of an error")
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """What is written."""
+        return frozenset(self.to.split(","))
+
+    @property
+    def input_size(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of `input`."""
+        if self.input is None:
+            return None
+        channels, height, width = map(int, self.input.split("x"))
+        return channels, height, width
+
+
+def _wrong(parsed: Parsed) -> str | None:
+    options: ExportOptions = parsed.options
+    if "c" not in options.targets:
+        for name in ("max_weight_bytes", "max_arena_bytes", "emulate"):
+            if name in parsed.given:
+                return f"--{name.replace('_', '-')} means nothing without --to c"
+    return None
+
+
+PROGRAM = Program(
+    "export",
+    {
+        "": Command(
+            ExportOptions,
+            "Write a trained network as ONNX, int8 or C, and say what it needs.",
+            "  python -m export runs/train/NAME\n"
+            "  python -m export runs/train/NAME --to onnx,int8,c --emulate 200\n"
+            "  python -m export spec.json --to c --max-arena-bytes 65536",
+            _wrong,
+        )
+    },
+    prog="python -m export",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0 written, 1 written but over a limit, 2 it cannot be done."""
+    parsed = PROGRAM.parse(sys.argv[1:] if arguments is None else arguments)
+    options: ExportOptions = parsed.options
+    if options.targets & {"onnx", "int8"}:
+        try:
+            import onnx  # noqa: F401
+            import onnxruntime  # noqa: F401
+            import onnxscript  # noqa: F401
+        except ImportError as error:
+            return tell(
+                "export", f'{error.name} is not installed; install it with pip install -e ".[app,export]"'
+            )
+    # torch takes seconds to import: only now, when the arguments are known to be sound.
+    from rich.console import Console
+
+    from export.perform import perform
+    from models.errors import SpecError
+    from rfcalc import RfcalcError
+
+    console = Console(highlight=False, soft_wrap=True)
+    return run(
+        "export",
+        lambda: perform(options, console),
+        known=(SpecError, RfcalcError),
+        debug=options.debug,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The folder of C files: quantised, planned, written, and judged by the interpreter."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from export import deployment, floats
+from export.accuracy import accuracy_of
+from export.c import arena, interpret, quantise, text
+from export.c import emulate as board
+from export.c.arithmetic import Program
+from export.errors import ExportError
+from export.graph import Graph, lower
+from export.images import Images
+from export.int8_file import decibels
+from export.onnx_file import fed
+from export.subject import Subject
+
+_BATCH = 100
+_COMPARED = 32
+"""Images on which the error of each layer is measured."""
+
+
+def write(subject: Subject, images: Images, folder: Path, *, emulate: int | None) -> dict[str, Any]:
+    """Write network.h, network.c and main.c.
+
+    Args:
+        subject: The network.
+        images: To calibrate and to measure on.
+        folder: Is made.
+        emulate: So many images are run in QEMU; None: it is not.
+
+    Returns:
+        What the report says, as JSON values.
+
+    Raises:
+        ExportError: An operator is unknown; or QEMU is missing or disagrees.
+    """
+    network = lower(subject)
+    program = quantise.quantise(
+        subject.name, subject.classes, network, images.calibration, subject.mean, subject.std
+    )
+    plan = arena.plan(program)
+    folder.mkdir()
+    image = images.calibration[0]
+    (folder / "network.h").write_text(text.header(program, plan), encoding="utf-8")
+    (folder / "network.c").write_text(
+        text.source(program, plan, image, interpret.run(program, image[None])[0]), encoding="utf-8"
+    )
+    shutil.copyfile(text.MAIN, folder / text.MAIN.name)
+    instructions = None if emulate is None else _emulated(program, folder, images.judged[:emulate])
+    needed = deployment.needs(program, plan, board.code_bytes(folder), instructions)
+    scores = answers(program, images.judged)
+    accuracy = None
+    if images.labels is not None:
+        accuracy = accuracy_of(scores.argmax(1), images.labels, images.classes).to_json()
+    return {
+        "bytes": needed["flash"]["total"],
+        "calibration": images.calibration_source,
+        "accuracy": accuracy,
+        "emulated": None if emulate is None else len(images.judged[:emulate]),
+        "errors": errors(subject, network, program, images.calibration[:_COMPARED]),
+        **needed,
+    }
+
+
+def answers(program: Program, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+    """Return the scores (N, classes) of the interpreter, in batches."""
+    rows = [interpret.run(program, images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)]
+    return np.concatenate(rows)
+
+
+def errors(subject: Subject, network: Graph, program: Program, images: npt.NDArray[np.uint8]) -> list[float]:
+    """Return the signal-to-noise ratio of every step in decibels: int8 against float32.
+
+    A ReLU that was merged into the step before it has no step; that step is compared with its result.
+    """
+    exact: list[npt.NDArray[np.float32]] = []
+    stored: list[npt.NDArray[np.int16]] = []
+    floats.run(
+        network,
+        torch.from_numpy(fed(subject, images, raw=True)),
+        lambda value, x: exact.append(x.permute(0, 2, 3, 1).numpy()),
+    )
+    interpret.run(program, images, lambda value, x: stored.append(x.astype(np.int16)))
+    own = quantise.values_of(network)
+    found = []
+    for value, step in enumerate(program.steps, start=1):
+        real = (stored[value].astype(np.float64) - step.scale.zero) * step.scale.scale
+        found.append(decibels(exact[own[value]], real))
+    return found
+
+
+def _emulated(program: Program, folder: Path, images: npt.NDArray[np.uint8]) -> int:
+    found = board.emulate(folder, images, len(program.classes))
+    expected = answers(program, images)
+    wrong = int((found.scores != expected).any(axis=1).sum())
+    if wrong:
+        raise ExportError(
+            f"--emulate: QEMU and the interpreter differ in the scores of {wrong} of {len(images)} images; "
+            "nothing was written (report the network)"
+        )
+    return found.instructions

@@ -1,0 +1,221 @@
+"""The deployment report: what a network needs, in numbers (JSON) and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from export.boards import BOARDS, DEPTHWISE, estimate
+from export.c.arena import Arena
+from export.c.arithmetic import Convolution, Program, Step
+
+
+def needs(program: Program, arena: Arena, measured: int | None, instructions: int | None) -> dict[str, Any]:
+    """Return flash, RAM, layers and boards of the C code.
+
+    Args:
+        program: The network.
+        arena: Its plan of memory.
+        measured: Bytes of the compiled object; None: no compiler here.
+        instructions: Of one image, counted in QEMU; None: not run.
+    """
+    constants = program.sizes()
+    flash: dict[str, Any] = dict(constants)
+    flash["code"] = None if measured is None else measured - sum(constants.values())
+    flash["total"] = sum(constants.values()) if measured is None else measured
+    height, width, channels = program.input_shape
+    ram = {
+        "arena": arena.bytes,
+        "arena_least": arena.least,
+        "input": height * width * channels,
+        "scores": 2 * len(program.classes),
+    }
+    layers = [_layer(program, step) for step in program.steps]
+    macs = {
+        kind: sum(layer["macs"] for layer in layers if layer["depthwise"] == (kind == "depthwise"))
+        for kind in ("plain", "depthwise")
+    }
+    total = sum(ram[each] for each in ("arena", "input", "scores"))
+    return {
+        "flash": flash,
+        "ram": ram,
+        "macs": macs,
+        "layers": layers,
+        "instructions_qemu": instructions,
+        "boards": [
+            estimate(board, macs, flash=flash["total"], ram=total, plain=instructions) for board in BOARDS
+        ],
+    }
+
+
+def _layer(program: Program, step: Step) -> dict[str, Any]:
+    op = step.op
+    kind = type(op).__name__.lower()
+    depthwise = isinstance(op, Convolution) and op.depthwise
+    if isinstance(op, Convolution):
+        taps = "x".join(map(str, op.weight.shape[1:3]))
+        kind = f"{'transposed ' if op.transposed else 'depthwise ' if depthwise else ''}convolution {taps}"
+    return {
+        "name": step.name,
+        "kind": kind,
+        "depthwise": depthwise,
+        "output": list(step.shape),
+        "macs": step.macs(program.shape(step.inputs[0])),
+        "weights": op.weight.size if isinstance(op, Convolution) else 0,
+    }
+
+
+def markdown(name: str, parts: dict[str, Any]) -> str:
+    """Return deployment.md.
+
+    Args:
+        name: Of the network.
+        parts: What `export.perform` found, by target.
+    """
+    lines = [f"# Deployment of {_cell(name)}", ""]
+    lines += _accuracies(parts)
+    if "int8" in parts:
+        lines += _int8(parts["int8"])
+    if "c" in parts:
+        lines += [*_memory(parts["c"]), *_boards(parts["c"]), *_layers(parts["c"])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_LABELS = {
+    "onnx": "float32 (onnxruntime)",
+    "int8": "int8 (onnxruntime, QDQ)",
+    "c": "int8 (the arithmetic of the C code)",
+}
+
+
+def _accuracies(parts: dict[str, Any]) -> list[str]:
+    first = next(iter(parts.values()))
+    rows: list[tuple[str, ...]] = []
+    if first["reference"] is not None:
+        rows.append(("float32 (torch)", *_shares(first["reference"]), "", ""))
+    for target, label in _LABELS.items():
+        if target in parts:
+            part = parts[target]
+            speed = part.get("milliseconds")
+            size = f"{part['bytes'] / 1000:,.1f}"
+            rows.append((label, *_shares(part["accuracy"]), size, "" if speed is None else f"{speed:.2f}"))
+    head = ("network", "accuracy", "95 % interval", "kB", "CPU ms, 1 image, 1 thread")
+    lines = [
+        f"Measured on {_cell(first['images'])}; the same images in every row.",
+        "",
+        *_table(head, rows),
+        "",
+    ]
+    measured = {
+        _LABELS[target]: part["accuracy"]["per_class"]
+        for target, part in parts.items()
+        if part["accuracy"] is not None
+    }
+    if measured:
+        classes = next(iter(measured.values()))
+        rows = [(_cell(name), *(f"{each[name]:.1%}" for each in measured.values())) for name in classes]
+        lines += ["## Accuracy by class", "", *_table(("class", *measured), rows), ""]
+    return lines
+
+
+def _shares(found: dict[str, Any] | None) -> tuple[str, str]:
+    if found is None:
+        return "not measured", ""
+    low, high = found["interval95"]
+    return f"{found['accuracy']:.2%}", f"{low:.2%} to {high:.2%}"
+
+
+def _int8(part: dict[str, Any]) -> list[str]:
+    lines = ["## int8 (model-int8.onnx)", ""]
+    lines.append(f"Calibrated on {_cell(part['calibration'])}; MinMax, weights per channel.")
+    if part["float"]:
+        why = "onnxruntime has no int8 kernel for them, or nothing reads them in int8"
+        lines += ["", f"Results that stay in float32, because {why}: {', '.join(part['float'])}."]
+    if part["slower"]:
+        why = "SiLU, GELU and hard-swish are computed in float32 between two quantisations"
+        way_out = "The C code has tables for them; for onnxruntime take ReLU or ReLU6, or the float32 file"
+        lines += ["", f"**int8 is slower than float32 here** ({part['slower']}): {why}. {way_out}."]
+    worst = sorted(part["errors"], key=lambda each: float(each["decibels"]))[:8]
+    text = "Tensors that lose most (signal to noise; at 20 dB the error is a tenth of the signal):"
+    rows = [(_cell(each["name"]), f"{each['decibels']:.1f}") for each in worst]
+    return [*lines, "", text, "", *_table(("tensor", "dB"), rows), ""]
+
+
+def _memory(part: dict[str, Any]) -> list[str]:
+    flash, ram = part["flash"], part["ram"]
+    code = "not measured: no arm-none-eabi-gcc" if flash["code"] is None else f"{flash['code']:,}"
+    rows = [(name, f"{flash[name]:,}") for name in ("weights", "biases", "multipliers", "tables")]
+    rows += [("code and structures, -O2, Cortex-M4", code), ("**flash**", f"**{flash['total']:,}**")]
+    lines = ["## C (c/network.c)", "", f"Calibrated on {_cell(part['calibration'])}.", ""]
+    lines += [*_table(("flash", "bytes"), rows), ""]
+    rows = [("arena (activations, as planned)", f"{ram['arena']:,}")]
+    rows += [(name, f"{ram[name]:,}") for name in ("input", "scores")]
+    least = (
+        f"Values that are alive at once take at least {ram['arena_least']:,} bytes; the stack is not counted."
+    )
+    return [*lines, *_table(("RAM", "bytes"), rows), "", least, ""]
+
+
+def _boards(part: dict[str, Any]) -> list[str]:
+    macs, instructions = part["macs"], part["instructions_qemu"]
+    lines = [
+        "## Boards (estimate)",
+        "",
+        f"{sum(macs.values()):,} MACs, {macs['depthwise']:,} of them depthwise. Cycles a MAC are those of",
+        "optimised kernels (CMSIS-NN, X-CUBE-AI); the C loops as written here need more. A depthwise MAC",
+        f"counts {DEPTHWISE[0]:g} to {DEPTHWISE[1]:g} times (a judgement).",
+        "",
+    ]
+    rows = [
+        (
+            board["board"],
+            f"{board['core']}, {board['megahertz']} MHz",
+            "yes" if board["fits"] else "**no**",
+            _range(board["cycles"], 1e6),
+            _range(board["milliseconds"], 1),
+            board["source"],
+        )
+        for board in part["boards"]
+    ]
+    lines += [*_table(("board", "core", "fits", "M cycles", "ms", "source of the cycles a MAC"), rows), ""]
+    for board in part["boards"]:
+        if board["milliseconds_plain_c"] is not None:
+            low, high = board["milliseconds_plain_c"]
+            lines.append(
+                f"The C loops as they are, {instructions:,} instructions an image (QEMU, Cortex-M4, -O2): "
+                f"{low:,} to {high:,} ms on a {board['board']}, at 1 to 2 cycles an instruction."
+            )
+    if part["emulated"]:
+        lines.append(f"Run in QEMU on {part['emulated']:,} images: every score is that of the interpreter.")
+    return [*lines, ""]
+
+
+def _layers(part: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            _cell(each["name"]),
+            each["kind"],
+            "x".join(map(str, each["output"])),
+            f"{each['macs']:,}",
+            f"{each['weights']:,}",
+            f"{error:.1f}",
+        )
+        for each, error in zip(part["layers"], part["errors"], strict=True)
+    ]
+    text = "The last column is int8 against float32: signal to noise in decibels."
+    head = ("layer", "operator", "output (h, w, c)", "MACs", "weights", "dB")
+    return ["## Layers", "", text, "", *_table(head, rows), ""]
+
+
+def _range(values: Sequence[float], by: float) -> str:
+    return " to ".join(f"{value / by:.0f}" for value in values)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    cells = [f"| {' | '.join(row)} |" for row in rows]
+    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *cells]
+
+
+def _cell(text: str) -> str:
+    """Return a name as it may be in a table: classes and data sets are named by strangers."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

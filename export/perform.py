@@ -1,0 +1,211 @@
+"""What `python -m export` does, from the options to the folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from export import deployment, onnx_file
+from export.__main__ import ExportOptions
+from export.accuracy import Accuracy, accuracy_of
+from export.c import build
+from export.errors import ExportError
+from export.folder import publish, scratch
+from export.images import Images, has_images, load_images, options_of
+from export.int8_file import layer_errors, write_int8
+from export.subject import Subject, open_subject
+from records.files import write_json, write_text
+
+COMPARED = 256
+"""Images on which the logits of the ONNX file are compared with torch's."""
+_TIMED, _WARM = 30, 5
+
+
+def perform(options: ExportOptions, console: Console) -> int:
+    """Export a network.
+
+    Returns:
+        0; or 1 where the C code is over a limit.
+
+    Raises:
+        UserError: It cannot be done; nothing was written.
+    """
+    onnx_file.check_opset(options.opset)
+    subject = open_subject(options.target, model=options.model, input_size=options.input_size)
+    images = _images(options, subject, console)
+    folder = options.out or subject.folder
+    parts: dict[str, Any] = {}
+    with scratch(folder) as new:
+        reference = _reference(subject, images)
+        if options.targets & {"onnx", "int8"}:
+            _onnx(options, subject, images, new, parts, console)
+        if "int8" in options.targets:
+            _int8(options, subject, images, new, parts, console)
+        if "c" in options.targets:
+            parts["c"] = build.write(subject, images, new / "c", emulate=options.emulate)
+            _show("C", parts["c"], console)
+        for part in parts.values():
+            part |= {
+                "images": images.judged_source,
+                "reference": None if reference is None else reference.to_json(),
+            }
+        write_text(new / "deployment.md", deployment.markdown(subject.name, parts))
+        write_json(
+            new / "deployment.json", {"network": subject.name, "weights_sha256": subject.hash, **parts}
+        )
+        publish(new, folder, parts, subject.hash)
+    console.print(f"written   {folder}", markup=False)
+    return _limits(options, parts, console)
+
+
+def _images(options: ExportOptions, subject: Subject, console: Console) -> Images:
+    if not has_images(subject, options.data):
+        assert subject.trained is not None
+        raise ExportError(
+            f"{subject.trained.file} was trained on {subject.trained.dataset}; name images to compare and to "
+            "calibrate on: --data D"
+        )
+    chosen, given = options_of(options.data, options.cache, options.resize, options.split)
+    images = load_images(
+        subject, chosen, given, count=options.calibration, seed=options.calibration_seed, console=console
+    )
+    if options.images is not None and options.images < len(images.judged):
+        images = replace(
+            images,
+            judged=images.judged[: options.images],
+            labels=None if images.labels is None else images.labels[: options.images],
+            judged_source=f"the first {options.images:,} of {images.judged_source}",
+        )
+    if subject.trained is None:
+        console.print(
+            f"{subject.name} is not trained: fresh weights, and noise in the place of images; sizes and "
+            "speed are right, answers are not",
+            style="yellow",
+            markup=False,
+        )
+    return images
+
+
+def _reference(subject: Subject, images: Images) -> Accuracy | None:
+    if images.labels is None:
+        return None
+    return accuracy_of(onnx_file.run_torch(subject, images.judged).argmax(1), images.labels, images.classes)
+
+
+def _onnx(
+    options: ExportOptions,
+    subject: Subject,
+    images: Images,
+    new: Path,
+    parts: dict[str, Any],
+    console: Console,
+) -> None:
+    path = new / "model.onnx"
+    onnx_file.write_onnx(subject, path, raw=options.raw, opset=options.opset)
+    some = images.judged[:COMPARED]
+    parity = onnx_file.compare(
+        onnx_file.run_torch(subject, some), onnx_file.run_onnx(path, subject, some, raw=options.raw)
+    )
+    console.print(
+        f"parity    model.onnx differs from torch by at most {parity.difference:.2g} in a logit, on "
+        f"{parity.images} images ({parity.same_answers} with the same answer)",
+        markup=False,
+    )
+    onnx_file.require_parity(parity)
+    parts["onnx"] = {
+        "bytes": path.stat().st_size,
+        "opset": options.opset,
+        "input": onnx_file.NORMALISED if options.raw else onnx_file.PIXELS,
+        "parity": parity.to_json(),
+        "accuracy": _accuracy(path, subject, images, options.raw),
+        "milliseconds": _milliseconds(path, subject, images, options.raw),
+    }
+    _show("ONNX", parts["onnx"], console)
+
+
+def _int8(
+    options: ExportOptions,
+    subject: Subject,
+    images: Images,
+    new: Path,
+    parts: dict[str, Any],
+    console: Console,
+) -> None:
+    source, path = new / "model.onnx", new / "model-int8.onnx"
+    left = write_int8(subject, source, path, images.calibration, raw=options.raw)
+    errors = layer_errors(subject, source, path, images.calibration, raw=options.raw)
+    (new / "prepared.onnx").unlink()
+    part = {
+        "bytes": path.stat().st_size,
+        "calibration": images.calibration_source,
+        "float": left,
+        "errors": [{"name": each.name, "decibels": each.signal_to_noise} for each in errors],
+        "accuracy": _accuracy(path, subject, images, options.raw),
+        "milliseconds": _milliseconds(path, subject, images, options.raw),
+    }
+    before, after = parts["onnx"]["milliseconds"], part["milliseconds"]
+    part["slower"] = f"{after:.2f} against {before:.2f} ms" if after > 1.1 * before else None
+    parts["int8"] = part
+    _show("int8", part, console)
+    if part["slower"]:
+        console.print(
+            f"          slower than float32 ({part['slower']}): deployment.md says why",
+            style="yellow",
+            markup=False,
+        )
+
+
+def _accuracy(path: Path, subject: Subject, images: Images, raw: bool) -> dict[str, Any] | None:
+    if images.labels is None:
+        return None
+    answers = onnx_file.run_onnx(path, subject, images.judged, raw=raw).argmax(1)
+    return accuracy_of(answers, images.labels, images.classes).to_json()
+
+
+def _milliseconds(path: Path, subject: Subject, images: Images, raw: bool) -> float:
+    """Return the median time of one image, on one thread."""
+    runner = onnx_file.session(path)
+    feed = {runner.get_inputs()[0].name: onnx_file.fed(subject, images.judged[:1], raw=raw)}
+    seconds = []
+    for _ in range(_WARM + _TIMED):
+        began = time.perf_counter()
+        runner.run(None, feed)
+        seconds.append(time.perf_counter() - began)
+    return round(1000 * float(np.median(seconds[_WARM:])), 3)
+
+
+def _show(label: str, part: dict[str, Any], console: Console) -> None:
+    found = part.get("accuracy")
+    texts = [f"{part['bytes'] / 1000:,.1f} kB"]
+    if found is not None:
+        low, high = found["interval95"]
+        texts.append(f"{found['accuracy']:.2%} right ({low:.2%} to {high:.2%}, {found['images']:,} images)")
+    if part.get("milliseconds") is not None:
+        texts.append(f"{part['milliseconds']:.2f} ms an image on one thread")
+    if "ram" in part:
+        texts.append(f"arena {part['ram']['arena']:,} bytes")
+    if part.get("emulated"):
+        texts.append(f"QEMU agrees on {part['emulated']} images")
+    console.print(f"{label:9} {', '.join(texts)}", markup=False)
+
+
+def _limits(options: ExportOptions, parts: dict[str, Any], console: Console) -> int:
+    code = 0
+    if "c" not in parts:
+        return code
+    found = {
+        "max-weight-bytes": (parts["c"]["flash"]["weights"], options.max_weight_bytes),
+        "max-arena-bytes": (parts["c"]["ram"]["arena"], options.max_arena_bytes),
+    }
+    for name, (bytes_, limit) in found.items():
+        if limit is not None:
+            broken = bytes_ > limit
+            verdict = f"BROKEN by {bytes_ - limit:,}" if broken else f"held, {limit - bytes_:,} to spare"
+            console.print(f"{name:17} {bytes_:,} of {limit:,}: {verdict}", markup=False)
+            code |= int(broken)
+    return code

@@ -1,0 +1,152 @@
+"""What is exported: the network of a run, of a spec or of a model file, with what is known of its images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import rfcalc
+from export.errors import ExportError
+from models.net import build
+from models.spec import NetSpec
+from training.command.trained import Trained, open_trained
+
+FRESH_SEED = 0
+_HALF = (127.5, 127.5, 127.5)
+"""Mean and deviation of an untrained network's images, which nothing is known of: pixels become -1 to 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network that is exported."""
+
+    network: nn.Module
+    """In eval mode, on the CPU, float32; maps normalised images (N, 3, H, W) to logits (N, classes)."""
+    name: str
+    classes: tuple[str, ...]
+    input_size: tuple[int, int, int]
+    """(channels, height, width)"""
+    mean: tuple[float, float, float]
+    """Per channel, 0-255."""
+    std: tuple[float, float, float]
+    trained: Trained | None
+    """None: the network has fresh weights, and no image has anything to say about it."""
+    folder: Path
+    """Where the exported files go unless the user names another folder."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the state, tensor by tensor in the order of their names."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def open_subject(
+    target: str, *, model: str | None = None, input_size: tuple[int, int, int] | None = None
+) -> Subject:
+    """Load what the command line names.
+
+    Args:
+        target: The folder of a run or a search, a safetensors file, a spec.json, or what `rfcalc` analyses:
+            model.py:Name or package.module:name, whose code is run.
+        model: Builds the network of a run whose weights have no spec.
+        input_size: Of a network that has neither weights nor a spec.
+
+    Raises:
+        ExportError: There is no such thing, or its images have not three channels.
+        UserError: The run's weights cannot be loaded.
+        SpecError: The spec cannot be read.
+        RfcalcError: The model file cannot be loaded.
+    """
+    path = Path(target)
+    if path.is_dir() or path.suffix == ".safetensors":
+        if input_size is not None:
+            raise ExportError(f"--input: {target} knows its input size; leave the flag out")
+        return _of_run(path, model)
+    if model is not None:
+        raise ExportError(f"--model {model}: only for a run whose weights have no spec; {target} is no run")
+    if path.suffix == ".json":
+        if input_size is not None:
+            raise ExportError(f"--input: {target} knows its input size; leave the flag out")
+        spec = NetSpec.read(path)
+        return _fresh(lambda: build(spec), spec.name, spec.input_size, path.with_suffix(""))
+    size = (3, 32, 32) if input_size is None else input_size
+    name = target.rpartition(":")[2] if ":" in target else path.stem
+    return _fresh(lambda: rfcalc.load_model(target), name, size, Path(name.rpartition(".")[2]))
+
+
+def _of_run(path: Path, model: str | None) -> Subject:
+    trained = open_trained(path, model)
+    return Subject(
+        _without_log_softmax(trained.network.float().eval()),
+        trained.name,
+        trained.classes,
+        (3, *trained.image_size),
+        trained.mean,
+        trained.std,
+        trained,
+        trained.file.parent / "export",
+    )
+
+
+def _fresh(make: Callable[[], nn.Module], name: str, size: tuple[int, int, int], folder: Path) -> Subject:
+    if size[0] != 3:
+        raise ExportError(f"{name}: reads images of {size[0]} channels; RGB images alone can be exported")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(FRESH_SEED)
+        network = make()
+    network = _without_log_softmax(network.float().eval())
+    try:
+        with torch.inference_mode():
+            scores = network(torch.zeros(2, *size))
+    # Whatever the forward of a stranger's model raises.
+    except Exception as error:
+        shown = "x".join(map(str, size))
+        raise ExportError(
+            f"{name}: cannot read an image of {shown} ({error}); name its size with --input"
+        ) from error
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != 2:
+        raise ExportError(f"{name}: does not return (N, classes) scores; a classifier alone can be exported")
+    classes = tuple(f"class {number}" for number in range(scores.shape[1]))
+    return Subject(
+        network, name, classes, size, _HALF, _HALF, None, folder.with_name(f"{folder.name}-export")
+    )
+
+
+def _without_log_softmax(network: nn.Module) -> nn.Module:
+    """Replace a log-softmax at the end by nothing: a softmax of the logits gives the same probabilities."""
+    modules = [name for name, module in network.named_modules() if not list(module.children())]
+    if modules and isinstance(network.get_submodule(modules[-1]), nn.LogSoftmax):
+        network.set_submodule(modules[-1], nn.Identity())
+    return network
+
+
+class Normalised(nn.Module):
+    """A network that reads pixels: RGB, 0-255, float32, (N, 3, H, W).
+
+    Args:
+        subject: The network with its normalisation.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__()
+        self.network = subject.network
+        self.register_buffer("mean", torch.tensor(subject.mean).view(1, 3, 1, 1))
+        # As training.fit.device.Normalise: times 1 / std.
+        self.register_buffer("scale", 1 / torch.tensor(subject.std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the logits (N, classes)."""
+        logits: Tensor = self.network((pixels - self.mean) * self.scale)
+        return logits
