@@ -27,25 +27,18 @@ from torch import nn
 from training.batches.pool import Pool
 from training.data.samples import Samples
 from training.errors import TrainingError
+from training.fit.depthwise import faster_depthwise
 from training.fit.device import determinism, resolve
 from training.fit.engine import Run
 from training.fit.member import EpochEnded as EpochEnded
 from training.fit.member import GangBrokenError as GangBrokenError
-from training.fit.member import Key, Member
+from training.fit.member import Key, Member, draws
 from training.fit.member import MemberEnded as MemberEnded
 from training.fit.memory import ran_out
 from training.fit.precision import float32_where_bfloat16_is_unfit
 from training.fit.recipe import Recipe
 
 T = TypeVar("T")
-_DROPOUTS = (
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.AlphaDropout,
-    nn.FeatureAlphaDropout,
-)
 
 
 class Gang:
@@ -160,6 +153,10 @@ class Gang:
         member.stream = self._stream(member.model)
         if member.stream is not None:
             member.stream.wait_stream(torch.cuda.current_stream(self._device))
+
+        def notice(text: str) -> None:
+            self._notices.append((member.key, text))
+
         with self._on(member):
             run = Run(
                 member.model,
@@ -170,11 +167,15 @@ class Gang:
                 self._deterministic,
                 None,
                 member.teacher,
-                on_notice=lambda text: self._notices.append((member.key, text)),
+                on_notice=notice,
             )
             recipe = run.recipe
             member.stack.enter_context(
                 float32_where_bfloat16_is_unfit(member.model, self._device, recipe.precision)
+            )
+            shape = (recipe.batch_size, 3, *self._train.image_size)
+            member.stack.enter_context(
+                faster_depthwise(member.model, shape, self._device, recipe.precision, notice)
             )
             if recipe.compile == "graphs" and recipe.augment == "gpu":
                 shared = (recipe.policy, recipe.batch_size, recipe.balance, member.seed)
@@ -279,14 +280,14 @@ class Gang:
         return ended
 
     def _stream(self, model: nn.Module) -> Any:
-        """Return a stream of the member's own; those with dropout share one.
+        """Return a stream of the member's own; those that draw numbers share one.
 
         Recordings read the seed of torch's generator from one place in memory: two at the same time would
         read each other's.
         """
         if self._device.type != "cuda":
             return None
-        if not any(isinstance(module, _DROPOUTS) for module in model.modules()):
+        if not draws(model):
             return torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         if self._common is None:
             self._common = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]

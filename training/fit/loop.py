@@ -17,6 +17,7 @@ from records.run import EpochRecord
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit import checkpoint as files
+from training.fit.depthwise import faster_depthwise
 from training.fit.device import determinism, resolve
 from training.fit.engine import Run
 from training.fit.precision import float32_where_bfloat16_is_unfit
@@ -107,6 +108,8 @@ def fit(
             on_notice(run.notice)
         keeper = _Keeper(checkpoint, save_every, stop)
         stack.enter_context(float32_where_bfloat16_is_unfit(model, place, run.recipe.precision))
+        shape = (run.recipe.batch_size, 3, *train.image_size)
+        stack.enter_context(faster_depthwise(model, shape, place, run.recipe.precision, on_notice))
         loader = stack.enter_context(run.loader(workers))
         stopped = False
         while len(run.epochs) < recipe.epochs and not stopped:

@@ -21,6 +21,21 @@ Key = Hashable
 """The name of a network, for whoever submits it."""
 
 
+_DROPOUTS = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+)
+
+
+def draws(model: nn.Module) -> bool:
+    """Return whether a network draws random numbers in training: whether it has dropout."""
+    return any(isinstance(module, _DROPOUTS) for module in model.modules())
+
+
 class GangBrokenError(TrainingError):
     """The device's context is of no more use, so that every member fails; `keys` names those that ran.
 
