@@ -55,7 +55,8 @@ def epochs(job: Job, keep: Keep) -> Result:
         for batch in (16,) if job.reduced else (128, 512, 1024):
             notices: list[str] = []
             watch = Watch(job.place)
-            recipe = job.recipe("standard", batch_size=batch, epochs=2 if job.reduced else 3)
+            # As long as a run for which depthwise kernels are compiled; it is ended after its third epoch.
+            recipe = job.recipe("standard", batch_size=batch, epochs=2 if job.reduced else 500)
             history = fit(
                 job.network(name),
                 train,
@@ -64,6 +65,7 @@ def epochs(job: Job, keep: Keep) -> Result:
                 seed=0,
                 device=job.device,
                 stop=watch,
+                on_epoch=lambda epoch: epoch.epoch < 3,
                 on_notice=notices.append,
             )
             seconds = min(epoch.seconds for epoch in history.epochs[1:])
@@ -213,7 +215,16 @@ def record(job: Job, keep: Keep) -> Result:
     began = time.perf_counter()
     data = job.dataset
     chosen = job.samples()[0] if job.reduced else Samples.of(data.train, None, data)
-    probe = fit(job.network("wide"), chosen, None, job.recipe("record", epochs=2), seed=0, device=job.device)
+    # As long as the run itself may be, which decides what is compiled for it; ended after two epochs.
+    probe = fit(
+        job.network("wide"),
+        chosen,
+        None,
+        job.recipe("record", **({"epochs": 2} if job.reduced else {})),
+        seed=0,
+        device=job.device,
+        on_epoch=lambda epoch: epoch.epoch < 2,
+    )
     left = job.seconds - 2 * (time.perf_counter() - began)  # the run begins as the probe did
     most = 1 if job.reduced else named("record", job.device).epochs
     length = max(1, min(most, int(0.9 * left / probe.epochs[-1].seconds)))

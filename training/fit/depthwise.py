@@ -25,6 +25,8 @@ _SIDES, _STRIDES = (3, 5, 7), (1, 2)
 _NUMBERS = 2**31 - 1
 """The kernels count places in 32 bits."""
 _REPEATS = 10
+WORTH_STEPS = 10_000
+"""Steps of a run from which on kernels are compiled, which takes seconds for each shape."""
 
 
 @torch.library.custom_op("rfcalc_training::depthwise", mutates_args=())
@@ -151,6 +153,7 @@ def faster_depthwise(
     shape: tuple[int, int, int, int],
     device: torch.device,
     precision: str,
+    steps: int,
     on_notice: Callable[[str], None] | None = None,
 ) -> Iterator[None]:
     """Within it, depthwise layers of a network in training compute by Triton where that is faster.
@@ -160,11 +163,12 @@ def faster_depthwise(
         shape: (B, 3, H, W) of its batches.
         device: Only on CUDA anything happens.
         precision: As a recipe has it.
+        steps: Of the whole run; where there are few, compiling would cost more than it brings.
         on_notice: Function that is given the reason where the kernels cannot be used.
     """
     replaced: list[nn.Conv2d] = []
     suited = [each for each in model.modules() if isinstance(each, nn.Conv2d) and suits(each)]
-    layers = suited if device.type == "cuda" else []
+    layers = suited if device.type == "cuda" and steps >= WORTH_STEPS else []
     if layers and importlib.util.find_spec("triton") is not None:
         try:
             for module, seen in _shapes(model, layers, shape, device, precision).items():

@@ -81,6 +81,8 @@ class Run:
             recipe = saved.recipe
         check_teacher(recipe, teacher)
         self._steps = steps_of(len(train), recipe.batch_size)
+        self.length = self._steps * recipe.epochs
+        """Steps of the whole run."""
         with enough_for(device, recipe.batch_size):
             self.recipe = settle(
                 recipe,

@@ -175,7 +175,7 @@ class Gang:
             )
             shape = (recipe.batch_size, 3, *self._train.image_size)
             member.stack.enter_context(
-                faster_depthwise(member.model, shape, self._device, recipe.precision, notice)
+                faster_depthwise(member.model, shape, self._device, recipe.precision, run.length, notice)
             )
             if recipe.compile == "graphs" and recipe.augment == "gpu":
                 shared = (recipe.policy, recipe.batch_size, recipe.balance, member.seed)

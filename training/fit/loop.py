@@ -109,7 +109,9 @@ def fit(
         keeper = _Keeper(checkpoint, save_every, stop)
         stack.enter_context(float32_where_bfloat16_is_unfit(model, place, run.recipe.precision))
         shape = (run.recipe.batch_size, 3, *train.image_size)
-        stack.enter_context(faster_depthwise(model, shape, place, run.recipe.precision, on_notice))
+        stack.enter_context(
+            faster_depthwise(model, shape, place, run.recipe.precision, run.length, on_notice)
+        )
         loader = stack.enter_context(run.loader(workers))
         stopped = False
         while len(run.epochs) < recipe.epochs and not stopped:

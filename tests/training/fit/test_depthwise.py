@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.fit import depthwise as module
-from training.fit.depthwise import Shape, depthwise, faster_depthwise, suits
+from training.fit.depthwise import WORTH_STEPS, Shape, depthwise, faster_depthwise, suits
 
 CASES = [
     (side, stride, dilation)
@@ -138,7 +138,7 @@ def pretended(monkeypatch, network):
 def test_layers_that_were_measured_to_be_faster_are_replaced_in_training(pretended, network):
     images = torch.randn(4, 3, 8, 6)
     before = network(images)
-    with faster_depthwise(network, (16, 3, 8, 6), Gpu(), "float32"):
+    with faster_depthwise(network, (16, 3, 8, 6), Gpu(), "float32", WORTH_STEPS):
         replaced = [index for index, layer in enumerate(network) if "forward" in vars(layer)]
         assert replaced == [1]
         assert torch.allclose(network.train()(images), before, atol=1e-6)
@@ -158,7 +158,7 @@ def test_a_broken_triton_is_one_notice_and_torch(pretended, network, monkeypatch
     monkeypatch.setattr(module, "_is_faster", broken)
     notices: list[str] = []
     for _ in range(2):
-        with faster_depthwise(network, (16, 3, 8, 6), Gpu(), "float32", notices.append):
+        with faster_depthwise(network, (16, 3, 8, 6), Gpu(), "float32", WORTH_STEPS, notices.append):
             assert not any("forward" in vars(layer) for layer in network)
     assert notices == [
         "depthwise layers are computed by torch, since Triton failed (PTX was compiled with an unsupported "
@@ -166,10 +166,12 @@ def test_a_broken_triton_is_one_notice_and_torch(pretended, network, monkeypatch
     ]
 
 
-def test_without_triton_or_a_gpu_nothing_is_asked(pretended, network, monkeypatch):
-    with faster_depthwise(network, (16, 3, 8, 6), torch.device("cpu"), "float32"):
+def test_without_triton_or_a_gpu_or_in_a_short_run_nothing_is_asked(pretended, network, monkeypatch):
+    with faster_depthwise(network, (16, 3, 8, 6), torch.device("cpu"), "float32", WORTH_STEPS):
+        pass
+    with faster_depthwise(network, (16, 3, 8, 6), Gpu(), "float32", WORTH_STEPS - 1):
         pass
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    with faster_depthwise(network, (16, 3, 8, 6), Gpu(), "float32"):
+    with faster_depthwise(network, (16, 3, 8, 6), Gpu(), "float32", WORTH_STEPS):
         pass
     assert pretended == []
