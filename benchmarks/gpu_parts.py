@@ -4,248 +4,238 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import numpy as np
-import torch
-
+import rfcalc
+from benchmarks.gpu_job import Job, Keep, Result, Watch
 from benchmarks.train_speed import plain_epoch, usual_dataset
-from models.net import build
-from models.presets import PRESETS
-from training.batches.loader import Batch, Loader
-from training.batches.mixing import Mix
-from training.batches.resident import Resident
-from training.data import registry as datasets
+from models.errors import SpecError
+from models.spec import NetSpec
+from records.run import EpochRecord
+from search.propose.gate import Gate
+from search.propose.space_full import FullSpace
 from training.data.samples import Samples
-from training.fit.device import determinism, memory_format, resolve, settle
 from training.fit.evaluate import evaluate
+from training.fit.gang import EpochEnded, Gang, MemberEnded
 from training.fit.loop import History, fit
-from training.fit.optim import Ema, build_optimizer
-from training.fit.precision import float32_where_bfloat16_is_unfit
-from training.fit.recipe import RECIPES, Recipe
-from training.fit.step import Step
+from training.fit.recipe import named
 
-Result = dict[str, Any]
 GOAL = 0.87
-BATCH = 128
-"""Images a step where loops are timed, the same for both."""
+PLAIN_BATCH = 128
+"""Images a step of the plain loop."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """The settings of one part."""
-
-    data: str
-    cache: str
-    device: str
-    reduced: bool
-    seconds: float
-    """It should take no longer."""
-    found: Result
-    """By the parts before."""
-
-    @property
-    def place(self) -> torch.device:
-        """Return the device."""
-        return resolve(self.device)
-
-    def preset(self, name: str) -> str:
-        """Return the network used in place of `name` here."""
-        return "tiny" if self.reduced else name
-
-    def recipe(self, name: str, **changes: Any) -> Recipe:
-        """Return a named recipe, with this machine's best way to launch, as far as it is known."""
-        best = self.found.get("best", {}).get("compile", "off")
-        if self.reduced:
-            changes["batch_size"] = 16
-        return dataclasses.replace(RECIPES[name], **{"compile": best} | changes)
-
-    def samples(self) -> tuple[Samples, Samples, Samples, Samples]:
-        """Return train, validation, both together, and test."""
-        data = datasets.load(self.data, cache=Path(self.cache))
-        train, held_out = datasets.holdout(data.train.labels)
-        both: np.ndarray | None = None
-        if self.reduced:
-            train = datasets.subset(train, data.train.labels, min(48, len(train)), 0)
-            both = train
-        of = Samples.of
-        return (
-            of(data.train, train, data),
-            of(data.train, held_out, data),
-            of(data.train, both, data),
-            of(data.test, None, data),
-        )
-
-    def network(self, name: str, samples: Samples) -> torch.nn.Module:
-        """Return a preset for these images, with fresh weights."""
-        spec = PRESETS[self.preset(name)]
-        size = (3, *samples.image_size)
-        torch.manual_seed(0)
-        return build(dataclasses.replace(spec, input_size=size, classes=len(samples.classes)))
-
-
-def plain(job: Job) -> Result:
+def plain(job: Job, keep: Keep) -> Result:
     """Time an epoch of the plain loop: DataLoader, float32, contiguous."""
-    train = job.samples()[0]
+    train, _ = job.samples()
     workers = 0 if job.reduced else min(16, os.cpu_count() or 1)
-    recipe = job.recipe("standard", batch_size=BATCH)
-    dataset, augmentation = usual_dataset(train, recipe.policy)
+    batch = 16 if job.reduced else PLAIN_BATCH
+    dataset, augmentation = usual_dataset(train, "cutout")
+    network = job.network("residual")
     seconds = [
-        plain_epoch(dataset, job.network("residual", train), recipe.batch_size, workers, job.place)
-        for _ in range(1 if job.reduced else 2)
+        plain_epoch(dataset, network, batch, workers, job.place) for _ in range(1 if job.reduced else 2)
     ]
     return {
         "epoch_seconds": min(seconds),
         "images_per_second": len(train) / min(seconds),
         "workers": workers,
         "augmentation": augmentation,
-        "batch_size": recipe.batch_size,
+        "batch_size": batch,
     }
 
 
-def launching(mode: str) -> Callable[[Job], Result]:
-    """Return the part that times epochs of this project's loop with `compile` as `mode`."""
-
-    def part(job: Job) -> Result:
-        if mode == "on" and job.reduced:
-            return {"skipped": "compiling takes longer than the whole reduced form"}
-        train = job.samples()[0]
-        recipe = job.recipe("standard", batch_size=BATCH, epochs=2 if job.reduced else 4, compile=mode)
-        history = fit(job.network("residual", train), train, None, recipe, seed=0, device=job.device)
-        first, *later = [epoch.seconds for epoch in history.epochs]
-        return {
-            "epoch_seconds": min(later),
-            "first_epoch_seconds": first,
-            "images_per_second": len(train) / min(later),
-            "recipe": history.recipe.to_json(),
-        }
-
-    return part
-
-
-def best(job: Job) -> Result:
-    """Choose the way to launch, and compare it with the plain loop."""
-    ways = {
-        mode: job.found.get(f"compile_{mode}", {}).get("epoch_seconds") for mode in ("off", "graphs", "on")
-    }
-    timed = {mode: seconds for mode, seconds in ways.items() if seconds is not None}
-    chosen = min(timed, key=timed.__getitem__)
+def epochs(job: Job, keep: Keep) -> Result:
+    """Time epochs of `residual` and `wide` at several batch sizes, as the default trains them."""
+    train, _ = job.samples()
     usual = job.found.get("plain", {}).get("epoch_seconds")
-    return {
-        "compile": chosen,
-        "epoch_seconds": timed[chosen],
-        "times_as_fast_as_the_plain_loop": usual and usual / timed[chosen],
-    }
+    result: Result = {}
+    for name in ("residual", "wide"):
+        for batch in (16,) if job.reduced else (128, 512, 1024):
+            notices: list[str] = []
+            watch = Watch(job.place)
+            # As long as a run for which depthwise kernels are compiled; it is ended after its third epoch.
+            recipe = job.recipe("standard", batch_size=batch, epochs=2 if job.reduced else 500)
+            history = fit(
+                job.network(name),
+                train,
+                None,
+                recipe,
+                seed=0,
+                device=job.device,
+                stop=watch,
+                on_epoch=lambda epoch: epoch.epoch < 3,
+                on_notice=notices.append,
+            )
+            seconds = min(epoch.seconds for epoch in history.epochs[1:])
+            result[f"{name} {batch}"] = {
+                "first_step_seconds": watch.first,
+                "epoch_seconds": seconds,
+                "step_milliseconds": 1000 * seconds / (len(train) // recipe.batch_size),
+                "images_per_second": len(train) / seconds,
+                "plain_loop_over_ours": usual and name == "residual" and usual / seconds,
+                "compile": history.recipe.compile,
+                "precision": history.recipe.precision,
+                "layout": history.recipe.layout,
+                "notices": notices,
+            }
+            keep(result)
+    return result
 
 
-def waiting(job: Job) -> Result:
-    """Return what share of an epoch getting batches takes: an epoch against as many steps on one batch."""
-    train, place = job.samples()[0], job.place
-    model = job.network("residual", train).to(place)
-    recipe = settle(
-        job.recipe("standard", batch_size=BATCH, epochs=99),
-        model,
-        train.image_size,
-        place,
-        data_bytes=train.images.nbytes,
-    )
-    model.to(memory_format=memory_format(recipe.layout))
-    with ExitStack() as stack:
-        stack.enter_context(determinism(False, place))
-        stack.enter_context(float32_where_bfloat16_is_unfit(model, place, recipe.precision))
-        optimizer = build_optimizer(model, recipe)
-        step = Step(model, train, recipe, optimizer, Ema(model, 100), place)
-        loader, other = (stack.enter_context(_loader(train, recipe, place)) for _ in range(2))
-        one = next(other.epoch())
-        model.train()
-
-        def timed(batches: Iterable[Batch]) -> float:
+def gang(job: Job, keep: Keep) -> Result:
+    """Time an epoch of gangs of `residual`: all members together, images a second."""
+    result: Result = {}
+    for batch in (16,) if job.reduced else (128, 512):
+        train, _ = job.samples(25_600)
+        for size in (1, 2) if job.reduced else (1, 4, 16, 48):
             began = time.perf_counter()
-            for batch in batches:
-                step(batch, 0.01, Mix(0.0))
-            if place.type == "cuda":
-                torch.cuda.synchronize()
-            return time.perf_counter() - began
+            together = Gang(train, None, device=job.device, size=size)
+            recipe = job.recipe("standard", batch_size=batch, epochs=9)
+            for number in range(size):
+                together.submit(number, job.network("residual", number), recipe, seed=0)
+            failed = [event.reason for event in together.round() if isinstance(event, MemberEnded)]
+            ready = time.perf_counter() - began
+            rounds = []
+            for _ in range(1 if job.reduced else 2):
+                began = time.perf_counter()
+                together.round()
+                rounds.append(time.perf_counter() - began)
+            left = len(together.running)
+            together.close()
+            used = len(train) // recipe.batch_size * recipe.batch_size
+            result[f"{size} at {batch}"] = {
+                "first_round_seconds": ready,
+                "images_per_second": used * left / min(rounds),
+                "failed": failed,
+            }
+            keep(result)
+    return result
 
-        timed([one] * 10)
-        rounds = 1 if job.reduced else 3
-        pairs = [(timed(loader.epoch()), timed([one] * loader.steps)) for _ in range(rounds)]
-    whole, steps = (min(each) for each in zip(*pairs, strict=True))
-    return {
-        "epoch_seconds": whole,
-        "same_steps_on_one_batch_seconds": steps,
-        "share_for_getting_batches": max(0.0, 1 - steps / whole),
-        "augment": recipe.augment,
-    }
 
-
-def _loader(train: Samples, recipe: Recipe, place: torch.device) -> Any:
-    settings: Result = {"policy": recipe.policy, "batch_size": recipe.batch_size, "seed": 0, "last_epoch": 99}
-    if recipe.augment == "gpu":
-        return nullcontext(Resident(train, device=place, **settings))
-    return Loader(train, workers=0 if place.type == "cpu" else 4, **settings)
+def reached(epochs: Sequence[EpochRecord], began: float = 0.0) -> Result | None:
+    """Return when the validation accuracy came to the goal, None where it did not."""
+    spent = began
+    for epoch in epochs:
+        spent += epoch.seconds
+        if (epoch.val_accuracy or 0) >= GOAL:
+            return {"seconds": spent, "epoch": epoch.epoch, "val_accuracy": epoch.val_accuracy}
+    return None
 
 
 def _log(history: History) -> list[Result]:
     return [dataclasses.asdict(epoch) for epoch in history.epochs]
 
 
-def _epochs_within(job: Job, began: float, epoch_seconds: float, most: int) -> int:
-    left = job.seconds - (time.perf_counter() - began)
-    return max(1, min(most, int(0.85 * left / epoch_seconds)))
+def to_goal(job: Job, keep: Keep) -> Result:
+    """Train `residual` by `fast`, two seeds: when does the validation accuracy reach 87 %?"""
+    train, validation = job.samples()
+    result: Result = {"goal": GOAL, "network": job.preset("residual"), "seeds": []}
+    for seed in (0,) if job.reduced else (0, 1):
+        changes = {"epochs": 1} if job.reduced else {}
+        watch, began = Watch(job.place), time.perf_counter()
+        history = fit(
+            job.network("residual", seed),
+            train,
+            validation,
+            job.recipe("fast", **changes),
+            seed=seed,
+            device=job.device,
+            stop=watch,
+        )
+        seconds = time.perf_counter() - began
+        # What came before the first epoch's clock, the choice of precision for one, belongs to the time.
+        before = seconds - sum(epoch.seconds for epoch in history.epochs)
+        result["seeds"].append(
+            {
+                "seed": seed,
+                "seconds": seconds,
+                "first_step_seconds": watch.first,
+                "reached": reached(history.epochs, before),
+                "val_accuracy": history.epochs[-1].val_accuracy,
+                "recipe": history.recipe.to_json(),
+                "epochs": _log(history),
+            }
+        )
+        keep(result)
+    return result
 
 
-def to_goal(job: Job) -> Result:
-    """Train `residual` by `fast`: after how many seconds does the validation accuracy reach 87 %?"""
+def candidates(job: Job, keep: Keep) -> Result:
+    """Train networks of the search's space for 10 epochs each, in a gang, as a search would."""
+    train, validation = job.samples()
+    count, length, size = (3, 1, 2) if job.reduced else (50, 10, 16)
+    waiting = list(enumerate(_drawn(job, count)))
+    recipe = job.recipe("fast", epochs=length)
     began = time.perf_counter()
-    train, validation, _, test = job.samples()
-    model = job.network("residual", train)
-    probe = fit(
-        job.network("residual", train),
-        train,
-        validation,
-        job.recipe("fast", epochs=2),
-        seed=0,
-        device=job.device,
-    )
-    most = 1 if job.reduced else RECIPES["fast"].epochs
-    epochs = _epochs_within(job, began, probe.epochs[-1].seconds, most)
-    history = fit(model, train, validation, job.recipe("fast", epochs=epochs), seed=0, device=job.device)
-    spent, reached = 0.0, None
-    for epoch in history.epochs:
-        spent += epoch.seconds
-        if reached is None and (epoch.val_accuracy or 0) >= GOAL:
-            reached = {"seconds": spent, "epoch": epoch.epoch, "val_accuracy": epoch.val_accuracy}
+    together = Gang(train, validation, device=job.device, size=size)
+    ended: list[MemberEnded] = []
+    first_round = None
+    while waiting or together.running:
+        while waiting and together.free:
+            number, spec = waiting.pop()
+            together.submit(number, job.network(spec), recipe, seed=0)
+        events = together.round()
+        first_round = first_round or time.perf_counter() - began
+        ended += [event for event in events if isinstance(event, MemberEnded)]
+        judged = [event.record.val_accuracy for event in events if isinstance(event, EpochEnded)]
+        keep({"seconds": time.perf_counter() - began, "ended": len(ended), "last_round": judged})
+    good = [each for each in ended if each.state == "complete"]
     return {
-        "network": job.preset("residual"),
-        "training_seconds": spent,
-        "goal": GOAL,
-        "reached": reached,
-        "test_accuracy": evaluate(model, test, device=job.device).accuracy,
-        "recipe": history.recipe.to_json(),
-        "epochs": _log(history),
+        "seconds": time.perf_counter() - began,
+        "first_round_seconds": first_round,
+        "candidates": count,
+        "epochs_each": length,
+        "batch_size": recipe.batch_size,
+        "together": size,
+        "failed": [each.reason for each in ended if each.state == "failed"],
+        "val_accuracy": sorted(each.epochs[-1].val_accuracy or 0.0 for each in good),
     }
 
 
-def record(job: Job) -> Result:
-    """Train `wide` by `record` on train and validation for as many epochs as there is time; test it once."""
+def _drawn(job: Job, count: int) -> list[NetSpec]:
+    height, width = job.dataset.image_size
+    size, draws = (3, height, width), random.Random(0)
+    gate = Gate(rfcalc.Budget(min_receptive_field=53, max_params=99_999), size)
+    space = FullSpace(size, len(job.dataset.classes), 99_999)
+    found: list[NetSpec] = []
+    while len(found) < count:
+        try:
+            spec = space.spec(space.draw(draws))
+            if not gate.admission(spec).broken:
+                found.append(spec)
+        except SpecError:
+            continue
+    return found
+
+
+def record(job: Job, keep: Keep) -> Result:
+    """Train `wide` by `record` on train and validation for the time that is left; test it once."""
     began = time.perf_counter()
-    _, _, both, test = job.samples()
+    data = job.dataset
+    chosen = job.samples()[0] if job.reduced else Samples.of(data.train, None, data)
+    # As long as the run itself may be, which decides what is compiled for it; ended after two epochs.
     probe = fit(
-        job.network("wide", both), both, None, job.recipe("record", epochs=2), seed=0, device=job.device
+        job.network("wide"),
+        chosen,
+        None,
+        job.recipe("record", **({"epochs": 2} if job.reduced else {})),
+        seed=0,
+        device=job.device,
+        on_epoch=lambda epoch: epoch.epoch < 2,
     )
-    most = 1 if job.reduced else RECIPES["record"].epochs
-    epochs = _epochs_within(job, began, probe.epochs[-1].seconds, most)
-    model = job.network("wide", both)
-    history = fit(model, both, None, job.recipe("record", epochs=epochs), seed=0, device=job.device)
+    left = job.seconds - 2 * (time.perf_counter() - began)  # the run begins as the probe did
+    most = 1 if job.reduced else named("record", job.device).epochs
+    length = max(1, min(most, int(0.9 * left / probe.epochs[-1].seconds)))
+    model, watch = job.network("wide"), Watch(job.place)
+    recipe = job.recipe("record", epochs=length)
+    history = fit(model, chosen, None, recipe, seed=0, device=job.device, stop=watch)
+    test = Samples.of(data.test, None, data)
     return {
         "network": job.preset("wide"),
         "training_seconds": sum(epoch.seconds for epoch in history.epochs),
+        "first_step_seconds": watch.first,
         "test_accuracy": evaluate(model, test, device=job.device).accuracy,
         "test_accuracy_flip": evaluate(model, test, device=job.device, flip=True).accuracy,
         "recipe": history.recipe.to_json(),
@@ -253,14 +243,13 @@ def record(job: Job) -> Result:
     }
 
 
-PARTS: dict[str, tuple[Callable[[Job], Result], float]] = {
-    "plain": (plain, 75),
-    "compile_off": (launching("off"), 60),
-    "compile_graphs": (launching("graphs"), 60),
-    "compile_on": (launching("on"), 100),
-    "best": (best, 30),
-    "waiting": (waiting, 40),
-    "to_87": (to_goal, 150),
+Part = Callable[[Job, Keep], Result]
+PARTS: dict[str, tuple[Part, float]] = {
+    "plain": (plain, 60),
+    "epochs": (epochs, 90),
+    "to_87": (to_goal, 70),
+    "gang": (gang, 90),
+    "candidates": (candidates, 170),
     "record": (record, float("inf")),
 }
 """Each part, and the seconds it may take at the most."""

@@ -39,7 +39,8 @@ from records.flags import positive
 from training.batches.loader import Batch
 from training.batches.mixing import Mix
 from training.data.samples import Samples
-from training.fit.optim import Ema, build_optimizer
+from training.fit.ema import Ema
+from training.fit.optim import build_optimizer
 from training.fit.precision import float32_where_bfloat16_is_unfit
 from training.fit.recipe import RECIPES
 from training.fit.step import Step

@@ -114,10 +114,15 @@ class RunSettings:
         "training images, every class in proportion (default all)", read=positive, metavar="N", group=_DATA
     )
     full: bool = switch("train on train + validation, report test", group=_DATA)
-    recipe: str = flag("fast, standard, record, transfer, or a recipe.json", default="fast", group=_TRAINING)
+    recipe: str = flag(
+        "fast, standard, record, transfer, published-transpose, published-dilated, or a recipe.json",
+        default="fast",
+        group=_TRAINING,
+    )
     epochs: Positive | None = flag("instead of the recipe's", read=positive, metavar="N", group=_TRAINING)
     policy: str | None = flag(
-        "augmentation policy instead of the recipe's: none, light, cutout, mild, assignment, strong, crop",
+        "augmentation policy instead of the recipe's: none, light, cutout, mild, "
+        "assignment, strong, crop, jitter",
         group=_TRAINING,
     )
     balance: str | None = flag(

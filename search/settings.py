@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from records.codec import Record
-from training.fit.recipe import RECIPES, Recipe
+from training.fit.recipe import Recipe, named
 
 STORAGE_WAIT = 60.0
 """Seconds to wait for a database that is away, where nothing else is asked for."""
@@ -81,7 +81,7 @@ class Settings(Record):
 
     @property
     def _settled(self) -> Recipe:
-        return replace(RECIPES[self.recipe], precision=self.precision, layout=self.layout)
+        return replace(named(self.recipe, self.device), precision=self.precision, layout=self.layout)
 
 
 # Chosen so that the first command ends on 2 CPU cores within 10 minutes on `shapes`, which was measured, and

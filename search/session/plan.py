@@ -30,7 +30,7 @@ from search.settings import STAGES, STORAGE_WAIT, Settings, defaults
 from training.data import registry as datasets
 from training.data.registry import Dataset, holdout
 from training.fit import device
-from training.fit.recipe import RECIPES
+from training.fit.recipe import RECIPES, named
 
 TRIALS = 50
 _KEPT = (
@@ -161,11 +161,11 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
     stages |= {name: value for name in STAGES if (value := getattr(options, name)) is not None}
     base = _fitted(base, dataset)
     for name in ("subset", "final_subset"):
-        images, batch = stages[name], RECIPES[recipe].batch_size
+        images, batch = stages[name], named(recipe, where.type).batch_size
         if images is not None and images < batch:
             flag = word_of(Options, name)
             raise SearchError(f"{flag} {images}: fewer images than one batch of recipe {recipe!r}, {batch}")
-    settled = device.settle(RECIPES[recipe], build(base), dataset.image_size, where)
+    settled = device.settle(named(recipe, where.type), build(base), dataset.image_size, where)
     settings = Settings.from_json(
         {
             "schema": Settings.SCHEMA,

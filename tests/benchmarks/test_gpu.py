@@ -2,11 +2,12 @@
 
 import json
 import shlex
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-PARTS = ["plain", "compile_off", "compile_graphs", "compile_on", "best", "waiting", "to_87", "record"]
+PARTS = ["plain", "epochs", "to_87", "gang", "candidates", "record"]
 
 
 @pytest.fixture
@@ -27,44 +28,69 @@ def test_every_part_says_what_it_found_or_why_not(found):
     assert found["reduced"] is True
     assert found["environment"]["device"] == "cpu"
     assert set(PARTS) <= set(found)
-    for name in ("plain", "compile_off", "best", "waiting"):
-        assert found[name]["epoch_seconds"] > 0, found[name]
-    assert "graphs records CUDA graphs, but the device is cpu" in found["compile_graphs"]["error"]
-    assert "skipped" in found["compile_on"]
-    assert found["best"]["compile"] == "off"
-    plain, best = found["plain"]["epoch_seconds"], found["best"]["epoch_seconds"]
-    assert found["best"]["times_as_fast_as_the_plain_loop"] == pytest.approx(plain / best)
-    assert 0 <= found["waiting"]["share_for_getting_batches"] < 1
-    assert found["to_87"]["goal"] == 0.87
-    for name in ("to_87", "record"):
-        assert 0 <= found[name]["test_accuracy"] <= 1, found[name]
-        assert found[name]["network"] == "tiny"
-        assert len(found[name]["epochs"]) == 1
+    plain, ours = found["plain"], found["epochs"]["residual 16"]
+    assert plain["epoch_seconds"] > 0
+    assert ours["plain_loop_over_ours"] == pytest.approx(plain["epoch_seconds"] / ours["epoch_seconds"])
+    assert 0 < ours["first_step_seconds"] < 60
+    assert ours["compile"] == "off"
+    assert found["epochs"]["wide 16"]["epoch_seconds"] > 0
+    (seed,) = found["to_87"]["seeds"]
+    assert seed["reached"] is None or seed["reached"]["val_accuracy"] >= 0.87
+    assert len(seed["epochs"]) == 1
+    for size in (1, 2):
+        assert found["gang"][f"{size} at 16"]["images_per_second"] > 0
+        assert found["gang"][f"{size} at 16"]["failed"] == []
+    assert found["candidates"]["failed"] == []
+    assert len(found["candidates"]["val_accuracy"]) == found["candidates"]["candidates"] == 3
+    assert 0 <= found["record"]["test_accuracy"] <= 1
+    assert len(found["record"]["epochs"]) == 1
+    assert all("error" not in found[name] for name in PARTS)
+    times = [found[name]["done_after_seconds"] for name in PARTS]
+    assert times == sorted(times)
+
+
+def test_one_part_can_be_asked_for(script, images, tmp_path):
+    output = tmp_path / "gpu.json"
+    flags = f"--data {images} --cache {tmp_path / 'cache'} --device cpu --only plain --output {output}"
+    assert script.main(shlex.split(flags)) == 0
+    assert [name for name in json.loads(output.read_text()) if name in PARTS] == ["plain"]
+
+
+def test_time_to_the_goal_counts_from_the_start(script):
+    from benchmarks.gpu_parts import reached
+    from records.run import EpochRecord
+
+    accuracies = (0.5, 0.86, 0.871, 0.9)
+    epochs = [EpochRecord(n, 1.0, 0.5, 1.0, each, 0.1, 2.0) for n, each in enumerate(accuracies, 1)]
+    assert reached(epochs, 1.5) == {"seconds": 7.5, "epoch": 3, "val_accuracy": 0.871}
+    assert reached(epochs[:2]) is None
 
 
 def test_a_part_that_fails_costs_that_part_alone(script, monkeypatch):
-    def broken(job: object) -> dict:
+    def broken(job: object, keep) -> dict:
+        keep({"first": 3})
         raise RuntimeError("CUDA error:\n  device-side assert")
 
     monkeypatch.setitem(script.PARTS, "plain", (broken, 1.0))
     job = script.Job("x", "y", "cpu", True, 5.0, {})
     result = script.run_here("plain", job)
     assert result.pop("part_seconds") >= 0
-    assert result == {"error": "RuntimeError: CUDA error: device-side assert"}
+    assert result == {"first": 3, "error": "RuntimeError: CUDA error: device-side assert"}
 
 
 def test_a_process_that_dies_or_hangs_is_reported(script, monkeypatch):
     job = script.Job("no such data", "y", "cpu", True, 5.0, {})
 
     def run(words, timeout, **more):
-        if timeout < 35.5:
+        Path(words[-1]).write_text('{"first": 3}')
+        if timeout < 20:
             raise script.subprocess.TimeoutExpired(words, timeout)
         return script.subprocess.CompletedProcess(words, -9, "", "Killed")
 
     monkeypatch.setattr(script.subprocess, "run", run)
-    assert script.run_apart("plain", job) == {"error": "took longer than 35 s"}
+    assert script.run_apart("plain", job) == {"first": 3, "error": "took longer than 17 s"}
     longer = script.Job("no such data", "y", "cpu", True, 50.0, {})
-    assert script.run_apart("plain", longer) == {"error": "ended with code -9: Killed"}
+    assert script.run_apart("plain", longer) == {"first": 3, "error": "ended with code -9: Killed"}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ def test_what_lay_in_the_folder_before_survives_a_failure(command, capsys):
         (["--preset", "huge"], "--preset huge: unknown; choose one of tiny"),
         (
             ["--recipe", "slow"],
-            "--recipe slow: unknown; choose one of fast, standard, record, transfer, or a recipe.json",
+            "--recipe slow: unknown; choose one of fast, standard, record, transfer, published-transpose, "
+            "published-dilated, or a recipe.json",
         ),
         (["--recipe", "none.json"], "--recipe none.json: cannot be read (No such file or directory)"),
         (["--recipe", "bad.json"], "`0 < learning_rate <= 1000` must hold, but got learning_rate=-1"),

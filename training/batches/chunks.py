@@ -47,6 +47,14 @@ def steps_of(count: int, batch_size: int) -> int:
     return count // batch_size
 
 
+def order_of(
+    count: int, seed: int, epoch: int, balanced: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.int64]:
+    """Return the order of the images in an epoch; `balanced` as `plan` has it."""
+    random = np.random.Generator(np.random.PCG64([_SHUFFLE, seed, epoch]))
+    return random.permutation(count) if balanced is None else balanced_order(balanced, random)
+
+
 def plan(
     count: int,
     batch_size: int,
@@ -71,8 +79,7 @@ def plan(
     used = steps_of(count, batch_size) * batch_size
     size = max(1, round(CHUNK_IMAGES / batch_size)) * batch_size
     for epoch in range(first_epoch, last_epoch + 1):
-        random = np.random.Generator(np.random.PCG64([_SHUFFLE, seed, epoch]))
-        order = random.permutation(count) if balanced is None else balanced_order(balanced, random)
+        order = order_of(count, seed, epoch, balanced)
         done = first_step * batch_size if epoch == first_epoch else 0
         # Chunks begin at multiples of `size` wherever a run is resumed: their draws belong to their start.
         for start in range(done // size * size, used, size):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from training.errors import TrainingError
 from training.fit.recipe import POLICIES
 
-_TRIES = 10
+TRIES = 10
 """Parts that are drawn for a crop before the middle is taken."""
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -140,6 +140,31 @@ class Grey:
 
 
 @dataclass(frozen=True)
+class Jitter:
+    """Brightness, contrast and saturation, each multiplied by a factor, in an order drawn for each image.
+
+    The hue stays: torchvision and albumentations have it as a fourth change, through 8-bit HSV, whose
+    rounding no batched form repeats.
+    """
+
+    p: float
+    brightness: float
+    """Largest change of the factor, either way; likewise the other two."""
+    contrast: float
+    saturation: float
+
+    def draw(self, count: int, image_size: tuple[int, int], random: np.random.Generator) -> Draw:
+        """Draw (N, 6): the three factors, and the order in which they are applied, 0 to 2."""
+        chosen = _chosen(self.p, count, random)
+        values = np.tile(np.array([1.0, 1.0, 1.0, 0.0, 1.0, 2.0]), (count, 1))
+        most = np.array([self.brightness, self.contrast, self.saturation])
+        among = int(chosen.sum())
+        values[chosen, :3] = random.uniform(1 - most, 1 + most, (among, 3))
+        values[chosen, 3:] = random.permuted(np.tile(np.arange(3.0), (among, 1)), axis=1)
+        return Draw(chosen, values)
+
+
+@dataclass(frozen=True)
 class Crop:
     """A random part of the image, scaled to the whole: the random resized crop of Szegedy et al. (2014).
 
@@ -168,8 +193,8 @@ class Crop:
         into the image is taken; where none fits, the largest part in the middle whose ratio is allowed.
         """
         height, width = image_size
-        areas = random.uniform(*self.area, (count, _TRIES)) * height * width
-        ratios = np.exp(random.uniform(-np.log(self.ratio), np.log(self.ratio), (count, _TRIES)))
+        areas = random.uniform(*self.area, (count, TRIES)) * height * width
+        ratios = np.exp(random.uniform(-np.log(self.ratio), np.log(self.ratio), (count, TRIES)))
         broad, tall = np.rint(np.sqrt(areas * ratios)), np.rint(np.sqrt(areas / ratios))
         fits = (broad >= 1) & (broad <= width) & (tall >= 1) & (tall <= height)
         each, first = np.arange(count), fits.argmax(axis=1)
@@ -184,7 +209,7 @@ class Crop:
         return np.stack([top, left, top + tall_one, left + broad_one], axis=1)
 
 
-OPERATIONS: tuple[type[Operation], ...] = (Flip, Move, Hole, Grey, Crop)
+OPERATIONS: tuple[type[Operation], ...] = (Flip, Move, Hole, Grey, Crop, Jitter)
 """Every operation there is: what either follower must know."""
 
 Policy = tuple[Operation, ...]
@@ -226,6 +251,16 @@ def _standard(
     return policy
 
 
+def _jittered(height: int, width: int) -> Policy:
+    """Return the four transforms of the published network of dilated blocks; the ranges are chosen here."""
+    _, move, hole, _ = _standard(0.5, shift=2, scale=0.1, rotate=15, moved=0.5, hole=16, holed=0.5, grey=0.0)(
+        height, width
+    )
+    # Colours first: a warp is the one operation whose rounding differs between the followers, and a factor
+    # after it would magnify that.
+    return (Jitter(0.5, 0.2, 0.2, 0.2), Flip(0.5), move, hole)
+
+
 _POLICIES: Mapping[str, Callable[[int, int], Policy]] = {
     "none": lambda height, width: (),
     "light": _standard(0.5, shift=3, scale=0.0, rotate=0, moved=1.0, hole=8, holed=0.3, grey=0.02),
@@ -238,6 +273,7 @@ _POLICIES: Mapping[str, Callable[[int, int], Policy]] = {
     # For photographs and a pretrained backbone that is trained. torchvision's least area of 0.08 is for
     # training from nothing: it often leaves no animal in the picture.
     "crop": lambda height, width: (Flip(0.5), Crop(1.0, (0.35, 1.0), 4 / 3, (height, width))),
+    "jitter": _jittered,
 }
 
 

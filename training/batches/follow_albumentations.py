@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from training.batches.draws import Crop, Draw, Flip, Grey, Hole, Move, Operation, draw, policy_named
+from training.batches.draws import Crop, Draw, Flip, Grey, Hole, Jitter, Move, Operation, draw, policy_named
 
 if TYPE_CHECKING:
     import albumentations
@@ -180,10 +180,35 @@ def _crop(transform: Any, images: Pixels, drawn: Draw) -> None:
         images[index] = cv2.resize(part, (width, height), interpolation=transform.interpolation)
 
 
+def _jitter_of(library: Any, jitter: Jitter, fill: tuple[int, ...]) -> Any:
+    return library.ColorJitter(
+        brightness=jitter.brightness,
+        contrast=jitter.contrast,
+        saturation=jitter.saturation,
+        hue=0,
+        p=jitter.p,
+        strict=True,
+    )
+
+
+def _jitter(transform: Any, images: Pixels, drawn: Draw) -> None:
+    for index in np.flatnonzero(drawn.chosen):
+        brightness, contrast, saturation, *order = drawn.values[index].tolist()
+        images[index] = transform.apply(
+            images[index],
+            brightness=brightness,
+            contrast=contrast,
+            saturation=saturation,
+            hue=0.0,
+            order=[int(each) for each in order],
+        )
+
+
 FORMS: dict[type[Operation], Form] = {
     Flip: Form(_flip_of, _flip),
     Move: Form(_move_of, _move),
     Hole: Form(_hole_of, _hole),
     Grey: Form(_grey_of, _grey),
     Crop: Form(_crop_of, _crop),
+    Jitter: Form(_jitter_of, _jitter),
 }

@@ -7,13 +7,28 @@ same key, up to the rounding of the interpolation; a test holds them against eac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from training.batches.draws import Crop, Draw, Flip, Floats, Grey, Hole, Move, Operation, draw, policy_named
+from training.batches.draws import (
+    Crop,
+    Draw,
+    Flip,
+    Floats,
+    Grey,
+    Hole,
+    Jitter,
+    Move,
+    Operation,
+    draw,
+    policy_named,
+)
+from training.batches.draws_torch import Drawn
+from training.batches.draws_torch import draw as draw_epoch
 
 _PIECE = 128
 """Images that are cropped at a time."""
@@ -43,7 +58,18 @@ class BatchedAugmentation:
         """Return augmented copies of (N, 3, H, W) uint8 images; `key` is what the draws are a function of."""
         return self.follow(images, draw(self._policy, len(images), self._image_size, key))
 
-    def follow(self, images: torch.Tensor, drawn: Sequence[Draw]) -> torch.Tensor:
+    def epoch(self, images: torch.Tensor, index: torch.Tensor, seed: int, epoch: int) -> torch.Tensor:
+        """Return augmented copies of (N, 3, H, W) uint8 images, drawn for on the device.
+
+        Args:
+            images: On the device.
+            index: (N,) int64, on the device: their numbers in the data set.
+            seed: What the draws are a function of, beside the epoch and the image's number.
+            epoch: Counted from 1.
+        """
+        return self.follow(images, draw_epoch(self._policy, index, self._image_size, seed, epoch))
+
+    def follow(self, images: torch.Tensor, drawn: Sequence[Draw | Drawn]) -> torch.Tensor:
         """Return (N, 3, H, W) images changed as was drawn, one draw for each operation of the policy."""
         for operation, each in zip(self._policy, drawn, strict=True):
             images = FORMS[type(operation)](images, each, self._fill)
@@ -54,15 +80,17 @@ class BatchedAugmentation:
 # depend on the draws then, so a GPU never waits for the processor to count.
 
 
-def _flip(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+def _flip(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
     return torch.where(_each(drawn.chosen, images.device), images.flip(3), images)
 
 
-def _move(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+def _move(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
+    if isinstance(drawn, Drawn):
+        return warp(images, drawn.values)
     return warp(images, _send(_to_input(np.asarray(drawn.values, dtype=np.float64)), images.device))
 
 
-def _hole(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+def _hole(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
     corners = _send(drawn.values, images.device)  # (N, 4)
     rows = torch.arange(images.shape[2], device=images.device)
     columns = torch.arange(images.shape[3], device=images.device)
@@ -71,32 +99,39 @@ def _hole(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor
     return torch.where((tall[:, :, None] & broad[:, None])[:, None], fill, images)
 
 
-def _grey(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+def _grey(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
     return torch.where(_each(drawn.chosen, images.device), to_grey(images), images)
 
 
-def _crop(images: torch.Tensor, drawn: Draw, fill: torch.Tensor) -> torch.Tensor:
+def _jitter(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
+    return jittered(images, _send(drawn.values, images.device).to(torch.float32))
+
+
+def _crop(images: torch.Tensor, drawn: Draw | Drawn, fill: torch.Tensor) -> torch.Tensor:
     corners = _send(drawn.values, images.device)  # (N, 4)
     # In pieces: the sums of a whole chunk of photographs would need gigabytes.
     pieces = [slice(start, start + _PIECE) for start in range(0, len(images), _PIECE)]
     return torch.cat([resized(images[piece], corners[piece]) for piece in pieces])
 
 
-FORMS: dict[type[Operation], Callable[[torch.Tensor, Draw, torch.Tensor], torch.Tensor]] = {
+FORMS: dict[type[Operation], Callable[[torch.Tensor, Any, torch.Tensor], torch.Tensor]] = {
     Flip: _flip,
     Move: _move,
     Hole: _hole,
     Grey: _grey,
     Crop: _crop,
+    Jitter: _jitter,
 }
 """Each takes images (N, 3, H, W), the draw and the fill colour (1, 3, 1, 1), and returns images."""
 
 
-def _each(chosen: npt.NDArray[np.bool_], device: torch.device) -> torch.Tensor:
+def _each(chosen: npt.NDArray[np.bool_] | torch.Tensor, device: torch.device) -> torch.Tensor:
     return _send(chosen, device).view(-1, 1, 1, 1)
 
 
-def _send(values: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
+def _send(values: npt.NDArray[np.generic] | torch.Tensor, device: torch.device) -> torch.Tensor:
+    if isinstance(values, torch.Tensor):
+        return values
     tensor = torch.from_numpy(values)
     if device.type != "cuda":
         return tensor.to(device)
@@ -196,3 +231,29 @@ def to_grey(images: torch.Tensor) -> torch.Tensor:
     red, green, blue = images.to(torch.int32).unbind(1)
     grey = (red * 9798 + green * 19235 + blue * 3735 + (1 << 14)) >> 15
     return grey.to(torch.uint8)[:, None].expand_as(images)
+
+
+def jittered(images: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return images of other brightness, contrast and saturation, as albumentations' ColorJitter of hue 0.
+
+    Args:
+        images: (N, 3, H, W) uint8.
+        values: (N, 6) float32: the factors of the three, and the order in which they are applied.
+    """
+    brightness, contrast, saturation = values[:, :3, None, None, None].unbind(1)
+    for kinds in values[:, 3:, None, None, None].unbind(1):
+        grey = to_grey(images)[:, :1]
+        mean = grey.float().mean((1, 2, 3), keepdim=True)
+        pixels = images.float()
+        # The library cuts the first two towards zero, by a table, and rounds the third, as OpenCV does.
+        changed = torch.where(
+            kinds == 0,
+            pixels * brightness,
+            torch.where(
+                kinds == 1,
+                pixels * contrast + mean * (1 - contrast),
+                (pixels * saturation + grey * (1 - saturation)).round(),
+            ),
+        )
+        images = changed.clamp(0, 255).to(torch.uint8)
+    return images

@@ -7,6 +7,7 @@ patch lies wholly inside the image, so that its area is the share of the second 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,3 +59,23 @@ def mixed(images: torch.Tensor, mix: Mix) -> torch.Tensor:
     top, left, bottom, right = mix.patch
     images[:, :, top:bottom, left:right] = images[:, :, top:bottom, left:right].flip(0)
     return images
+
+
+def mixed_by(
+    images: torch.Tensor, share: torch.Tensor | None, patch: Sequence[torch.Tensor] | None
+) -> torch.Tensor:
+    """Return (B, 3, H, W) images mixed as `mixed` does, by numbers that only the device knows.
+
+    Args:
+        images: Left as they are.
+        share: () share by which the whole images are blended; None: never. 0 where there is a patch.
+        patch: () top, left, bottom and right; None: never. All 0 where images are blended.
+    """
+    other = images.flip(0)
+    if patch is not None:
+        top, left, bottom, right = patch
+        rows = torch.arange(images.shape[2], device=images.device)[:, None]
+        columns = torch.arange(images.shape[3], device=images.device)
+        inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)  # (H, W)
+        images = torch.where(inside, other, images)
+    return images if share is None else images.lerp(other, share)

@@ -14,6 +14,16 @@ from training.data.samples import Samples
 from training.fit.memory import memory_error_as
 
 
+def on_device(samples: Samples, device: torch.device) -> torch.Tensor:
+    """Return (N, H, W, 3) uint8 images on a device, never all of them in the processor's memory as well."""
+    images = torch.empty(samples.images.shape, dtype=torch.uint8, device=device)
+    start = 0
+    for piece in samples.pieces():
+        images[start : start + len(piece)] = torch.from_numpy(np.array(piece))
+        start += len(piece)
+    return images
+
+
 class Resident:
     """The batches of `training.batches.loader.Loader`, made on the device: same images, same order.
 
@@ -60,11 +70,7 @@ class Resident:
         )
         size = f"{samples.images.nbytes / 1e9:.1f} GB of images"
         with memory_error_as(f"{size} do not fit on {device}; use augment=cpu"):
-            self._images = torch.empty(samples.images.shape, dtype=torch.uint8, device=device)  # (N, H, W, 3)
-            start = 0
-            for piece in samples.pieces():  # never all of them in the processor's memory as well
-                self._images[start : start + len(piece)] = torch.from_numpy(np.array(piece))
-                start += len(piece)
+            self._images = on_device(samples, device)
             self._labels = torch.from_numpy(np.array(samples.labels)).to(device)
 
     def epoch(self) -> Iterator[Batch]:

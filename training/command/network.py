@@ -23,8 +23,11 @@ from rfcalc import Target
 from training.command.options import Options
 from training.errors import TrainingError
 
-PUBLISHED = tuple(sorted(module.name for module in pkgutil.iter_modules(models.reference.__path__)))
-"""Names of the networks in models/reference, which `--preset` takes, too."""
+_REFERENCE = models.reference.__name__
+PUBLISHED = {
+    module.name: f"{_REFERENCE}.{module.name}" for module in pkgutil.iter_modules(models.reference.__path__)
+} | {"resnet50_catdog_deep": f"{_REFERENCE}.resnet50_catdog:build_deep_head"}
+"""Targets of the networks in models/reference by name; `--preset` takes the names, too."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def chosen(options: Options, device: str) -> Choice:
     usual = "tiny" if device == "cpu" else "residual"
     preset = usual if options.preset is None else options.preset
     if preset in PUBLISHED:
-        return Choice(preset, target=f"{models.reference.__name__}.{preset}")
+        return Choice(preset, target=PUBLISHED[preset])
     if preset not in PRESETS:
         raise TrainingError(
             f"--preset {preset}: unknown; choose one of {', '.join(PRESETS)}, "

@@ -39,7 +39,7 @@ from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit import device
 from training.fit.evaluate import evaluate
-from training.fit.recipe import RECIPES, Recipe, RecipeError
+from training.fit.recipe import RECIPES, Recipe, RecipeError, named
 from training.fit.runfolder import dataset_facts
 from training.transfer.stages import Stage, shares_of
 
@@ -114,7 +114,7 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
     transfer = asked_for(options, wanted.given)
     if transfer is not None and wanted.resumes is None and "recipe" not in wanted.given:
         options = replace(options, recipe=TRANSFER_RECIPE)
-    recipe = recipe_again(repeats, place.type) if repeats is not None else recipe_of(options)
+    recipe = recipe_again(repeats, place.type) if repeats is not None else recipe_of(options, place.type)
     cached = transfer is not None and is_cached(transfer, recipe, options)
     # What is wrong with the flags is found before images are loaded: a wrong name of a file must not cost a
     # download of 170 MB.
@@ -226,15 +226,15 @@ def _spec_or_network(wanted: Wanted, device_type: str) -> NetSpec | Network:
     return loaded(target, choice.name)
 
 
-def recipe_of(options: Options) -> Recipe:
-    """Return the recipe that the flags name, with what they change in it.
+def recipe_of(options: Options, device_type: str) -> Recipe:
+    """Return the recipe that the flags name, in its form for a device, with what they change in it.
 
     Raises:
         TrainingError: There is no such recipe, or a value breaks its rule.
     """
     asked = options.recipe
     if asked in RECIPES:
-        recipe = RECIPES[asked]
+        recipe = named(asked, device_type)
     elif asked.endswith(".json"):
         try:
             recipe = Recipe.from_json(read_json(Path(asked), "--recipe"))

@@ -17,6 +17,7 @@ from training.command.plan import recipe_of
 from training.data import registry as datasets
 from training.data.registry import Dataset
 from training.errors import TrainingError
+from training.fit.device import resolve
 
 ROWS, COLUMNS = 8, 9
 """Images, and forms of each beside the original."""
@@ -33,7 +34,7 @@ def show_augmentation(options: Options, console: Console) -> None:
         raise TrainingError(f"--output {path}: must end in .png, .svg or .pdf")
     if importlib.util.find_spec("albumentations") is None:
         raise TrainingError("--show-augmentation needs albumentations, which is not installed")
-    policy = recipe_of(options).policy
+    policy = recipe_of(options, resolve(options.device).type).policy
     dataset = datasets.load(
         options.data,
         cache=Path(options.cache),

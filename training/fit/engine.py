@@ -2,7 +2,8 @@
 
 Every random draw (shuffle, augmentation, dropout, mixing) is a function of (seed, epoch, step), so a
 checkpoint holds no state of generators, wherever in an epoch it is written: weights, optimiser, average, and
-how far the run has come are all there is.
+how far the run has come are all there is. How the steps are launched is in `training.fit.stepping` and
+`training.fit.whole`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,43 +25,26 @@ from torch import nn
 from records.run import EpochRecord
 from training.batches.chunks import steps_of
 from training.batches.loader import Loader
-from training.batches.mixing import draw_mix
+from training.batches.pool import Pool
 from training.batches.resident import Resident
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit import checkpoint as files
+from training.fit.course import Course
 from training.fit.device import memory_format, settle
 from training.fit.distill import Teacher, check_teacher
-from training.fit.evaluate import evaluate
+from training.fit.ema import Ema, averaged
+from training.fit.evaluate import Evaluation, evaluate
+from training.fit.graphs import record_on_cuda
 from training.fit.identity import identity_of, same_run
-from training.fit.memory import enough_for, made_within
-from training.fit.optim import Ema, averaged, build_optimizer, learning_rate
+from training.fit.memory import enough_for
+from training.fit.optim import build_optimizer
 from training.fit.progress import Keeper, Progress
 from training.fit.recipe import Recipe
 from training.fit.saved import Saved
 from training.fit.step import Step
-
-_CHECK_EVERY_ON_CPU, _CHECK_EVERY = 8, 32
-"""Steps between looks at the loss, which are cheap on a CPU; elsewhere each one waits for the device."""
-_TORCH, _MIX = 2, 3
-"""First element of the keys of random streams, beside those of `training.batches.chunks`."""
-
-
-@dataclass
-class _Partial:
-    """An epoch under way."""
-
-    step: int
-    """Steps done."""
-    losses: torch.Tensor
-    """(steps,) loss of each step, on the device; 0 for the steps to come."""
-    right: torch.Tensor
-    seconds: float
-    """Seconds spent on it before this process."""
-
-    def to_json(self, seconds: float) -> dict[str, Any]:
-        """Return plain values and tensors for a checkpoint."""
-        return {"step": self.step, "losses": self.losses.cpu(), "right": int(self.right), "seconds": seconds}
+from training.fit.stepping import Batches, Partial, Stepping, Stepwise
+from training.fit.whole import Whole
 
 
 class Run:
@@ -78,6 +61,7 @@ class Run:
         resumed: Path | None,
         teacher: nn.Module | None,
         shares: Mapping[str, float] | None = None,
+        on_notice: Callable[[str], None] | None = None,
     ) -> None:
         self.epochs: list[EpochRecord] = []
         self.losses: list[torch.Tensor] = []
@@ -85,8 +69,10 @@ class Run:
         self.notice: str | None = None
         self._model, self._train, self._seed, self._device = model.to(device), train, seed, device
         self._identity = identity_of(model, train, seed, teacher)
-        self._partial: _Partial | None = None
-        self._began = 0.0
+        self._partial: Partial | None = None
+        self._began, self._rate = 0.0, 0.0
+        self.judged: Evaluation | None = None
+        """What the validation images said of the last epoch."""
         saved: Saved | None = None
         if resumed is not None and files.exists(resumed):
             state, self.notice = files.load(resumed)
@@ -95,6 +81,8 @@ class Run:
             recipe = saved.recipe
         check_teacher(recipe, teacher)
         self._steps = steps_of(len(train), recipe.batch_size)
+        self.length = self._steps * recipe.epochs
+        """Steps of the whole run."""
         with enough_for(device, recipe.batch_size):
             self.recipe = settle(
                 recipe,
@@ -117,12 +105,22 @@ class Run:
         teaching = None
         if teacher is not None:
             teaching = Teacher(teacher, len(train.classes), device, self.recipe.precision)
-        self._step = Step(model, train, self.recipe, self._optimizer, self._ema, device, teaching)
+        self._course = Course(self.recipe, seed, self._steps, train.image_size)
+        parts = (self._optimizer, self._ema, device, teaching)
+        self._stepping: Stepping
+        if self.recipe.compile == "graphs":
+            self._stepping = Whole(
+                model, train, self._course, *parts, capture=record_on_cuda, on_notice=on_notice
+            )
+        else:
+            self._stepping = Stepwise(Step(model, train, self.recipe, *parts), self._course, device)
         if saved is not None:
             self._restore(saved)
 
-    def loader(self, workers: int | None) -> AbstractContextManager[Loader | Resident]:
+    def loader(self, workers: int | None) -> AbstractContextManager[Batches]:
         """Return what brings the batches from here on."""
+        if self.recipe.compile == "graphs" and self.recipe.augment == "gpu":
+            return nullcontext(self.pool())
         settings: dict[str, Any] = {
             "policy": self.recipe.policy,
             "batch_size": self.recipe.batch_size,
@@ -137,64 +135,84 @@ class Run:
         workers = _default_workers(self._device) if workers is None else workers
         return Loader(self._train, workers=workers, **settings)
 
+    def pool(self) -> Pool:
+        """Return an epoch's images at once; runs of equal images, policy, batch and seed may share them."""
+        recipe = self.recipe
+        return Pool(
+            self._train,
+            policy=recipe.policy,
+            batch_size=recipe.batch_size,
+            balanced=recipe.balance == "sample",
+            seed=self._seed,
+            device=self._device,
+        )
+
     def epoch(
         self,
-        loader: Loader | Resident,
+        loader: Batches,
         validation: Samples | None,
         progress: Callable[[Progress], None] | None,
         keeper: Keeper,
         on_losses: Callable[[int, npt.NDArray[np.float32]], None] | None = None,
     ) -> EpochRecord | None:
         """Train one epoch to its end, judge it, add and return its record; None: a stop was requested."""
+        for _ in self.steps(loader, progress, on_losses):
+            partial = self._partial
+            if partial is not None and partial.step < self._steps:
+                if keeper.stop_requested():
+                    self._check()
+                    return None
+                if keeper.due():
+                    self._check()
+                    keeper.save(self)
+        return self.close_epoch(validation)
+
+    def steps(
+        self,
+        loader: Batches,
+        progress: Callable[[Progress], None] | None = None,
+        on_losses: Callable[[int, npt.NDArray[np.float32]], None] | None = None,
+    ) -> Iterator[None]:
+        """Make the steps that are left of the present epoch, or of the next one; yield after each.
+
+        Raises:
+            TrainingError: The loss is not finite, or the memory of the device does not suffice.
+        """
         number = len(self.epochs) + 1
         if self._partial is None:
             losses = torch.zeros(self._steps, device=self._device)
             right = torch.zeros((), dtype=torch.int64, device=self._device)
-            self._partial = _Partial(0, losses, right, 0.0)
+            self._partial = Partial(0, losses, right, 0.0)
         partial, first = self._partial, self._partial.step
         self._began = time.perf_counter()
         self._model.train()
-        every = _CHECK_EVERY_ON_CPU if self._device.type == "cpu" else _CHECK_EVERY
-        rate = 0.0
-        for batch in made_within(loader.epoch(), self._device, self.recipe.batch_size):
-            done = (number - 1) * self._steps + partial.step
-            rate = learning_rate(self.recipe, done, self._steps * self.recipe.epochs)
-            # For dropout: the step's own stream, so that a resumed run draws what the unbroken one did.
-            torch.manual_seed(_draw(_TORCH, self._seed, number, partial.step))
-            mixing = np.random.Generator(np.random.PCG64([_MIX, self._seed, number, partial.step]))
-            mix = draw_mix(
-                self.recipe, done / (self._steps * self.recipe.epochs), self._train.image_size, mixing
-            )
-            with enough_for(self._device, len(batch.labels)):
-                partial.losses[partial.step], hits = self._step(batch, rate, mix)
-            partial.right += hits
-            partial.step += 1
-            if partial.step == self._steps or partial.step % every == 0:
-                loss = self._check(number)
+        for rate in self._stepping.steps(loader, number, partial):
+            self._rate = rate
+            if partial.step == self._steps or self._stepping.time_to_look(partial.step):
+                loss = self._check()
                 if on_losses is not None:
                     on_losses(number, partial.losses[: partial.step].cpu().numpy())
                 if progress is not None:
                     speed = (partial.step - first) * self.recipe.batch_size / self._elapsed()
                     progress(self._progress(number, loss, speed))
-            if partial.step < self._steps:
-                if keeper.stop_requested():
-                    self._check(number)
-                    return None
-                if keeper.due():
-                    self._check(number)
-                    keeper.save(self)
-        judged = None if validation is None else self._judge(validation)
+            yield
+
+    def close_epoch(self, validation: Samples | None) -> EpochRecord:
+        """Judge the epoch whose steps are made, add and return its record."""
+        partial = self._partial
+        assert partial is not None
+        self.judged = None if validation is None else self._judge(validation)
         record = EpochRecord(
-            epoch=number,
+            epoch=len(self.epochs) + 1,
             train_loss=_mean(partial.losses),
             train_accuracy=int(partial.right) / (self._steps * self.recipe.batch_size),
-            val_loss=judged[0] if judged else None,
-            val_accuracy=judged[1] if judged else None,
-            learning_rate=rate,
+            val_loss=self.judged.loss if self.judged else None,
+            val_accuracy=self.judged.accuracy if self.judged else None,
+            learning_rate=self._rate,
             seconds=partial.seconds + self._elapsed(),
         )
         self.epochs.append(record)
-        self.losses.append(partial.losses.cpu())
+        self.losses.append(partial.losses.cpu().clone())  # of a recording it is filled again
         self._partial = None
         return record
 
@@ -207,7 +225,7 @@ class Run:
         accuracy = int(self._partial.right) / (step * self.recipe.batch_size)
         return Progress(epoch, self.recipe.epochs, step, self._steps, loss, accuracy, speed)
 
-    def _check(self, epoch: int) -> float:
+    def _check(self) -> float:
         """Return the mean loss of the epoch so far.
 
         Raises:
@@ -220,19 +238,19 @@ class Run:
             return mean
         step = int((~losses.isfinite()).nonzero()[0]) + 1
         raise TrainingError(
-            f"the loss became {float(losses[step - 1])} in epoch {epoch}, step {step} of {self._steps}; "
-            + self._calmer()
+            f"the loss became {float(losses[step - 1])} in epoch {len(self.epochs) + 1}, "
+            f"step {step} of {self._steps}; {self._calmer()}"
         )
 
     def _calmer(self) -> str:
         return f"try a learning_rate below {self.recipe.learning_rate:g}, a longer warmup, clip=1, or float32"
 
-    def _judge(self, samples: Samples) -> tuple[float, float]:
+    def _judge(self, samples: Samples) -> Evaluation:
         with ExitStack() as stack:
             if self._ema is not None:
                 stack.enter_context(self._ema.applied())
-            result = evaluate(self._model, samples, device=str(self._device))
-        return result.loss, result.accuracy
+            size = 500 if self._device.type == "cpu" else 2_500
+            return evaluate(self._model, samples, device=str(self._device), batch_size=size)
 
     def finish(self) -> None:
         """Leave the averages in the network."""
@@ -269,7 +287,7 @@ class Run:
         if (partial := saved.partial) is not None:
             right = torch.tensor(partial.right, device=self._device)
             losses = partial.losses.to(self._device)
-            self._partial = _Partial(partial.step, losses, right, partial.seconds)
+            self._partial = Partial(partial.step, losses, right, partial.seconds)
 
 
 def _mean(losses: torch.Tensor) -> float:
@@ -278,8 +296,3 @@ def _mean(losses: torch.Tensor) -> float:
 
 def _default_workers(device: torch.device) -> int:
     return 0 if device.type == "cpu" else min(4, os.cpu_count() or 1)
-
-
-def _draw(*key: int) -> int:
-    """Return 64 bits that are a function of `key` alone."""
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])

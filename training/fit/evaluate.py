@@ -46,6 +46,13 @@ class Evaluation:
         return np.asarray(self.probabilities.max(axis=1), dtype=np.float32)
 
     @property
+    def losses(self) -> npt.NDArray[np.float64]:
+        """(N,) cross-entropy of each image, without label smoothing."""
+        # Clamped at the smallest float: a probability that underflows is a large loss, not an infinite one.
+        chosen = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return -np.log(np.maximum(chosen, np.finfo(np.float32).tiny).astype(np.float64))
+
+    @property
     def per_class(self) -> npt.NDArray[np.float64]:
         """(C,) accuracy on the images of each class; NaN for a class without images."""
         counts = self.confusion.sum(axis=1)

@@ -17,6 +17,7 @@ from records.run import EpochRecord
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit import checkpoint as files
+from training.fit.depthwise import faster_depthwise
 from training.fit.device import determinism, resolve
 from training.fit.engine import Run
 from training.fit.precision import float32_where_bfloat16_is_unfit
@@ -86,7 +87,8 @@ def fit(
         progress: Function called every few steps.
         shares: Learning rates of parameters as multiples of the recipe's, by name; of all others 1.
         on_losses: Function called every few steps with the epoch and the losses of all its steps so far.
-        on_notice: Function called before the first step with a remark on how the run was resumed.
+        on_notice: Function called with a remark on how the run was resumed, or on why its steps cannot be
+            recorded.
 
     Raises:
         TrainingError: The loss is not finite, the memory of the device does not suffice, or data, network,
@@ -101,11 +103,15 @@ def fit(
         stack.enter_context(determinism(deterministic, place))
         stack.enter_context(torch.random.fork_rng(devices=[place] if place.type == "cuda" else []))
         before = checkpoint if resume else None
-        run = Run(model, train, recipe, seed, place, deterministic, before, teacher, shares)
+        run = Run(model, train, recipe, seed, place, deterministic, before, teacher, shares, on_notice)
         if run.notice is not None and on_notice is not None:
             on_notice(run.notice)
         keeper = _Keeper(checkpoint, save_every, stop)
         stack.enter_context(float32_where_bfloat16_is_unfit(model, place, run.recipe.precision))
+        shape = (run.recipe.batch_size, 3, *train.image_size)
+        stack.enter_context(
+            faster_depthwise(model, shape, place, run.recipe.precision, run.length, on_notice)
+        )
         loader = stack.enter_context(run.loader(workers))
         stopped = False
         while len(run.epochs) < recipe.epochs and not stopped:

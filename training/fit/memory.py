@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
@@ -24,8 +24,8 @@ def ran_out(error: BaseException) -> bool:
 
 
 @contextmanager
-def memory_error_as(text: str) -> Iterator[None]:
-    """Turn too little memory within it into `text`, one line with the way out.
+def memory_error_as(text: str | Callable[[], str]) -> Iterator[None]:
+    """Turn too little memory within it into `text`, or what it returns: one line with the way out.
 
     Raises:
         TrainingError: The memory did not suffice.
@@ -35,14 +35,34 @@ def memory_error_as(text: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not ran_out(error):
             raise
-        raise TrainingError(text) from error
+        failed = error
+    else:
+        return
+    # Behind the handler: the traceback of an error keeps the tensors of the step alive.
+    line = text if isinstance(text, str) else text()
+    raise TrainingError(line) from failed.with_traceback(None)
 
 
-def enough_for(device: torch.device, batch: int) -> AbstractContextManager[None]:
-    """Turn too little memory for a batch into an error that suggests a smaller one."""
-    return memory_error_as(
-        f"{device} ran out of memory with batches of {batch}; try batch_size {max(2, batch // 2)}"
-    )
+def enough_for(
+    device: torch.device, batch: int, fits: Callable[[int], bool] | None = None
+) -> AbstractContextManager[None]:
+    """Turn too little memory for a batch into an error that suggests a smaller one.
+
+    Args:
+        device: Where it did not suffice.
+        batch: Images in it.
+        fits: Function that tries a batch. On CUDA what fits after some halvings is suggested; elsewhere a
+            trial might take the memory of other programs.
+    """
+
+    def text() -> str:
+        smaller = max(2, batch // 2)
+        if fits is not None and device.type == "cuda":
+            while smaller > 2 and not fits(smaller):
+                smaller = max(2, smaller // 2)
+        return f"{device} ran out of memory with batches of {batch}; try batch_size {smaller}"
+
+    return memory_error_as(text)
 
 
 def made_within(batches: Iterable[T], device: torch.device, batch: int) -> Iterator[T]:

@@ -1,15 +1,13 @@
-"""Optimiser, learning rate and moving average, as a recipe asks for them."""
+"""Optimiser and learning rate, as a recipe asks for them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from training.errors import TrainingError
 from training.fit.muon import Muon
@@ -34,8 +32,8 @@ class Optimizers:
         """The parameter groups of all members, one after the other."""
         return [group for member in self._members for group in member.param_groups]
 
-    def step(self, rate: float) -> None:
-        """Update every parameter; `rate` is the recipe's learning rate of this moment."""
+    def step(self, rate: float | torch.Tensor) -> None:
+        """Update every parameter; `rate` is the recipe's learning rate of this moment, a number or ()."""
         for group in self.param_groups:
             group["lr"] = rate * group.get("share", 1.0)
         for member in self._members:
@@ -46,9 +44,40 @@ class Optimizers:
         for member in self._members:
             member.zero_grad(set_to_none=True)
 
+    def materialise(self) -> None:
+        """Make the state that a first step would make: a recording needs its tensors beforehand.
+
+        Momenta of zero: m * 0 + g is the g with which torch and `Muon` begin.
+        """
+        gradients = [
+            (parameter, parameter.grad) for group in self.param_groups for parameter in group["params"]
+        ]
+        held = [(tensor, tensor.clone()) for tensor in self.tensors()]  # of a run that is resumed
+        had = {id(tensor) for tensor, _ in held}
+        for parameter, _ in gradients:
+            parameter.grad = torch.zeros_like(parameter)
+        self.step(0.0)
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+        for tensor, value in held:
+            tensor.copy_(value)
+        for tensor in self.tensors():
+            if id(tensor) not in had:
+                tensor.zero_()
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return the tensors of the state: momenta, and counters of steps."""
+        states = (state for member in self._members for state in member.state.values())
+        return [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to go on."""
-        return {"members": [member.state_dict() for member in self._members]}
+        states = [member.state_dict() for member in self._members]
+        for member, state in zip(self._members, states, strict=True):
+            for group in state["param_groups"]:
+                if isinstance(group["lr"], torch.Tensor):  # it lies where a recording computes
+                    group["lr"] = member.defaults["lr"]
+        return {"members": states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from the state of the same optimisers of the same network; the recipe's settings stay."""
@@ -87,7 +116,16 @@ def _members(trained: list[nn.Parameter], recipe: Recipe) -> list[torch.optim.Op
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, 0.999)
         groups = _groups(trained, recipe.weight_decay)
-        return [torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=betas, fused=_fused(trained))]
+        recordable = all(each.is_cuda for each in trained)
+        return [
+            torch.optim.AdamW(
+                groups,
+                lr=recipe.learning_rate,
+                betas=betas,
+                fused=_fused(trained),
+                capturable=recordable,
+            )
+        ]
     if recipe.optimizer == "sgd":
         return [_sgd(_groups(trained, recipe.weight_decay), recipe, _fused(trained))]
     dense = [each for each in trained if _is_dense(each)]
@@ -141,105 +179,12 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     warmup = recipe.warmup * steps
     if step < warmup:
         return recipe.learning_rate * (FIRST_RATE + (1 - FIRST_RATE) * step / warmup)
+    if recipe.schedule == "step":
+        # A share such as 0.3 times the steps may end just above a whole number: 15 epochs are 15 epochs.
+        falls = math.floor(step / (recipe.step_every * steps) + 1e-9)
+        return recipe.learning_rate * recipe.step_factor**falls
     # The last step is not wasted on a rate of zero: zero would be the step after it.
     left = (steps - step) / max(steps - warmup, 1)
     if recipe.schedule == "cosine":
         return recipe.learning_rate * (1 - math.cos(math.pi * left)) / 2
     return recipe.learning_rate * left
-
-
-def averaged(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the part of a network's state that an average is taken of, by name.
-
-    Counters of batches are no part of it, nor are buffers that are not finite when training begins: masks of
-    -inf, whose average would be NaN.
-    """
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    return {
-        name: value
-        for name, value in model.state_dict().items()
-        if value.is_floating_point() and (name in parameters or bool(value.isfinite().all()))
-    }
-
-
-def kept_by_average(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the part of a network's state that an average keeps a copy of, by name.
-
-    A module whose parameters are all frozen, a pretrained one, is no part of it: an average of what does not
-    move would cost a second backbone.
-    """
-    frozen = {
-        name
-        for name, module in model.named_modules()
-        if (own := list(module.parameters(recurse=False))) and not any(each.requires_grad for each in own)
-    }
-    state = model.state_dict()
-    return {name: value for name, value in state.items() if name.rpartition(".")[0] not in frozen}
-
-
-class Ema:
-    """Exponential moving average of what moves in a network's state: parameters and buffers alike.
-
-    The decay follows the length of the run, a horizon in steps, and grows into it: decay(t) =
-    min(1 - 1 / horizon, (1 + t) / (10 + t)). A fixed 0.999 over 60 steps would be little but the random
-    start.
-
-    Args:
-        model: Its state when the average begins.
-        horizon: Steps over which the average looks back; at most 1: the average is the last state.
-    """
-
-    def __init__(self, model: nn.Module, horizon: float) -> None:
-        self._model = model
-        self._decay = 1 - 1 / max(horizon, 1.0)
-        self._steps = 0
-        # Looked up once: the tensors of a network in training change in place only.
-        kept, lerped = kept_by_average(model), averaged(model)
-        self._average = {name: value.detach().clone() for name, value in kept.items()}
-        self._floating = [(self._average[name], value) for name, value in kept.items() if name in lerped]
-        self._copied = [(self._average[name], value) for name, value in kept.items() if name not in lerped]
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take in the network as it is after a step."""
-        # The ramp of TensorFlow's ExponentialMovingAverage (num_updates): a horizon of 50 steps, decay 0.98,
-        # is reached at step 440; until then the average looks back over a ninth of the steps so far.
-        decay = min(self._decay, (1 + self._steps) / (10 + self._steps)) if self._decay else 0.0
-        self._steps += 1
-        averages, states = zip(*self._floating, strict=True)
-        average_all = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        average_all(list(averages), list(states), None)  # one kernel for all, not one for each small tensor
-        for average, value in self._copied:
-            average.copy_(value)
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Hold the averages in the network for a while, then put the trained state back."""
-        state = self._model.state_dict()
-        trained = {name: state[name].detach().clone() for name in self._average}
-        self.store()
-        try:
-            yield
-        finally:
-            self._model.load_state_dict(trained, strict=False)
-
-    def store(self) -> None:
-        """Put the averages into the network for good."""
-        self._model.load_state_dict(self._average, strict=False)  # the frozen parts are no part of it
-
-    def state_dict(self) -> dict[str, object]:
-        """Return what `load_state_dict` needs to go on."""
-        return {"steps": self._steps, "average": self._average}
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """Go on from `state_dict()` of another Ema of the same network and horizon."""
-        average, steps = state["average"], state["steps"]
-        if (
-            not isinstance(average, dict)
-            or not isinstance(steps, int)
-            or average.keys() != self._average.keys()
-        ):
-            raise TrainingError("the checkpoint's moving average is not of this network")
-        self._steps = steps
-        for name, value in average.items():
-            self._average[name].copy_(value)

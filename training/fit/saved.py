@@ -19,7 +19,8 @@ from torch import nn
 
 from records.run import EpochRecord
 from training.fit.checkpoint import CheckpointError, previous
-from training.fit.optim import build_optimizer, kept_by_average
+from training.fit.ema import kept_by_average
+from training.fit.optim import build_optimizer
 from training.fit.recipe import Recipe, RecipeError
 
 

@@ -1,8 +1,7 @@
-"""Step: what one batch does to a network."""
+"""Step: what one batch does to a network, op by op; `training.fit.whole` has the form that is recorded."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 import torch
@@ -14,11 +13,11 @@ from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit.device import Normalise, may_return_early, memory_format
 from training.fit.distill import Teacher, distillation
+from training.fit.ema import Ema
 from training.fit.evaluate import logits_of
-from training.fit.graphs import Capture, Recorded, record_on_cuda
 from training.fit.loss import cross_entropy, weights_of
 from training.fit.memory import ran_out
-from training.fit.optim import Ema, Optimizers
+from training.fit.optim import Optimizers
 from training.fit.precision import autocast
 from training.fit.recipe import Recipe
 
@@ -34,7 +33,6 @@ class Step:
         ema: Moving average, updated after each step.
         device: Device of the model.
         teacher: Network whose answers are learned beside the labels.
-        capture: Function that records a CUDA graph, where the recipe asks for one.
     """
 
     def __init__(
@@ -46,7 +44,6 @@ class Step:
         ema: Ema | None,
         device: torch.device,
         teacher: Teacher | None = None,
-        capture: Capture = record_on_cuda,
     ) -> None:
         self._model, self._recipe, self._device = model, recipe, device
         self._optimizer, self._ema, self._teacher = optimizer, ema, teacher
@@ -55,11 +52,8 @@ class Step:
         self._normalise = Normalise(samples.mean, samples.std, device)
         self._format = memory_format(recipe.layout)
         self._forward: Callable[[torch.Tensor], torch.Tensor] = model
-        self._recorded = None
         if recipe.compile == "on":
             self._forward = torch.compile(model, dynamic=False)
-        elif recipe.compile == "graphs":
-            self._recorded = Recorded(self._graded, lambda: list(model.state_dict().values()), capture)
 
     def __call__(self, batch: Batch, rate: float, mix: Mix) -> tuple[torch.Tensor, torch.Tensor]:
         """Train on one batch; return the loss and how many answers were right, both left on the device.
@@ -70,10 +64,7 @@ class Step:
         images = mixed(self._normalise(batch.images, self._format), mix)  # (B, 3, H, W)
         labels = batch.labels.to(self._device, non_blocking=may_return_early(self._device))  # (B,)
         answers = None if self._teacher is None else self._teacher(images)
-        if self._recorded is not None:
-            loss, right = self._replayed(images, labels, mix, answers)
-        else:
-            loss, right = self._computed(images, labels, mix.share or None, answers)
+        loss, right = self._computed(images, labels, mix.share or None, answers)
         if self._recipe.clip:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip)
         self._optimizer.step(rate)
@@ -85,7 +76,7 @@ class Step:
         self,
         images: torch.Tensor,
         labels: torch.Tensor,
-        share: float | torch.Tensor | None,
+        share: float | None,
         answers: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what `_graded` does; where the network runs and torch.compile alone fails, name the way out.
@@ -107,7 +98,7 @@ class Step:
         self,
         images: torch.Tensor,
         labels: torch.Tensor,
-        share: float | torch.Tensor | None,
+        share: float | None,
         answers: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Leave one batch's gradients in the network; return the loss and how many answers were right."""
@@ -124,17 +115,3 @@ class Step:
             loss = loss.lerp(taught, recipe.distill_weight)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), (logits.argmax(1) == labels).sum()
-
-    @functools.cached_property
-    def _share(self) -> torch.Tensor:
-        return torch.zeros((), device=self._device)
-
-    def _replayed(
-        self, images: torch.Tensor, labels: torch.Tensor, mix: Mix, answers: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Do the same through the graph, in which every number that changes is a tensor."""
-        assert self._recorded is not None
-        mixes = self._recipe.mixup or self._recipe.cutmix
-        share = self._share.fill_(mix.share) if mixes else None
-        loss, right = self._recorded(images, labels, share, answers)
-        return loss, right

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.batches import draws, follow_albumentations, follow_torch
-from training.batches.draws import OPERATIONS, Hole, Move, draw, policy_named
+from training.batches.draws import OPERATIONS, Hole, Jitter, Move, draw, policy_named
 from training.errors import TrainingError
 from training.fit.recipe import POLICIES
 
@@ -46,6 +46,19 @@ def digest(*arrays: np.ndarray) -> str:
     # Rounded: a sine may differ in its last bit from one machine to another.
     rounded = [np.round(np.asarray(each, dtype=np.float64), 6) + 0.0 for each in arrays]
     return hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in rounded)).hexdigest()[:16]
+
+
+def test_jitter_leaves_what_is_not_chosen_as_it_is():
+    drawn = Jitter(0.5, 0.2, 0.3, 0.4).draw(4000, (32, 32), np.random.default_rng(0))
+    assert (drawn.values[~drawn.chosen] == [1, 1, 1, 0, 1, 2]).all()
+    low, high = drawn.values[drawn.chosen, :3].min(axis=0), drawn.values[drawn.chosen, :3].max(axis=0)
+    assert np.allclose(low, [0.8, 0.7, 0.6], atol=0.01)
+    assert np.allclose(high, [1.2, 1.3, 1.4], atol=0.01)
+
+
+def test_a_seed_draws_the_jitter_it_always_has():
+    values = [each.values for each in draw(policy_named("jitter", (32, 32)), 300, (32, 32), (1, 2, 3))]
+    assert digest(*values) == "4f06e913d7fb6ed0"
 
 
 def pictures(policy: str, size: tuple[int, int]) -> str:

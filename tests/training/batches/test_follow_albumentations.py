@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
-from training.batches.draws import Crop, Draw, Flip, Grey, Hole, Move, draw, policy_named
+from training.batches.draws import Crop, Draw, Flip, Grey, Hole, Jitter, Move, draw, policy_named
 from training.batches.follow_albumentations import FORMS, Augmentation, compose
 from training.errors import TrainingError
 from training.fit.recipe import POLICIES
 
 MEAN = (125.3, 122.9, 113.9)
 REAL = [policy for policy in POLICIES if policy not in ("none", "crop")]
+FOUR = [policy for policy in REAL if policy != "jitter"]
 """Those of the four operations that the assignment names."""
 
 
@@ -44,10 +45,32 @@ def test_a_chunk_keeps_its_shape_and_the_images_it_came_from(policy, images):
     assert (result == images).all() == (policy == "none")
 
 
-@pytest.mark.parametrize("policy", REAL)
+@pytest.mark.parametrize("policy", FOUR)
 def test_a_policy_holds_all_four_kinds_of_the_assignment(policy):
     names = [type(each).__name__ for each in compose(policy, (32, 32), MEAN)]
     assert names == ["HorizontalFlip", "Affine", "CoarseDropout", "ToGray"]
+
+
+def test_jitter_holds_the_four_kinds_of_the_published_dilated_network():
+    names = [type(each).__name__ for each in compose("jitter", (32, 32), MEAN)]
+    assert names == ["ColorJitter", "HorizontalFlip", "Affine", "CoarseDropout"]
+
+
+def test_factors_of_colour_are_distributed_as_the_librarys():
+    """The library draws a hue of 0 as well: its order without that is ours."""
+    jitter = transform("jitter", "ColorJitter")
+    jitter.set_random_seed(2)
+    theirs = [jitter.get_params() for _ in range(3000)]
+    drawn = operation("jitter", Jitter).draw(6000, (32, 32), np.random.default_rng(1))
+    ours = drawn.values[drawn.chosen]
+    for column, name in enumerate(("brightness", "contrast", "saturation")):
+        assert kolmogorov_smirnov(ours[:, column], np.array([each[name] for each in theirs])) < 1
+    assert {each["hue"] for each in theirs} == {0.0}
+    orders = [tuple(kind for kind in each["order"] if kind < 3) for each in theirs]
+    for order in set(orders):
+        share = (ours[:, 3:] == order).all(axis=1).mean()
+        assert share == pytest.approx(orders.count(order) / len(orders), abs=0.035)
+    assert len(set(orders)) == 6
 
 
 def test_assignment_is_what_the_assignment_says():
@@ -152,10 +175,10 @@ def test_matrices_are_distributed_as_the_librarys(policy):
         assert kolmogorov_smirnov(ours[:, row, column], theirs[:, row, column]) < 1
 
 
-@pytest.mark.parametrize("kind", [Flip, Move, Hole, Grey, Crop])
+@pytest.mark.parametrize("kind", [Flip, Move, Hole, Grey, Crop, Jitter])
 def test_pixels_are_those_of_the_librarys_apply(kind, images):
     """Each image of the chunk equals `apply` of the library for the parameters that were drawn for it."""
-    name = "crop" if kind is Crop else "strong"
+    name = {Crop: "crop", Jitter: "jitter"}.get(kind, "strong")
     policy = policy_named(name, (32, 32))
     place = [type(each) for each in policy].index(kind)
     each = compose(name, (32, 32), MEAN)[place]
@@ -174,6 +197,10 @@ def test_pixels_are_those_of_the_librarys_apply(kind, images):
         if kind is Crop:
             top, left, bottom, right = map(int, drawn.values[index])
             parameters = {"crop_coords": (left, top, right, bottom)}
+        if kind is Jitter:
+            names = ("brightness", "contrast", "saturation")
+            parameters = dict(zip(names, drawn.values[index, :3].tolist(), strict=True))
+            parameters |= {"hue": 0.0, "order": drawn.values[index, 3:].astype(int).tolist()}
         expected = each.apply(image, **parameters) if drawn.chosen[index] else image
         assert (expected == made).all()
 

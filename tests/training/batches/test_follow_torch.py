@@ -11,7 +11,7 @@ from training.fit.recipe import POLICIES
 
 MEAN = (125.3, 122.9, 113.9)
 CPU = torch.device("cpu")
-REAL = [policy for policy in POLICIES if policy not in ("none", "crop")]
+REAL = [policy for policy in POLICIES if policy not in ("none", "crop", "jitter")]
 """Those of the four operations that the assignment names."""
 
 

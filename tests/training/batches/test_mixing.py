@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.batches.mixing import Mix, draw_mix, mixed
+from training.batches.mixing import Mix, draw_mix, mixed, mixed_by
 from training.fit.recipe import RECIPES
 
 PLAIN = replace(RECIPES["fast"], mixup=0.0, cutmix=0.0)
@@ -67,3 +67,11 @@ def test_patches_reach_every_corner():
         top, left, bottom, right = mix.patch or (0, 0, 0, 0)
         seen[top:bottom, left:right] = True
     assert seen.all()
+
+
+@pytest.mark.parametrize("mix", [Mix(0.0), Mix(0.3), Mix(0.25, (2, 0, 6, 4)), Mix(1.0, (0, 0, 8, 6))])
+def test_numbers_of_the_device_mix_as_those_of_the_host(mix):
+    images = torch.randn(5, 3, 8, 6)
+    share = torch.tensor(mix.share if mix.patch is None else 0.0)
+    patch = [torch.tensor(float(each)) for each in mix.patch or (0, 0, 0, 0)]
+    assert torch.equal(mixed_by(images, share, patch), mixed(images.clone(), mix))

@@ -17,7 +17,9 @@ def _published(name: str) -> Network:
     return loaded(choice.target, choice.name)
 
 
-@pytest.mark.parametrize("name", ["cifar10_dilated_blocks", "cifar10_transpose", "resnet8", "resnet20"])
+@pytest.mark.parametrize(
+    "name", ["cifar10_dilated_blocks", "cifar10_transpose", "resnet8", "resnet20", "resnet50_catdog_deep"]
+)
 def test_a_published_network_is_known_by_its_name(name):
     assert name in PUBLISHED
     network = _published(name)

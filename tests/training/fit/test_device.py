@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from torch import nn
 from training.errors import TrainingError
 from training.fit import device
 from training.fit.device import resolve, settle
+from training.fit.memory import enough_for
 from training.fit.recipe import RECIPES
 
 CPU = torch.device("cpu")
@@ -114,3 +116,53 @@ def test_auto_becomes_something_that_was_measured_and_leaves_the_network_alone(
         deterministic=True,
     )
     assert (fixed.precision, fixed.layout) == ("float32", "channels_last")
+
+
+def test_why_there_is_no_cuda_is_said(monkeypatch):
+    def old() -> bool:
+        warnings.warn(
+            "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). "
+            "(Triggered internally at CUDAFunctions.cpp:119.)",
+            stacklevel=1,
+        )
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", old)
+    with pytest.raises(
+        TrainingError, match=r"not available here \(CUDA init.* \(found version 11040\)\); use"
+    ):
+        resolve("cuda")
+
+
+class Hungry(nn.Module):
+    """Runs out of memory with more than 5 images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x.mean((2, 3)) @ self.weight
+
+
+def test_a_trial_says_whether_a_batch_fits():
+    model = Hungry()
+    assert not device.fits(model, (6, 3, 4, 4), CPU, "float32")
+    assert device.fits(model, (5, 3, 4, 4), CPU, "float32")
+    assert model.weight.grad is None
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("cuda", 5), ("cpu", 20)])
+def test_the_batch_that_is_suggested_was_tried_on_a_gpu(kind, expected):
+    tried = []
+
+    def fits(batch: int) -> bool:
+        tried.append(batch)
+        return batch <= 5
+
+    advice = f"{kind} ran out of memory with batches of 40; try batch_size {expected}$"
+    with pytest.raises(TrainingError, match=advice), enough_for(torch.device(kind), 40, fits):
+        raise torch.OutOfMemoryError
+    assert tried == ([20, 10, 5] if kind == "cuda" else [])

@@ -58,7 +58,7 @@ def test_no_step_of_any_epoch_or_seed_repeats_the_draws_of_another(monkeypatch, 
         states.append(random.bit_generator.state["state"]["state"])
         return draw_mix(recipe, done, size, random)
 
-    monkeypatch.setattr("training.fit.engine.draw_mix", noted)
+    monkeypatch.setattr("training.fit.course.draw_mix", noted)
     models = network(), network()
     seeds.clear()
     for seed, model in enumerate(models):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.fit.muon import Muon, orthogonalise
+from training.fit.muon import Muon, _batches, orthogonalise, orthogonalise_all
 from training.fit.optim import build_optimizer
 from training.fit.recipe import RECIPES, Recipe
 
@@ -79,3 +79,40 @@ def test_every_named_recipe_trains_every_parameter(name):
     optimizer = build_optimizer(model, RECIPES[name])
     held = [id(each) for group in optimizer.param_groups for each in group["params"]]
     assert sorted(held) == sorted(id(each) for each in model.parameters())
+
+
+SHAPES = [(16, 27), (32, 144), (10, 108), (108, 68), (52, 468), (32, 144), (4, 3)]
+
+
+def test_matrices_padded_with_zeros_become_what_they_become_alone():
+    torch.manual_seed(0)
+    matrices = [torch.randn(shape, dtype=torch.float64) for shape in SHAPES]
+    found = orthogonalise_all([*matrices, torch.zeros(5, 9, dtype=torch.float64)], torch.float64)
+    for matrix, each in zip(matrices, found, strict=False):
+        assert torch.allclose(each, orthogonalise(matrix[None])[0], rtol=1e-9, atol=1e-12)
+    assert not found[-1].any()
+
+
+def test_small_matrices_share_a_product_and_large_ones_only_with_their_like():
+    (together,) = _batches(SHAPES)
+    assert sorted(together) == list(range(len(SHAPES)))
+    large = [(512, 4608), (512, 4608), (10, 512), (256, 2304)]
+    assert _batches(large) == [[0, 1], [3], [2]]
+    assert sorted(place for batch in _batches(large * 3) for place in batch) == list(range(12))
+
+
+def test_a_rate_that_is_a_tensor_makes_the_step_of_the_number():
+    torch.manual_seed(0)
+    shapes = [(8, 3, 3, 3), (8, 8, 1, 1), (8, 8, 3, 3), (4, 8), (8, 8, 3, 3)]
+    plain = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    given = [nn.Parameter(each.detach().clone()) for each in plain]
+    optimizers = [Muon(each, lr=0.1, weight_decay=0.02) for each in (plain, given)]
+    for _ in range(3):
+        for one, other in zip(plain, given, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        optimizers[1].param_groups[0]["lr"] = torch.tensor(0.1)
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other in zip(plain, given, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)

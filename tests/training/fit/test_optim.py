@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.fit.optim import Ema, build_optimizer, kept_by_average, learning_rate
+from training.fit.ema import Ema, kept_by_average
+from training.fit.optim import build_optimizer, learning_rate
 
 
 def test_the_average_is_that_of_its_formula_buffers_included(weights, same):
@@ -39,6 +40,26 @@ def test_the_rate_climbs_to_its_peak_and_falls_to_nearly_zero(schedule, recipe):
     assert 0 < rates[-1] < 0.001
     middle = learning_rate(recipe, 250, 400)
     assert middle == pytest.approx(0.05)
+
+
+def test_the_rate_of_steps_is_that_of_torch(recipe):
+    """SGD, StepLR every 15 epochs, 50 epochs: the schedule of a published network."""
+    recipe = replace(recipe, schedule="step", warmup=0.0, step_every=0.3, step_factor=0.1)
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=recipe.learning_rate)
+    theirs = torch.optim.lr_scheduler.StepLR(optimizer, step_size=15, gamma=0.1)
+    for steps in (1, 7, 351):  # an epoch
+        expected = []
+        for _ in range(50):
+            expected.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            theirs.step()
+        found = [learning_rate(recipe, epoch * steps, 50 * steps) for epoch in range(50)]
+        assert found == pytest.approx(expected)
+        ends = [learning_rate(recipe, (epoch + 1) * steps - 1, 50 * steps) for epoch in range(50)]
+        assert ends == found
+        optimizer.param_groups[0]["lr"] = recipe.learning_rate
+        theirs = torch.optim.lr_scheduler.StepLR(optimizer, step_size=15, gamma=0.1)
 
 
 def test_norms_and_biases_do_not_decay(network, recipe):

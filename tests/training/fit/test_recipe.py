@@ -42,8 +42,10 @@ def test_every_length_of_a_recipe_is_a_recipe(name, epochs):
         pytest.param("epochs", 10**4_000, "1 <= epochs <= 100000", id="epochs of 4,000 digits"),
         pytest.param("batch_size", 10**4_000, "2 <= batch_size <= 1000000", id="batch of 4,000 digits"),
         ("optimizer", "lion", "optimizer in {"),
-        ("schedule", "step", "schedule in {one-cycle, cosine}"),
-        ("policy", "wild", "policy in {none, light, cutout, mild, assignment, strong, crop}"),
+        ("schedule", "linear", "schedule in {one-cycle, cosine, step}"),
+        ("step_every", 0, "0 < step_every <= 1"),
+        ("step_factor", 1.5, "0 < step_factor <= 1"),
+        ("policy", "wild", "policy in {none, light, cutout, mild, assignment, strong, crop, jitter}"),
         ("precision", "float16", "precision in {auto, float32, bfloat16}"),
         ("layout", "nhwc", "layout in {auto, channels_last, contiguous}"),
         ("augment", "cuda", "augment in {auto, cpu, gpu}"),
@@ -61,7 +63,15 @@ def test_a_wrong_value_is_named_with_its_rule(key, value, rule):
 def test_a_recipe_of_an_earlier_version_is_read():
     """Keys that came later have a default that means what was done before."""
     value = RECIPES["fast"].to_json()
-    for key in ("cutmix", "distill_weight", "distill_temperature", "augment", "compile"):
+    for key in (
+        "cutmix",
+        "distill_weight",
+        "distill_temperature",
+        "augment",
+        "compile",
+        "step_every",
+        "step_factor",
+    ):
         del value[key]
     assert Recipe.from_json(value) == RECIPES["fast"]
 

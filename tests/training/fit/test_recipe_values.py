@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from training.fit.optim import build_optimizer
-from training.fit.recipe import RECIPES, Recipe
+from training.fit.recipe import RECIPES, Recipe, named
 
 DEFAULTS = {
     "optimizer": "sgd",
@@ -15,6 +15,8 @@ DEFAULTS = {
     "weight_decay": 0.0,
     "momentum": 0.9,
     "schedule": "one-cycle",
+    "step_every": 0.3,
+    "step_factor": 0.1,
     "warmup": 0.2,
     "label_smoothing": 0.0,
     "ema": 0.0,
@@ -64,6 +66,22 @@ NAMED = {
         "warmup": 0.15,
         "policy": "none",
     },
+    "published-transpose": {
+        "epochs": 113,
+        "batch_size": 128,
+        "learning_rate": 0.05,
+        "weight_decay": 0.0005,
+        "policy": "assignment",
+    },
+    "published-dilated": {
+        "epochs": 50,
+        "batch_size": 128,
+        "learning_rate": 0.05,
+        "weight_decay": 0.0005,
+        "schedule": "step",
+        "warmup": 0.0,
+        "policy": "jitter",
+    },
 }
 
 
@@ -79,6 +97,18 @@ def test_every_recipe_is_written_a_second_time():
 @pytest.mark.parametrize("name", NAMED)
 def test_the_named_recipes_are_those_that_figures_were_measured_with(name):
     assert dataclasses.asdict(RECIPES[name]) == {"name": name} | DEFAULTS | NAMED[name]
+
+
+def test_named_recipes_have_a_form_for_a_gpu():
+    assert {name: named(name, "cpu") for name in RECIPES} == RECIPES
+    muon = {"batch_size": 512, "learning_rate": 0.2, "vector_rate": 0.4, "weight_decay": 0.003}
+    changed = {
+        "fast": muon | {"epochs": 40, "policy": "cutout"},
+        "standard": muon | {"epochs": 150},
+        "record": {"batch_size": 512, "learning_rate": 0.014},
+    }
+    for name, recipe in RECIPES.items():
+        assert named(name, "cuda") == dataclasses.replace(recipe, **changed.get(name, {}))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])

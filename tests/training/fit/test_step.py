@@ -13,7 +13,8 @@ from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit.device import float32_where_bfloat16_is_unfit
 from training.fit.distill import Teacher
-from training.fit.optim import Ema, build_optimizer
+from training.fit.ema import Ema
+from training.fit.optim import build_optimizer
 from training.fit.recipe import RECIPES, Recipe
 from training.fit.step import Step
 
@@ -61,36 +62,6 @@ def trained(samples: Samples, recipe: Recipe, mixes: list[Mix], **more) -> tuple
         losses.append(float(loss))
         assert 0 <= int(right) <= 32
     return model, losses
-
-
-def record_here(compute):
-    """A capture that any device can do; see tests/training/test_graphs.py."""
-    for _ in range(3):
-        compute()
-    outputs = tuple(each.clone() for each in compute())
-
-    def replay() -> None:
-        for inside, made in zip(outputs, compute(), strict=True):
-            inside.copy_(made)
-
-    return replay, outputs
-
-
-@pytest.mark.parametrize("mixes", [[Mix(0.0)] * 4, [Mix(0.0), Mix(0.3), Mix(0.25, (0, 0, 4, 4)), Mix(0.1)]])
-@pytest.mark.parametrize("taught", [False, True], ids=["labels", "teacher"])
-def test_steps_through_a_graph_are_those_without(samples, mixes, taught):
-    recipe = replace(RECIPE, ema=0.1, clip=1.0, distill_weight=0.4 if taught else 0.0)
-    if any(mix.share for mix in mixes):
-        recipe = replace(recipe, mixup=0.5, cutmix=0.5)
-    teachers = [Teacher(network(7), 4, CPU, "float32") if taught else None for _ in range(2)]
-    plain, losses = trained(samples, recipe, mixes, teacher=teachers[0])
-    replayed, found = trained(
-        samples, replace(recipe, compile="graphs"), mixes, teacher=teachers[1], capture=record_here
-    )
-    # A tensor times a number and a tensor times a tensor may differ in the last bit.
-    assert found == pytest.approx(losses, rel=1e-5)
-    for name, value in plain.state_dict().items():
-        assert torch.allclose(value, replayed.state_dict()[name], rtol=1e-4, atol=1e-6)
 
 
 def test_the_loss_weighs_both_labels_and_the_teacher(samples):
