@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from export import floats
 from export.errors import ExportError
-from export.graph import Activation, Convolution, lower
+from export.graph import Activation, Convolution
+from export.lowering import lower
 from models.net import build
 from models.reference import resnet8
 from models.spec import StageSpec
