@@ -4,8 +4,8 @@
 
 Of every network of torchvision that is named (20 by default): the rows in order, each with its output,
 parameters, MACs and field. The export keeps the norms (optimize=False), since a norm that is folded away has
-no row. Concatenations of a single input, which ONNX leaves out, are left out here too; an adaptive
-average pooling is compared as the average pooling that ONNX makes of it.
+no row. Concatenations of a single input and layers that do not run in eval mode, which ONNX leaves out, are
+left out here too; an adaptive average pooling is compared as the average pooling that ONNX makes of it.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ def rows(network: nn.Module) -> tuple[list[tuple[Any, ...]], rfcalc.Analysis]:
         )
         if row.op == "concat" and before and facts[1:] == (before[1], 0, 0, *before[4:]):
             continue  # of a single input
+        if row.op == "unused":
+            continue
         found.append(facts)
         before = facts
     return found, analysis
@@ -75,7 +77,10 @@ def compared(name: str) -> dict[str, Any]:
         "network": name,
         "rows": len(theirs),
         "equal": ours == theirs,
-        "params": [analysis.params, expected.params],
+        "params": [
+            analysis.params,
+            expected.params - sum(row.params for row in expected.rows if row.op == "unused"),
+        ],
         "macs": [analysis.macs, expected.macs],
         "field": [list(analysis.field.size), list(expected.field.size)],
         "first_difference": str(different[0])
@@ -97,7 +102,12 @@ def main() -> None:
     table = Table("network", "rows", "equal rows", "parameters", "MACs", "field")
     results = []
     for name in options.names:
-        found = compared(name)
+        try:
+            found = compared(name)
+        except rfcalc.RfcalcError as error:
+            console.print(name, "not read:", str(error), markup=False)
+            results.append({"network": name, "not_read": str(error)})
+            continue
         results.append(found)
         same = {
             key: "equal" if found[key][0] == found[key][1] else str(found[key])

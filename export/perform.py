@@ -18,6 +18,8 @@ from export.errors import ExportError
 from export.folder import publish, scratch
 from export.images import Images, has_images, load_images, options_of
 from export.int8_file import layer_errors, write_int8
+from export.lowering import lower
+from export.page.page import page
 from export.subject import Subject, open_subject
 from records.files import write_json, write_text
 
@@ -49,6 +51,10 @@ def perform(options: ExportOptions, console: Console) -> int:
         if "c" in options.targets:
             parts["c"] = build.write(subject, images, new / "c", emulate=options.emulate)
             _show("C", parts["c"], console)
+        if "html" in options.targets:
+            write_text(new / "page.html", page(subject, lower(subject)))
+            parts["html"] = {"bytes": (new / "page.html").stat().st_size, "accuracy": None}
+            _show("page", parts["html"], console)
         for part in parts.values():
             part |= {
                 "images": images.judged_source,
