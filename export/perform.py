@@ -175,7 +175,7 @@ def _accuracy(path: Path, subject: Subject, images: Images, raw: bool) -> dict[s
 
 
 def _milliseconds(paths: Sequence[Path], subject: Subject, images: Images, raw: bool) -> list[float]:
-    """Return each file's median time of one image, on one thread: in turns, so that all meet a busy moment."""
+    """Return each file's median time of one image on one thread; in turns, so that all meet a busy moment."""
     runners = [onnx_file.session(path) for path in paths]
     feed = {runners[0].get_inputs()[0].name: onnx_file.fed(subject, images.judged[:1], raw=raw)}
     seconds: list[list[float]] = [[] for _ in runners]
