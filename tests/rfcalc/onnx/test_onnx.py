@@ -183,6 +183,17 @@ def test_a_linear_layer_in_several_operators_keeps_its_place(save: Save) -> None
     assert analysis.rows[-1].output_shape == (5,)
 
 
+def test_a_gate_that_is_used_twice_remains_a_gate(save: Save) -> None:
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["s"]),
+        helper.make_node("Mul", ["x", "s"], ["a"]),
+        helper.make_node("Add", ["a", "s"], ["y"]),
+    ]
+    network = OnnxNetwork(read(save(nodes)))
+    x = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(network(x), x * torch.sigmoid(x) + torch.sigmoid(x))
+
+
 CONV = helper.make_node("Conv", ["x", "w"], ["y"])
 
 
