@@ -287,7 +287,9 @@ def test_an_array_that_would_be_enormous_is_not_made(save: Save, capsys: pytest.
 @pytest.mark.parametrize(
     "content", [b"", b"\x00\x01garbage", b"\x08\x0a\x12\x04junk"], ids=["empty", "garbage", "cut"]
 )
-def test_what_is_no_model_is_said(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_model_is_refused(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
     assert main([str(path), "--no-budget"]) == 2
