@@ -11,7 +11,7 @@ from records.errors import tell
 from records.flags import Command, Parsed, Program, argument, flag, natural, positive, switch
 from records.program import run
 
-TARGETS = ("onnx", "int8", "c")
+TARGETS = ("onnx", "int8", "c", "html")
 
 
 def _targets(text: str) -> str:
@@ -114,7 +114,7 @@ PROGRAM = Program(
     {
         "": Command(
             ExportOptions,
-            "Write a trained network as ONNX, int8 or C, and say what it needs.",
+            "Write a trained network as ONNX, int8, C or a page, and say what it needs.",
             "  python -m export runs/train/NAME\n"
             "  python -m export runs/train/NAME --to onnx,int8,c --emulate 200\n"
             "  python -m export spec.json --to c --max-arena-bytes 65536",

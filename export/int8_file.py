@@ -19,7 +19,9 @@ from export.onnx_file import fed, metadata
 from export.subject import Subject
 
 _COMPARED = 16
-"""Images on which the error of each layer is measured."""
+"""Images on which the error of each layer is measured, at most."""
+_COMPARED_PIXELS = 2**18
+"""Of them together: every tensor of every image is held at once, several times over."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def layer_errors(
     from onnxruntime.quantization import qdq_loss_debug as debug
 
     prepared = path.with_name("prepared.onnx")
-    batches = fed(subject, images[:_COMPARED], raw=raw)
+    _, height, width = subject.input_size
+    count = min(_COMPARED, max(2, _COMPARED_PIXELS // (height * width)))
+    batches = fed(subject, images[:count], raw=raw)
     found = []
     with _quiet():
         collected = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from export.errors import ExportError
 from export.folder import publish, scratch
 from export.images import Images, has_images, load_images, options_of
 from export.int8_file import layer_errors, write_int8
+from export.lowering import lower
+from export.page.page import page
 from export.subject import Subject, open_subject
 from records.files import write_json, write_text
 
@@ -49,6 +52,10 @@ def perform(options: ExportOptions, console: Console) -> int:
         if "c" in options.targets:
             parts["c"] = build.write(subject, images, new / "c", emulate=options.emulate)
             _show("C", parts["c"], console)
+        if "html" in options.targets:
+            write_text(new / "page.html", page(subject, lower(subject)))
+            parts["html"] = {"bytes": (new / "page.html").stat().st_size, "accuracy": None}
+            _show("page", parts["html"], console)
         for part in parts.values():
             part |= {
                 "images": images.judged_source,
@@ -123,7 +130,7 @@ def _onnx(
         "input": onnx_file.NORMALISED if options.raw else onnx_file.PIXELS,
         "parity": parity.to_json(),
         "accuracy": _accuracy(path, subject, images, options.raw),
-        "milliseconds": _milliseconds(path, subject, images, options.raw),
+        "milliseconds": _milliseconds([path], subject, images, options.raw)[0],
     }
     _show("ONNX", parts["onnx"], console)
 
@@ -146,9 +153,9 @@ def _int8(
         "float": left,
         "errors": [{"name": each.name, "decibels": each.signal_to_noise} for each in errors],
         "accuracy": _accuracy(path, subject, images, options.raw),
-        "milliseconds": _milliseconds(path, subject, images, options.raw),
     }
-    before, after = parts["onnx"]["milliseconds"], part["milliseconds"]
+    before, after = _milliseconds([source, path], subject, images, options.raw)
+    parts["onnx"]["milliseconds"], part["milliseconds"] = before, after
     part["slower"] = f"{after:.2f} against {before:.2f} ms" if after > 1.1 * before else None
     parts["int8"] = part
     _show("int8", part, console)
@@ -167,16 +174,17 @@ def _accuracy(path: Path, subject: Subject, images: Images, raw: bool) -> dict[s
     return accuracy_of(answers, images.labels, images.classes).to_json()
 
 
-def _milliseconds(path: Path, subject: Subject, images: Images, raw: bool) -> float:
-    """Return the median time of one image, on one thread."""
-    runner = onnx_file.session(path)
-    feed = {runner.get_inputs()[0].name: onnx_file.fed(subject, images.judged[:1], raw=raw)}
-    seconds = []
+def _milliseconds(paths: Sequence[Path], subject: Subject, images: Images, raw: bool) -> list[float]:
+    """Return each file's median time of one image on one thread; in turns, so that all meet a busy moment."""
+    runners = [onnx_file.session(path) for path in paths]
+    feed = {runners[0].get_inputs()[0].name: onnx_file.fed(subject, images.judged[:1], raw=raw)}
+    seconds: list[list[float]] = [[] for _ in runners]
     for _ in range(_WARM + _TIMED):
-        began = time.perf_counter()
-        runner.run(None, feed)
-        seconds.append(time.perf_counter() - began)
-    return round(1000 * float(np.median(seconds[_WARM:])), 3)
+        for runner, times in zip(runners, seconds, strict=True):
+            began = time.perf_counter()
+            runner.run(None, feed)
+            times.append(time.perf_counter() - began)
+    return [round(1000 * float(np.median(times[_WARM:])), 3) for times in seconds]
 
 
 def _show(label: str, part: dict[str, Any], console: Console) -> None:

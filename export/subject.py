@@ -79,8 +79,9 @@ def open_subject(
         spec = NetSpec.read(path)
         return _fresh(lambda: build(spec), spec.name, spec.input_size, path.with_suffix(""))
     size = (3, 32, 32) if input_size is None else input_size
-    name = target.rpartition(":")[2] if ":" in target else path.stem
-    return _fresh(lambda: rfcalc.load_model(target), name, size, Path(name.rpartition(".")[2]))
+    whole = target.rpartition(":")[2] if ":" in target else target
+    name = path.stem if path.suffix in (".py", ".ipynb") else whole.rpartition(".")[2]
+    return _fresh(lambda: rfcalc.load_model(target), name, size, Path(name))
 
 
 def _of_run(path: Path, model: str | None) -> Subject:

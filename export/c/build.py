@@ -16,9 +16,10 @@ from export.c import arena, interpret, quantise, text
 from export.c import emulate as board
 from export.c.arithmetic import Program
 from export.errors import ExportError
-from export.graph import Graph, lower
+from export.graph import Graph
 from export.images import Images
 from export.int8_file import decibels
+from export.lowering import lower
 from export.onnx_file import fed
 from export.subject import Subject
 

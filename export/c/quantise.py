@@ -19,6 +19,7 @@ from export.graph import Graph
 _BATCH = 50
 _KEPT = 65_536
 """Numbers of a value that are kept of a batch of images; the search for its range needs no more."""
+_DEAD = 1e-6
 _SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 """Of the observed extremes, tried as the range: a narrower one cuts a few and rounds the others less."""
 _FLAT_BELOW = {"hardswish": -3.0, "relu6": 0.0, "relu": 0.0, "silu": -8.0, "gelu": -4.0, "sigmoid": -8.0}
@@ -64,7 +65,8 @@ class Observed:
 
 def _scale(low: float, high: float) -> Scale:
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = max(high - low, 1e-6) / (HIGHEST - LOWEST)
+    # A value that is always zero (a dead ReLU) may have any scale, but none that makes its factors enormous.
+    scale = (high - low if high - low > _DEAD else 1.0) / (HIGHEST - LOWEST)
     return Scale(scale, int(np.clip(round(LOWEST - low / scale), LOWEST, HIGHEST)))
 
 

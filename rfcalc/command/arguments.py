@@ -21,8 +21,9 @@ _SUFFIXES = {".json": "json", ".csv": "csv", ".md": "md"}
 _DESCRIPTION = """\
 Receptive field, parameters and MACs of every layer of a PyTorch network, and whether it fits a budget.
 
-TARGET is model.py, notebook.ipynb, model.py:Name or package.module:name (torchvision.models:resnet50).
-Loading runs the file, as importing it would: analyse only code that you trust."""
+TARGET is model.py, notebook.ipynb, model.py:Name, package.module:name (torchvision.models:resnet50) or an
+ONNX file. Loading runs the file, as importing it would: analyse only code that you trust. Of an ONNX file
+nothing is run."""
 
 _EPILOG = """\
 Without limits on the command line the budget is [tool.rfcalc] of the nearest pyproject.toml with that table,

@@ -20,7 +20,6 @@ _KINDS = {
     ): "a PyTorch checkpoint: weights without the code of the layers",
     (".safetensors",): "a safetensors file: weights without the code of the layers",
     (".pt2",): "a torch.export program, whose layers are flattened into ops",
-    (".onnx",): "an ONNX model: a graph of another library's operators",
     (".h5", ".hdf5", ".keras"): "a Keras or HDF5 model, which PyTorch does not run",
     (".pb", ".pbtxt", ".tflite", ".savedmodel"): "a TensorFlow model, which PyTorch does not run",
     (".mlmodel", ".mlpackage"): "a Core ML model, which PyTorch does not run",

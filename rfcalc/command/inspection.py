@@ -36,8 +36,10 @@ def inspect(
     with importable(target):
         loaded = build(target, parse_arguments(options.arguments))
         recovered()  # from a limit of recursion that the file has lowered
-        model = prepared(loaded.model, inputs_of(options.inputs))
-        analysis = analyze(model, input_size=options.inputs, train=options.train, count_all=options.count_all)
+        # The very default: who types --input 3x32x32 means it.
+        inputs = loaded.inputs if options.inputs is Options.inputs and loaded.inputs else options.inputs
+        model = prepared(loaded.model, inputs_of(inputs))
+        analysis = analyze(model, input_size=inputs, train=options.train, count_all=options.count_all)
         _refuse_whole_numbers(options, analysis)
         findings = lint(model, analysis, train=options.train) if options.lint else None
         explanation = (

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from rfcalc.command.blame import printed
 from rfcalc.command.options import parse_arguments as parse_arguments
 from rfcalc.command.scripts import models_imported
-from rfcalc.command.target import NOTE, Target, import_target, importable, line_of
+from rfcalc.command.target import NOTE, ONNX, Target, import_target, importable, line_of
 from rfcalc.errors import LoadError, wording
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from rfcalc.trace.inputs import Input
 
 BUILDERS = ("build_model", "get_model")
 
@@ -48,20 +50,35 @@ class Loaded:
     Attributes:
         model: The model.
         notes: Sentences for the report: which cells of a notebook ran, which file an imported class is from.
+        inputs: What the file itself says its inputs are; only ONNX files do.
     """
 
     model: nn.Module
     notes: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
 
 
 def build(target: Target, arguments: Mapping[str, Any]) -> Loaded:
     """`load_model` for a caller who keeps `importable(target)` open: forward may import neighbours, too."""
+    if target.path is not None and target.path.suffix == ONNX:
+        return _from_onnx(target, target.path, arguments)
     module = import_target(target)
     found = _named(module, target) if target.name else _chosen(module, target, arguments)
     notes = [vars(module)[NOTE]] if NOTE in vars(module) else []
     if inspect.isclass(found) and target.path and not _is_own(found, module) and not target.name:
         notes.append(f"{found.__name__} is imported from {_home(found)}")
     return Loaded(_built(found, target, dict(arguments)), tuple(notes))
+
+
+def _from_onnx(target: Target, path: Path, arguments: Mapping[str, Any]) -> Loaded:
+    from rfcalc.onnx.read import read
+
+    if target.name or arguments:
+        raise LoadError(f"{target.text}: an ONNX file holds one network; leave the name and --arg out")
+    model = read(path)
+    from rfcalc.onnx.module import OnnxNetwork  # needs NumPy, which onnx brings: only where onnx is there
+
+    return Loaded(OnnxNetwork(model).eval(), (), model.inputs)
 
 
 def _named(module: ModuleType, target: Target) -> Any:

@@ -19,8 +19,9 @@ from rfcalc.command.importing import OWN_NAME, importing
 from rfcalc.command.notebook import read_notebook
 from rfcalc.errors import LoadError, wording
 
-__all__ = ["Target", "import_target", "importable", "line_of"]
+__all__ = ["ONNX", "Target", "import_target", "importable", "line_of"]
 
+ONNX = ".onnx"
 MAX_SOURCE = 64 * 2**20
 """Bytes of the largest file that is taken for source text."""
 
@@ -99,6 +100,8 @@ def _checked_file(path: Path) -> Path:
         raise LoadError(f"{path}: no such file{where}{beside(path)}")
     if not path.is_file():
         raise LoadError(f"{path} is a pipe or a device; name a Python file")
+    if path.suffix == ONNX:  # its reader has bounds of its own
+        return path.resolve()
     if path.suffix not in (".py", ".ipynb"):
         raise LoadError(f"{path} is {foreign(path)}")
     if path.stat().st_size > MAX_SOURCE:

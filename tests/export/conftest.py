@@ -15,7 +15,8 @@ from torch import nn
 
 from export.c import quantise
 from export.c.arithmetic import Program
-from export.graph import Graph, lower
+from export.graph import Graph
+from export.lowering import lower
 from export.subject import Subject
 from models.layers import BranchSpec, LayerSpec, OutputSpec, StageSpec
 from models.net import build
@@ -98,7 +99,8 @@ class Case:
 
 
 def case_of(spec: NetSpec) -> Case:
-    subject = subject_of(awake(build(spec)), spec.input_size, spec.classes)
+    torch.manual_seed(1)
+    subject = subject_of(awake(build(spec), 1), spec.input_size, spec.classes)
     _, height, width = spec.input_size
     images = np.random.default_rng(0).integers(0, 256, (20, height, width, 3), dtype=np.uint8)
     graph = lower(subject)

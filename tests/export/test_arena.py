@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable
 
 import pytest
+from torch import Tensor, nn
 
+from export.c import quantise
 from export.c.arena import plan
 from export.c.arithmetic import Add, Multiply, Program, Table
-from tests.export.conftest import Case
+from export.lowering import lower
+from tests.export.conftest import MEAN, STD, Case, subject_of
 
 
 def _overwritten(program: Program, places: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -40,6 +43,27 @@ def test_every_value_is_whole_until_its_last_reader(name: str, case: Callable[[s
     ends = [place + math.prod(program.shape(value)) for value, place in enumerate(arena.places)]
     assert arena.least <= max(ends) <= arena.bytes
     assert all(place % 4 == 0 for place in arena.places)
+
+
+class _Kept(nn.Module):
+    """An activation whose input a shortcut reads afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return (x + self.second(nn.functional.silu(x))).mean((2, 3))
+
+
+def test_an_activation_does_not_replace_what_a_shortcut_still_needs(case: Callable[[str], Case]) -> None:
+    subject = subject_of(_Kept().eval(), (3, 13, 18), 4)
+    images = case("mixed").images
+    program = quantise.quantise("n", subject.classes, lower(subject), images, MEAN, STD)
+    arena = plan(program)
+    assert _overwritten(program, arena.places) == []
+    assert arena.places[1] != arena.places[2]
 
 
 def test_a_window_never_writes_where_it_reads(case: Callable[[str], Case]) -> None:

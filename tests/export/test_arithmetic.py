@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from export.c import arithmetic, interpret, quantise
 from export.c.arithmetic import Program, Rescale, Scale, Step
 from export.errors import ExportError
-from export.graph import lower
+from export.lowering import lower
 from tests.export.conftest import Case, subject_of
 
 
@@ -115,6 +115,19 @@ def test_the_pixels_of_the_program_are_the_normalisation(case: Callable[[str], C
     expected = (np.arange(256) - 115.0) / 61.0
     inside = np.abs(real[1] - expected) <= scale.scale / 2 + 1e-9
     assert inside.mean() > 0.95  # the rest is cut at the ends
+
+
+def test_a_layer_that_is_always_zero_is_stored_as_zero(case: Callable[[str], Case]) -> None:
+    network = torch.nn.Sequential(
+        *(torch.nn.Conv2d(3, 4, 1), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 1)),
+        *(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()),
+    )
+    torch.nn.init.constant_(network[0].bias, -100.0)
+    subject = subject_of(network.eval(), (3, 13, 18), 4)
+    images = case("mixed").images
+    program = quantise.quantise("n", subject.classes, lower(subject), images, subject.mean, subject.std)
+    logits = interpret.run(program, images) * program.score_scale
+    np.testing.assert_allclose(logits, np.tile(network[2].bias.detach().numpy(), (20, 1)), atol=0.01)
 
 
 def test_weights_that_make_nan_are_refused(case: Callable[[str], Case]) -> None:

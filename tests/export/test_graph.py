@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from export import floats
 from export.errors import ExportError
-from export.graph import Activation, Convolution, lower
+from export.graph import Activation, Convolution
+from export.lowering import lower
 from models.net import build
 from models.reference import resnet8
 from models.spec import StageSpec
@@ -57,6 +58,24 @@ def test_an_activation_in_place_replaces_what_it_read() -> None:
     graph = lower(subject_of(Net().eval(), classes=4))
     assert isinstance(graph.nodes[1].op, Activation)
     assert graph.nodes[2].inputs == (2, 2)
+
+
+def test_a_norm_is_not_folded_where_the_convolution_is_read_elsewhere_too() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x)
+            return (x + self.norm(x)).mean((2, 3))
+
+    network = awake(Net())
+    graph = lower(subject_of(network, classes=4))
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(floats.run(graph, images), network(images), atol=1e-5, rtol=1e-4)
+    assert sum(isinstance(node.op, Convolution) for node in graph.nodes) == 2
 
 
 class _Pooled(nn.Sequential):

@@ -164,7 +164,6 @@ class TestForeignFiles:
             ("W.PTH.TAR", "a PyTorch checkpoint"),
             ("w.ckpt", "a PyTorch checkpoint"),
             ("w.safetensors", "a safetensors file"),
-            ("w.onnx", "an ONNX model"),
             ("w.h5", "a Keras or HDF5 model, which PyTorch does not run"),
             ("w.keras", "a Keras or HDF5 model"),
             ("w.tflite", "a TensorFlow model"),

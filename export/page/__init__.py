@@ -1,0 +1,1 @@
+"""One HTML file that runs a network in the browser, without anything from outside."""
