@@ -99,6 +99,9 @@ def _checked_file(path: Path) -> Path:
         LoadError: It is a folder, a pipe, too large, or no Python file; the message names what could be.
     """
     if path.is_dir():
+        for inside in (path / "best" / "model.py", path / "model.py"):
+            if inside.is_file():  # what a search leaves: the winner as a file of its own
+                return inside.resolve()
         raise LoadError(f"{path} is a folder; {_in_folder(path)}")
     if not path.exists():
         where = f" (a link to {path.readlink()}, which is not there)" if path.is_symlink() else ""
