@@ -16,6 +16,7 @@ from rfcalc.analysis.growth import Allowed, Growth
 from rfcalc.command.options import GROUPS, Flag, Options, names, through_argparse, whole_number
 from rfcalc.command.output import complain, write
 from rfcalc.errors import InputError, RfcalcError, UsageError, one_line
+from rfcalc.text import nearest
 from rfcalc.trace.inputs import parse_input
 
 __all__ = ["Options", "parse", "parse_size"]
@@ -108,13 +109,25 @@ class _Parser(argparse.ArgumentParser):
     """What the last wrong command line was refused for."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"rfcalc: error: {one_line(message)} (python -m rfcalc --help shows the usage)\n")
+        wrong = message.partition("unrecognized arguments: ")[2].partition(" ")[0]
+        hint = nearest(wrong.partition("=")[0], _words()) if wrong.startswith("--") else ""
+        hint = f"; {hint}" if hint.startswith("did you mean") else ""
+        text = f"{one_line(message)}{hint} (python -m rfcalc --help shows the usage)"
+        self.exit(2, f"rfcalc: error: {text}\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         if message:
             _Parser.failure = message.removeprefix("rfcalc: error: ").strip()
             complain(message)
         raise SystemExit(status)
+
+
+def _words() -> list[str]:
+    """Return all flags."""
+    flags = [(each.name, each.metadata["flag"].word) for each in dataclasses.fields(Options) if each.metadata]
+    limits = [each.name for each in (*dataclasses.fields(Budget), *dataclasses.fields(Growth))]
+    words = [word or f"--{key_of(name)}" for name, word in flags]
+    return [*words, *(f"--{key_of(name)}" for name in limits)]
 
 
 class _Shown(argparse.Action):

@@ -19,6 +19,7 @@ from rfcalc.render.sections import Section, compared, sections
 
 _GAP = 2  # characters between two columns: one of padding, one where a box would have its line
 _NAME_AT_LEAST = 16
+_WHERE_AT_LEAST = 7
 
 Filled = tuple[Column, list[str]]
 """A column and its cells."""
@@ -52,7 +53,7 @@ def to_table(
         shown = [(column, _cells(column, lines)) for column in columns]
     else:
         shown, left_out = fit(lines, default_columns(erf=report.sigmas is not None), width)
-    parts = _short(report) if quiet else _parts(report, shown, left_out, width)
+    parts = _short(report, width) if quiet else _parts(report, shown, left_out, width)
     return _drawn(parts, width, colour)
 
 
@@ -144,13 +145,13 @@ def _parts(
     against = compared(report)
     parts += _section(against) if against else []
     if report.verdict and report.verdict.limits:
-        parts += [_limits(report.verdict.limits), ""]
+        parts += [_limits(report.verdict.limits, width), ""]
     return [*parts, _verdict(report)]
 
 
-def _short(report: Report) -> list[RenderableType]:
+def _short(report: Report, width: int) -> list[RenderableType]:
     broken = report.verdict.broken if report.verdict else ()
-    parts: list[RenderableType] = [_limits(broken), ""] if broken else []
+    parts: list[RenderableType] = [_limits(broken, width), ""] if broken else []
     return [*parts, _verdict(report)]
 
 
@@ -216,15 +217,21 @@ def _facts(report: Report) -> Table:
     return table
 
 
-def _limits(limits: Sequence[Limit]) -> Table:
+def _limits(limits: Sequence[Limit], width: int) -> Table:
+    """Draw limits; where there is no room for it, the place to look at is left out and the room folds."""
     table = _plain_table()
-    for name in ("", "limit", "value", "must be", "room"):
-        table.add_column(name, justify="right" if name in ("value", "must be") else "left", no_wrap=True)
-    table.add_column("where", overflow="fold")
-    for limit in limits:
-        state, *texts = limit_texts(limit)
+    texts = [limit_texts(limit) for limit in limits]
+    header = ("", "limit", "value", "must be", "room")
+    natural = [max(len(row[i]) for row in (header, *texts)) + _GAP for i in range(len(header))]
+    has_where = width - sum(natural) >= _WHERE_AT_LEAST
+    for name in header:
+        right = name in ("value", "must be")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "room", overflow="fold")
+    if has_where:
+        table.add_column("where", overflow="fold")
+    for limit, (state, *cells) in zip(limits, texts, strict=True):
         style = {True: "green", False: "bold red", None: "dim"}[limit.held]
-        table.add_row(Text(state, style), *texts)
+        table.add_row(Text(state, style), *(cells if has_where else cells[:-1]))
     return table
 
 

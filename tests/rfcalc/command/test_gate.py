@@ -135,6 +135,14 @@ class TestFlags:
         assert verdict["budget"].endswith("pyproject.toml and command line")
         assert main(["small.py", "--no-require-gap"]) == 0
 
+    def test_in_a_narrow_terminal_no_limit_is_cut(self, project: Path, capsys: Capture) -> None:
+        words = ["--max-peak-activation-bytes", "1000", "--max-macs", "17_000_000_000", "--width", "72"]
+        assert main(["small.py", *words, "--quiet"]) == 1
+        out = capsys.readouterr().out
+        assert "…" not in out
+        assert "max-peak-activation-bytes" in out
+        assert "BROKEN" in out
+
     def test_a_limit_may_have_a_unit(self, project: Path) -> None:
         assert main(["small.py", "--max-macs", "500k", "--max-params", "0.5k"]) == 1
         assert main(["small.py", "--max-macs", "500k", "--max-params", "1k"]) == 0
@@ -205,6 +213,7 @@ class TestWrongUsage:
             (["--against", "nowhere"], "--against nowhere: no such branch, tag or commit in"),
             (["--against", "none.json"], "--against none.json: No such file"),
             (["small.py", "small.py"], "small.py is named twice"),
+            (["small.py", "--max-parms=5"], "did you mean '--max-params'?"),
             (["small.py", "--max-params", "5 furlongs"], "'5 furlongs' is not a whole number"),
             (["small.py", "--max-params-growth", "5 furlongs", "--against", "HEAD"], "must be a share such"),
             (["small.py", "--max-params-growth", "2%"], "max-params-growth has no base to compare with"),
