@@ -62,7 +62,7 @@ def _budget(budget: Budget | Path | str | None) -> Budget:
 
 
 def _message(name: str, analysis: Analysis, verdict: Verdict) -> str:
-    from rfcalc.render.report import limit_texts
+    from rfcalc.render.limits import limit_texts
 
     size = analysis.input_text
     rows = [limit_texts(limit) for limit in verdict.limits]

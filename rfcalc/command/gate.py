@@ -10,7 +10,8 @@ from rfcalc.analysis.settings import find_settings
 from rfcalc.command.arguments import Options
 from rfcalc.command.checks import Check, checks_from, with_bases
 from rfcalc.errors import BudgetError, RfcalcError
-from rfcalc.render.report import Report, limit_sentence
+from rfcalc.render.limits import limit_sentence
+from rfcalc.render.report import Report
 
 __all__ = ["Gate"]
 

@@ -11,7 +11,8 @@ from rfcalc.analysis.grouping import grouped
 from rfcalc.analysis.view import Line, lines_of
 from rfcalc.render.columns import Column, default_columns, for_readers
 from rfcalc.render.json import all_to_json, to_json
-from rfcalc.render.report import CONVENTION, Outcome, Report, facts, limit_texts, verdict_sentence
+from rfcalc.render.limits import limit_texts
+from rfcalc.render.report import CONVENTION, Outcome, Report, facts, verdict_sentence
 from rfcalc.render.sections import compared, sections
 
 

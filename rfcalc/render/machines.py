@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 from rfcalc._version import __version__
 from rfcalc.analysis.budget import Limit, key_of
 from rfcalc.errors import one_line
-from rfcalc.render.report import Outcome, Place, Report, limit_sentence
+from rfcalc.render.limits import limit_sentence
+from rfcalc.render.report import Outcome, Place, Report
 from rfcalc.render.summary import all_sentence
 
 __all__ = ["machine_text"]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rfcalc.errors import one_line
 from rfcalc.render.formats import grid
-from rfcalc.render.report import Outcome, Report, base_rows, limit_texts, verdict_sentence
+from rfcalc.render.limits import limit_texts
+from rfcalc.render.report import Outcome, Report, base_rows, verdict_sentence
 from rfcalc.render.sections import Section, change
 from rfcalc.text import human, human_bytes, plural
 

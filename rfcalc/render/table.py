@@ -14,7 +14,8 @@ from rich.text import Text
 from rfcalc.analysis.budget import Limit
 from rfcalc.analysis.view import Line
 from rfcalc.render.columns import Column, default_columns
-from rfcalc.render.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
+from rfcalc.render.limits import limit_texts
+from rfcalc.render.report import CONVENTION, Report, facts, verdict_sentence
 from rfcalc.render.sections import Section, compared, sections
 
 _GAP = 2  # characters between two columns: one of padding, one where a box would have its line
@@ -226,7 +227,9 @@ def _limits(limits: Sequence[Limit], width: int) -> Table:
     has_where = width - sum(natural) >= _WHERE_AT_LEAST
     for name in header:
         right = name in ("value", "must be")
-        table.add_column(name, justify="right" if right else "left", no_wrap=name != "room", overflow="fold")
+        table.add_column(
+            name, justify="right" if right else "left", no_wrap=has_where or name != "room", overflow="fold"
+        )
     if has_where:
         table.add_column("where", overflow="fold")
     for limit, (state, *cells) in zip(limits, texts, strict=True):
