@@ -70,7 +70,7 @@ def _table(target: Target, text: str, options: Options, streams: Streams) -> str
         analysis = analysed(check, target, options)
     figures = figures_of(analysis)
     lines = ["[[tool.rfcalc.network]]", f"target = {_quoted(text)}"]
-    inputs = [_quoted(str(one)) for one in options.inputs]
+    inputs = [_quoted(str(one)) for one in analysis.graph.given]
     lines.append(f"input = {inputs[0] if len(inputs) == 1 else '[' + ', '.join(inputs) + ']'}")
     if options.arguments:
         pairs = [f"{name} = {_toml(value)}" for name, value in check.arguments.items()]
