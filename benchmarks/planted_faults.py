@@ -84,7 +84,7 @@ FAULTS = (
     Fault("rfcalc/maps/geometry.py", "if place % stride == 0))", "if place % stride >= 0))", "tests/rfcalc/maps"),
     Fault("rfcalc/analysis/budget.py", "margin = bound - value", "margin = bound - value - 1", BUDGET),
     Fault("rfcalc/analysis/budget.py", "margin = abs(value - bound)", "margin = bound - value", BUDGET),
-    Fault("rfcalc/analysis/budget.py", "return min(field.size),", "return max(field.size),", BUDGET),
+    Fault("rfcalc/analysis/measures.py", "return min(field.size),", "return max(field.size),", BUDGET),
     Fault("rfcalc/analysis/budget.py", "if limit.held is False)", "if not limit.held)", BUDGET),
     # Training.
     Fault("training/fit/muon.py", "max(1.0, rows / columns) ** 0.5", "1.0", FIT),

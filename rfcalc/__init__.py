@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from rfcalc.analysis.budget import Budget as Budget
     from rfcalc.analysis.budget import Limit as Limit
     from rfcalc.analysis.budget import Verdict as Verdict
-    from rfcalc.analysis.budget import find_budget as find_budget
     from rfcalc.analysis.budget import judge as judge
-    from rfcalc.analysis.budget import read_budget as read_budget
+    from rfcalc.analysis.settings import find_budget as find_budget
+    from rfcalc.analysis.settings import read_budget as read_budget
     from rfcalc.analysis.structure import Structure as Structure
     from rfcalc.command.arguments import parse_size as parse_size
     from rfcalc.command.load import load_model as load_model

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rfcalc.analysis.analyze import Analysis, analyze
-from rfcalc.analysis.budget import Budget, Verdict, find_budget, judge, read_budget
+from rfcalc.analysis.budget import Budget, Verdict, judge
+from rfcalc.analysis.settings import find_budget, read_budget
 from rfcalc.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def assert_within(
         The analysis, for further assertions.
 
     Raises:
-        AssertionError: A limit is broken; the message lists all of them with value, margin and layer.
+        AssertionError: A limit is broken; the message lists all of them with value, room and layer.
         BudgetError: There is no budget, or one without limits, which no network could break.
         RfcalcError: The network could not be analysed.
     """
@@ -61,15 +62,15 @@ def _budget(budget: Budget | Path | str | None) -> Budget:
 
 
 def _message(name: str, analysis: Analysis, verdict: Verdict) -> str:
-    from rfcalc.render.report import limit_texts
+    from rfcalc.render.limits import limit_texts
 
     size = analysis.input_text
     rows = [limit_texts(limit) for limit in verdict.limits]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     table = [
         f"  {state:{widths[0]}}  {key:{widths[1]}}  {value:>{widths[2]}}, must be {bound:{widths[3]}}"
-        f"  margin {margin:>{widths[4]}}  {note}".rstrip()
-        for state, key, value, bound, margin, note in rows
+        f"  {room:{widths[4]}}  {note}".rstrip()
+        for state, key, value, bound, room, note in rows
     ]
     count = f"{len(verdict.broken)} of {len(verdict.margins)} limits"
-    return "\n".join([f"{name} at {size} breaks {count} (a margin <= 0 holds):", *table])
+    return "\n".join([f"{name} at {size} breaks {count}:", *table])

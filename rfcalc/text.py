@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from math import floor
 
-__all__ = ["decimal", "listed", "nearest", "per_axis", "percent", "plural", "shape"]
+__all__ = [
+    "decimal",
+    "human",
+    "human_bytes",
+    "listed",
+    "nearest",
+    "per_axis",
+    "percent",
+    "plural",
+    "quantity",
+    "shape",
+]
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
 def per_axis(values: Sequence[object]) -> str:
@@ -54,3 +68,41 @@ def nearest(word: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(choices)}"
+
+
+def quantity(text: str) -> int:
+    """Read a whole number with or without a unit: "99,999", "16.5 M", "256 kB" (1000), "256 KiB" (1024).
+
+    Raises:
+        ValueError: It is none; the message says what would be.
+    """
+    found = re.fullmatch(
+        r"([+-]?\d[\d,_]{0,30}(?:\.\d{1,9})?)\s*([kmg]i?|)b?", text.strip(), re.IGNORECASE | re.ASCII
+    )
+    number = (
+        Fraction(found[1].replace(",", "").replace("_", "")) * _UNITS[found[2].lower()] if found else None
+    )
+    if number is None or number.denominator != 1:
+        raise ValueError("write a whole number, or one with a unit such as 99,999, 4.5M, 256kB or 256KiB")
+    return number.numerator
+
+
+def human(number: int, unit: str = "") -> str:
+    """Return a number in three digits and the prefix of its thousands: 97,912 as "97.9 k"."""
+    size, letter = abs(number), ""
+    value = Fraction(size)
+    for letter in ("", "k", "M", "G", "T"):
+        # 999.5 would be written as 1000.
+        if value < Fraction(1999, 2) or letter == "T":
+            break
+        value /= 1000
+    sign = "-" if number < 0 else ""
+    if not letter:
+        return f"{sign}{size} {unit}".rstrip()
+    digits = 2 if value < Fraction(1999, 200) else 1 if value < Fraction(1999, 20) else 0
+    return f"{sign}{float(value):.{digits}f} {letter}{unit}"
+
+
+def human_bytes(number: int) -> str:
+    """Return an amount of memory in decimal units: 382,000 as "382 kB"."""
+    return human(number, "B")

@@ -104,6 +104,26 @@ inputCanvas.addEventListener('keydown', (event) => {
   } else return;
   draw();
 });
+// Play walks the layers that are shown, from the first to the last; any other choice stops it.
+let timer = null;
+function play(on) {
+  clearInterval(timer);
+  timer = null;
+  byId('play').textContent = on ? 'Pause' : 'Play';
+  byId('play').setAttribute('aria-pressed', on);
+  if (!on) return;
+  const shown = rows.filter((row) => !row.hidden).map((row) => +row.dataset.line);
+  let at = state.line === shown.at(-1) ? 0 : Math.max(0, shown.indexOf(state.line));
+  choose(shown[at], false);
+  timer = setInterval(() => {
+    at += 1;
+    if (at < shown.length) choose(shown[at], false);
+    else play(false);
+  }, 900);
+}
+byId('play').addEventListener('click', () => play(timer === null));
+byId('layers').addEventListener('pointerdown', () => play(false));
+byId('layers').addEventListener('keydown', () => play(false));
 for (const option of ['beyond', 'heat']) byId(option).addEventListener('change', draw);
 theme.addEventListener('click', draw);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);

@@ -179,6 +179,9 @@ function tell() {
   facts.push(['unbounded', extents ? `${[...new Set(extents)].join(' x ')} px` : line.field]);
   if (line.measured) facts.push(['sigma, measured', `${sides(line.measured)} px`]);
   if (line.sigma) facts.push(['closed form', `${sides(line.sigma)} px`]);
+  if (line.window) facts.push(['kernel/stride/dilation', line.window]);
+  if (line.formula) facts.push(['extent', line.formula]);
+  if (line.reads.length) facts.push([line.reads.length > 1 ? 'joins' : 'reads', line.reads.join(' and ')]);
   if (state.pixel && line.grid)
     facts.push([`pixel ${state.pixel.join(', ')}`, `seen by ${seenBy(line, ...state.pixel).length.toLocaleString('en')} units`]);
   byId('readout').replaceChildren(...facts.flatMap(([name, value]) => {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from records.text import shape
 from reports import effective
 from reports.errors import ReportError
+from reports.pages.explorer_words import formula, settings
 from reports.tables.network import field_jump, field_size
 
 if TYPE_CHECKING:
@@ -80,11 +81,16 @@ def explore(
     maps = [line.row for line in found if len(line.row.field.positions) == 2 and not line.row.field.is_global]
     spread = effective.spread(analysis, maps, images, SECONDS if images is None else None, note)
     number = sum(map(len, spread.maps.values()))
+    # A row that is folded into another is on its line.
+    names = {row.index: line.row.name for line in found for row in (line.row, *line.folded)}
     masks = Masks()
     lines = []
     for place, line in enumerate(found, start=1):
         note(f"pixels of the units: layer {place} of {len(found)}")
         shown = _line(line, masks)
+        shown["window"] = settings(line)
+        shown["formula"] = formula(line, analysis.rows)
+        shown["reads"] = [names[source] for source in line.row.sources]
         shown["judged"] = analysis.field_row in (line.row.index, *(row.index for row in line.folded))
         shown |= _influence(line.row, spread, number)
         lines.append(shown)

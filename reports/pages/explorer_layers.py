@@ -6,6 +6,7 @@ from itertools import count as counted
 from itertools import groupby
 from typing import Any
 
+from reports.pages.explorer_words import COLUMNS, FLAGS
 from reports.pages.html import Markup, element
 from reports.tables.table import count, millions
 
@@ -18,6 +19,7 @@ _HEADINGS = (
         ("sigma, px", "num"),
         ("jump, px", "num"),
         ("op", ""),
+        ("k/s/d", "num"),
         ("output", ""),
     ),
     *(("params", "num"), ("MACs", "num")),
@@ -111,7 +113,11 @@ def layers_table(lines: Sequence[dict[str, Any]]) -> Markup:
         return drawn
 
     head = element(
-        "tr", [element("th", title, scope="col", class_=kind or None) for title, kind in _HEADINGS]
+        "tr",
+        [
+            element("th", _explained(title, COLUMNS[title]), scope="col", class_=kind or None)
+            for title, kind in _HEADINGS
+        ],
     )
     bodies = [element("tbody", rows(member, None, 0, True)) for member in groups]
     listed = element("table", element("thead", head), bodies, id="layers", aria_label="Layers")
@@ -131,7 +137,7 @@ def _heading(
     members = [lines[leaf] for leaf in group.layers]
     title = f"{group.short} ({len(members)} layers)"
     button = element("button", title, type="button", aria_expanded=str(is_open).lower())
-    total = {**members[-1], "params": 0, "macs": 0, "op": "", "flags": ()}
+    total = {**members[-1], "params": 0, "macs": 0, "op": "", "window": "", "flags": ()}
     for line in members:
         total["params"] += line["params"]
         total["macs"] += line["macs"]
@@ -154,9 +160,14 @@ def _layer(index: int, line: dict[str, Any], inside: int | None, depth: int, sho
     )
 
 
+def _explained(word: str, meaning: str) -> Markup:
+    """A word that says what it means where the pointer or the focus is."""
+    return element("abbr", word, title=meaning, tabindex=0)
+
+
 def _cells(line: dict[str, Any]) -> list[Markup]:
-    flags = ", ".join(line["flags"])
-    remark = element("span", f" ({flags})", class_="flag") if flags else None
+    flags = [_explained(flag, FLAGS.get(flag, "")) for flag in line["flags"]]
+    remark = [element("span", " ", flag, class_="flag") for flag in flags]
     sigma = line["sigma"]
     shown = "-" if sigma is None else "x".join(dict.fromkeys(f"{each:.1f}" for each in sigma))
     return [
@@ -164,6 +175,7 @@ def _cells(line: dict[str, Any]) -> list[Markup]:
         element("td", shown, class_="num"),
         element("td", line["jump"] or "-", class_="num"),
         element("td", line["op"], remark),
+        element("td", line["window"], class_="num"),
         element("td", line["output"]),
         element("td", count(line["params"]), class_="num"),
         element("td", millions(line["macs"]), class_="num"),

@@ -147,7 +147,12 @@ def _panel(height: int, width: int) -> Markup:
         seen,
         scale,
         element("div", units, facts, class_="below"),
-        element("div", options, class_="options"),
+        element(
+            "div",
+            options,
+            element("button", "Play", type="button", id="play", aria_pressed="false"),
+            class_="options",
+        ),
         class_="panel",
     )
 
@@ -169,6 +174,9 @@ def _for_script(line: dict[str, Any]) -> dict[str, Any]:
         "sigma",
         "heat",
         "measured",
+        "window",
+        "formula",
+        "reads",
     )
     return {key: line[key] for key in kept if key in line}
 

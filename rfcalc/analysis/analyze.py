@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from rfcalc.analysis.counts import count
+from rfcalc.analysis.counts import count, weight_bytes
 from rfcalc.analysis.judged import is_nearly_global, judge_last
 from rfcalc.analysis.rows import is_row, names_of, op_name
 from rfcalc.analysis.weights import ownership
@@ -89,6 +89,9 @@ class Analysis:
         count_all: Whether `macs` counts beyond the convention.
         structure: What kind of network it is.
         graph: The traced run.
+        peak_bytes: `peak_activation_bytes` by element type: float32, float16, and int8 where elementwise ops
+            work in place.
+        weight_bytes: Bytes of all parameters by element type (docs/budget.md).
         further: The same run seen from each other input that has spatial axes, by parameter of forward().
         others: The runs that took another branch, where forward() branches on a value: this one is the
             longest of them.
@@ -108,6 +111,8 @@ class Analysis:
     count_all: bool
     structure: Structure
     graph: Graph = dataclasses.field(repr=False, compare=False)
+    peak_bytes: dict[str, int] = dataclasses.field(default_factory=dict, repr=False)
+    weight_bytes: dict[str, int] = dataclasses.field(default_factory=dict, repr=False)
     further: dict[str, Analysis] = dataclasses.field(default_factory=dict, repr=False, compare=False)
     others: tuple[Analysis, ...] = dataclasses.field(default=(), repr=False, compare=False)
 
@@ -167,7 +172,8 @@ def analyze(
     sizes = {name: parameter.numel() for name, parameter in unique.items()}
 
     def seen(run: Graph) -> Analysis:
-        return analyze_graph(run, sizes, trainable, count_all=count_all)
+        found = analyze_graph(run, sizes, trainable, count_all=count_all)
+        return replace(found, weight_bytes=weight_bytes([tuple(p.shape) for p in unique.values()]))
 
     runs = [_on_every_input(seen(run), seen) for run in (graph, *graph.others)]
     if len(runs) == 1:
@@ -279,7 +285,8 @@ def analyze_graph(
         params=sum(parameters.values()),
         trainable_params=trainable_params,
         macs=sum(counts.macs.values()),
-        peak_activation_bytes=counts.peak_activation_bytes,
+        peak_activation_bytes=counts.peak_bytes["float32"],
+        peak_bytes=dict(counts.peak_bytes),
         uncounted_macs=dict(counts.uncounted),
         count_all=count_all,
         structure=structure,

@@ -7,34 +7,34 @@ Names are the same everywhere, but for the hyphen: `max_params` in Python and JS
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from rfcalc.analysis.measures import measured
 from rfcalc.errors import BudgetError
-from rfcalc.text import listed, nearest, shape
+from rfcalc.text import nearest, quantity
 
 HIGHEST = 2**63 - 1
 """Largest limit: more than any network has, and what JSON readers and databases hold."""
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis, Row
-    from rfcalc.analysis.structure import Structure
+    from rfcalc.analysis.analyze import Analysis
+
+DTYPES = ("float32", "float16", "int8")
+"""Element types that weights and activations may be counted in."""
+
+SETTINGS = ("dtype",)
+"""Fields of `Budget` that say how a limit is judged and are no limit themselves."""
 
 
-NAMED = 4
-"""Layers that the note of a limit names."""
-
-
-def _limit(default: int | bool | None, meaning: str, lowest: int = 0) -> Any:
+def _limit(default: int | bool | str | tuple[str, ...] | None, meaning: str, lowest: int = 0) -> Any:
     return dataclasses.field(default=default, metadata={"meaning": meaning, "lowest": lowest})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """The limits; one that is None or False is not judged.
+    """The limits; one that is None, False or empty is not judged.
 
     Raises:
         BudgetError: A value is impossible, such as a negative count or a text.
@@ -45,13 +45,21 @@ class Budget:
     )
     max_params: int | None = _limit(None, "unique parameters, frozen ones included, buffers not")
     max_macs: int | None = _limit(None, "multiply-accumulates of convolution and linear layers, per image")
-    max_peak_activation_bytes: int | None = _limit(None, "largest sum of live float32 tensors, per image")
+    max_peak_activation_bytes: int | None = _limit(
+        None, "largest sum of live tensors of --dtype, per image; in int8 with in-place ops"
+    )
+    max_weight_bytes: int | None = _limit(None, "bytes of all parameters in --dtype")
+    min_output_map: int | None = _limit(
+        None, "rows and columns of the last features before global pooling; the smaller", lowest=1
+    )
     min_depthwise_separable: int | None = _limit(None, "pairs of a depthwise and a 1x1 convolution")
     min_dilated: int | None = _limit(None, "convolutions with dilation > 1 and kernel > 1")
     require_gap: bool = _limit(False, "an op that averages the whole map, before the output")
     forbid_max_pool: bool = _limit(False, "no max pooling anywhere")
     forbid_holes: bool = _limit(False, "no pixel skipped within the receptive field of the last features")
+    forbid_ops: tuple[str, ...] = _limit((), 'ops that the target lacks, such as silu or "max pool"')
     stages: int | None = _limit(None, "children in a family that counts up from 1 (c1..c4)", lowest=1)
+    dtype: str = _limit("float32", "element type of weight and activation bytes: float32, float16 or int8")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -73,14 +81,22 @@ class Budget:
             if key not in known:
                 raise BudgetError(f"{where}: unknown key {key!r}; {nearest(key, known)}")
         try:
-            return cls(**{key.replace("-", "_"): value for key, value in table.items()})
+            return cls(**{key.replace("-", "_"): _read(key, value) for key, value in table.items()})
         except BudgetError as error:
             raise BudgetError(f"{where}: {error}") from None
+
+    def with_limits(self, limits: Mapping[str, Any]) -> Budget:
+        """Return the budget with these limits in the place of those of the same names, the others kept."""
+        return replace(self, **limits)
 
     def limits(self) -> dict[str, Any]:
         """The limits that are set, by name."""
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: bound for name, bound in found.items() if bound is not None and bound is not False}
+        return {
+            name: bound
+            for name, bound in found.items()
+            if bound not in (None, ()) and bound is not False and name not in SETTINGS
+        }
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,8 @@ class Limit:
     """One limit of a budget and what the network has.
 
     `value` and `margin` are None where the limit cannot be judged; `note` then says why. Otherwise `note`
-    names the layer that the value comes from, or the one to look at first.
+    names the layer that the value comes from, or the one to look at first; `layer` is its name alone, "" for
+    none.
     """
 
     name: str
@@ -96,6 +113,7 @@ class Limit:
     value: int | bool | None
     margin: int | None
     note: str
+    layer: str = ""
 
     @property
     def held(self) -> bool | None:
@@ -131,13 +149,17 @@ def judge(analysis: Analysis, budget: Budget) -> Verdict:
     A broken yes-or-no limit has the margin 1, a held one 0; `stages` must be met exactly, its margin is the
     distance.
     """
-    return Verdict(tuple(_judge_one(analysis, name, bound) for name, bound in budget.limits().items()))
+    return Verdict(
+        tuple(_judge_one(analysis, name, bound, budget) for name, bound in budget.limits().items())
+    )
 
 
-def _judge_one(analysis: Analysis, name: str, bound: int | bool) -> Limit:
-    value, note = _MEASURES[name](analysis)
+def _judge_one(analysis: Analysis, name: str, bound: Any, budget: Budget) -> Limit:
+    value, note, layer = measured(name, analysis, dtype=budget.dtype, words=budget.forbid_ops)
+    if isinstance(bound, tuple):
+        bound = True
     if value is None:
-        return Limit(name, bound, None, None, note)
+        return Limit(name, bound, None, None, note, layer)
     kind = name.partition("_")[0]
     if kind == "min":
         margin = bound - value
@@ -149,132 +171,7 @@ def _judge_one(analysis: Analysis, name: str, bound: int | bool) -> Limit:
         margin = int(bool(value))
     else:
         margin = abs(value - bound)
-    return Limit(name, bound, value, margin, note)
-
-
-def _receptive_field(analysis: Analysis) -> tuple[int | None, str]:
-    field = analysis.field
-    if analysis.field_row is None:
-        return None, "no local features"
-    at = f"at {analysis.rows[analysis.field_row].name}"
-    if "unknown" in field.flags:
-        return None, f"{at}: an op without a rule, so the size is not known"
-    return min(field.size), f"{at}, an upper bound" if "upper bound" in field.flags else at
-
-
-def _largest(unit: str, total: Callable[[Analysis], int], of: Callable[[Row], int]) -> Any:
-    def measure(analysis: Analysis) -> tuple[int | None, str]:
-        row = max(analysis.rows, key=of, default=None)
-        return total(analysis), f"largest: {row.name}, {of(row):,}{unit}" if row and of(row) else ""
-
-    return measure
-
-
-def _counted(names: Callable[[Analysis], Iterable[str]]) -> Any:
-    def measure(analysis: Analysis) -> tuple[int | None, str]:
-        found = list(names(analysis))
-        return len(found), listed(found, NAMED)
-
-    return measure
-
-
-def _holes(analysis: Analysis) -> tuple[int | None, str]:
-    if "holes" not in analysis.field.flags:
-        return False, ""
-    first = next((row.name for row in analysis.rows if "holes" in row.field.flags), "")
-    return True, f"first at {first}" if first else ""
-
-
-def _gap(analysis: Analysis) -> tuple[int | None, str]:
-    names = analysis.structure.global_average_pools
-    return bool(names), listed(names, NAMED) if names else why_no_gap(analysis.structure)
-
-
-def why_no_gap(structure: Structure) -> str:
-    """Return what comes near a global average pooling, and why it is none; "" where nothing does."""
-    if structure.partial_pools:
-        pool = structure.partial_pools[-1]
-        return f"{pool.name} averages {shape(pool.window)} of the {shape(pool.map)} map, not all of it"
-    if structure.gate_pools:
-        gates = listed(structure.gate_pools, NAMED)
-        return f"{gates}: goes back into a map, as a gate does, and is not what the output is made of"
-    return ""
-
-
-def _max_pool(analysis: Analysis) -> tuple[int | None, str]:
-    names = analysis.structure.max_pools
-    return bool(names), listed(names, NAMED)
-
-
-def _stages(analysis: Analysis) -> tuple[int | None, str]:
-    names = analysis.structure.stages
-    if not names:
-        return None, "no children named letters + number from 1 (c1, c2, ...)"
-    return len(names), listed(names, NAMED)
-
-
-_MEASURES: dict[str, Callable[[Analysis], tuple[int | None, str]]] = {
-    "min_receptive_field": _receptive_field,
-    "max_params": _largest("", lambda analysis: analysis.params, lambda row: row.params),
-    "max_macs": _largest("", lambda analysis: analysis.macs, lambda row: row.macs),
-    "max_peak_activation_bytes": _largest(
-        " bytes", lambda analysis: analysis.peak_activation_bytes, lambda row: row.activation_bytes
-    ),
-    "min_depthwise_separable": _counted(
-        lambda analysis: [
-            f"{pair.depthwise} + {pair.pointwise}" for pair in analysis.structure.depthwise_separable
-        ]
-    ),
-    "min_dilated": _counted(lambda analysis: analysis.structure.dilated),
-    "require_gap": _gap,
-    "forbid_max_pool": _max_pool,
-    "forbid_holes": _holes,
-    "stages": _stages,
-}
-
-
-def read_budget(path: Path) -> Budget:
-    """Read a budget from a TOML file: the keys at its top, or under `[tool.rfcalc]`.
-
-    Raises:
-        BudgetError: The file cannot be read, is no TOML, or holds an unknown key or an impossible value.
-    """
-    content = _read_toml(path)
-    table = _own_table(content)
-    if table is not None:
-        return Budget.from_table(table, f"{path} [tool.rfcalc]")
-    if path.name == "pyproject.toml":
-        raise BudgetError(
-            f"{path} has no [tool.rfcalc] table: write the limits under it, or name another file"
-        )
-    return Budget.from_table(content, str(path))
-
-
-def find_budget(start: Path) -> tuple[Budget, Path] | None:
-    """The budget of the nearest pyproject.toml with a `[tool.rfcalc]` table, in `start` or above it."""
-    folder = start.resolve()
-    for candidate in (folder, *folder.parents):
-        path = candidate / "pyproject.toml"
-        if path.is_file():
-            table = _own_table(_read_toml(path))
-            if table is not None:
-                return Budget.from_table(table, f"{path} [tool.rfcalc]"), path
-    return None
-
-
-def _own_table(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    tool = content.get("tool")
-    table = tool.get("rfcalc") if isinstance(tool, dict) else None
-    return table if isinstance(table, dict) else None
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BudgetError(f"cannot read the budget {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, 5,000 digits, thousands of brackets
-        raise BudgetError(f"{path} is not valid TOML: {error}") from error
+    return Limit(name, bound, value, margin, note, layer)
 
 
 def key_of(name: str) -> str:
@@ -282,7 +179,28 @@ def key_of(name: str) -> str:
     return name.replace("_", "-")
 
 
+def _read(key: str, value: object) -> Any:
+    """Return a value of TOML as `Budget` takes it: "256 KiB" as a number, a list of ops as a tuple."""
+    names = {key_of(field.name): field.default for field in dataclasses.fields(Budget)}
+    if isinstance(names[key], tuple):
+        return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, str) and key not in SETTINGS:
+        try:
+            return quantity(value)
+        except ValueError as error:
+            raise BudgetError(f"{key} must be a whole number, but got {_short(value)}: {error}") from None
+    return value
+
+
 def _check(name: str, value: object, field: dataclasses.Field[Any]) -> None:
+    if name in SETTINGS:
+        if value not in DTYPES:
+            raise BudgetError(f"{key_of(name)} must be one of {', '.join(DTYPES)}, but got {_short(value)}")
+        return
+    if isinstance(field.default, tuple):
+        if not isinstance(value, tuple) or not all(isinstance(word, str) and word for word in value):
+            raise BudgetError(f"{key_of(name)} must be a list of names of ops, but got {_short(value)}")
+        return
     yes_or_no = isinstance(field.default, bool)
     if yes_or_no:
         if not isinstance(value, bool):

@@ -10,7 +10,7 @@ image.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -19,11 +19,14 @@ from rfcalc.ops.call import Call
 from rfcalc.ops.cost import factors
 from rfcalc.ops.lookup import op_of
 from rfcalc.ops.op import Kind, Op
-from rfcalc.trace.graph import Graph, write_view
+from rfcalc.trace.graph import Graph, Node, write_view
 
-__all__ = ["Counts", "count"]
+__all__ = ["Counts", "count", "weight_bytes"]
 
-BYTES = 4
+BYTES = {"float32": 4, "float16": 2, "int8": 1}
+_ELEMENTWISE = frozenset({Kind.ACTIVATION, Kind.NORM, Kind.DROPOUT})
+"""Families whose ops, products and sums of maps included, compute each element of its own place."""
+
 _LEFT_OUT = frozenset({Kind.ATTENTION, Kind.SAMPLING, Kind.SPECTRUM})
 
 
@@ -34,12 +37,13 @@ class Counts:
     Attributes:
         macs: For each node, multiply-accumulates for one image.
         uncounted: Those that `macs` leaves out, by what does them.
-        peak_activation_bytes: Largest sum of tensors alive at once.
+        peak_bytes: Largest sum of tensors alive at once, by element type; in int8 elementwise ops write over
+            an operand that nothing else reads.
     """
 
     macs: Mapping[int, int]
     uncounted: Mapping[str, int]
-    peak_activation_bytes: int
+    peak_bytes: Mapping[str, int]
 
 
 def count(graph: Graph, states: Mapping[int, State], *, count_all: bool = False) -> Counts:
@@ -63,7 +67,24 @@ def count(graph: Graph, states: Mapping[int, State], *, count_all: bool = False)
             macs[node.index] = number
         elif number:
             uncounted[node.name if on_input else f"{node.name} on constants"] += number
-    return Counts(macs, dict(uncounted), _peak_bytes(graph, states))
+    in_float = _peak_elements(graph, states, in_place=False)
+    in_int8 = _peak_elements(graph, states, in_place=True)
+    peaks = {dtype: width * (in_int8 if dtype == "int8" else in_float) for dtype, width in BYTES.items()}
+    return Counts(macs, dict(uncounted), peaks)
+
+
+def weight_bytes(shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+    """Return the bytes of parameters by element type.
+
+    In int8 a weight of two axes or more takes a byte an element, every other parameter four (biases are
+    int32). Norms count as they are, so that the number is an upper bound for a runtime that folds them.
+
+    Args:
+        shapes: Shape of every unique parameter.
+    """
+    elements = sum(map(prod, shapes))
+    matrices = sum(prod(shape) for shape in shapes if len(shape) > 1)
+    return {"float32": 4 * elements, "float16": 2 * elements, "int8": matrices + 4 * (elements - matrices)}
 
 
 def _is_counted(op: Op, call: Call) -> bool:
@@ -73,8 +94,11 @@ def _is_counted(op: Op, call: Call) -> bool:
     return op.kind not in _LEFT_OUT
 
 
-def _peak_bytes(graph: Graph, states: Mapping[int, State]) -> int:
-    """Return the largest sum of memory alive: made, and still to be read; views share their tensor's."""
+def _peak_elements(graph: Graph, states: Mapping[int, State], *, in_place: bool) -> int:
+    """Return the largest sum of elements alive: made, and still to be read; views share their tensor's.
+
+    With `in_place`, an elementwise op takes over the memory of an operand that it is the last to read.
+    """
     sizes: dict[int, int] = {}
     last: dict[int, int] = {}
     active: set[int] = set()
@@ -84,7 +108,7 @@ def _peak_bytes(graph: Graph, states: Mapping[int, State]) -> int:
             elements = (
                 prod(graph.values[value.storage].shape) if value.storage in active else prod(value.shape)
             )
-            sizes[value.storage] = max(sizes.get(value.storage, 0), elements * BYTES // graph.batch)
+            sizes[value.storage] = max(sizes.get(value.storage, 0), elements // graph.batch)
     for node in graph.nodes:
         if node.op is write_view:
             continue
@@ -99,14 +123,25 @@ def _peak_bytes(graph: Graph, states: Mapping[int, State]) -> int:
     for storage, index in last.items():
         ends.setdefault(index, []).append(storage)
     for node in graph.nodes:
-        for v in node.outputs:
-            storage = graph.values[v].storage
-            if v in active and storage not in alive:
-                alive.add(storage)
-                now += sizes[storage]
+        fresh = {graph.values[v].storage for v in node.outputs if v in active} - alive
+        if in_place and len(fresh) == 1 and op_of(node).kind in _ELEMENTWISE:
+            spent = _overwritten(graph, node, alive, last, sizes, sizes[min(fresh)])
+            alive -= spent
+            now -= sum(sizes[storage] for storage in spent)
+        alive |= fresh
+        now += sum(sizes[storage] for storage in fresh)
         peak = max(peak, now)
         for storage in ends.get(node.index, ()):
             if storage in alive:
                 alive.discard(storage)
                 now -= sizes[storage]
     return peak
+
+
+def _overwritten(
+    graph: Graph, node: Node, alive: set[int], last: Mapping[int, int], sizes: Mapping[int, int], size: int
+) -> set[int]:
+    """Return the memory of one operand that an elementwise op may write its result over; {} for none."""
+    operands = {graph.values[v].storage for v in node.reads}
+    spent = [s for s in sorted(operands & alive) if last.get(s) == node.index and sizes[s] == size]
+    return set(spent[:1])

@@ -7,19 +7,43 @@ from dataclasses import dataclass
 
 from rfcalc.analysis.analyze import Analysis, Row
 from rfcalc.analysis.separable import FOLDED
+from rfcalc.ops.call import Call
 from rfcalc.ops.lookup import op_of
+from rfcalc.ops.op import Kind
+from rfcalc.ops.window import pool_settings, window_of
+
+_POOLS = frozenset({Kind.MAX_POOL, Kind.AVERAGE_POOL})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What slides over a map: kernel, stride and dilation for each spatial axis."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
 
 
 @dataclass(frozen=True)
 class Line:
     """One line of the report: a row and the rows folded into it, whose parameters it carries along.
 
-    `sigma` is the row's effective receptive field, () where nobody asked for it.
+    Attributes:
+        row: The row.
+        folded: Those that are folded into it.
+        sigma: The row's effective receptive field, () where nobody asked for it.
+        window: Kernel, stride, dilation and groups; None for an op without a window.
+        total_params: Parameters of the whole network, for shares.
+        total_macs: Its MACs.
     """
 
     row: Row
     folded: tuple[Row, ...] = ()
     sigma: tuple[float | None, ...] = ()
+    window: Settings | None = None
+    total_params: int = 0
+    total_macs: int = 0
 
     @property
     def params(self) -> int:
@@ -47,8 +71,13 @@ def lines_of(
     """
     rows = analysis.rows
     spread = sigmas or ((),) * len(rows)
+
+    def line(row: Row, folded: tuple[Row, ...] = ()) -> Line:
+        window = _window(analysis, row)
+        return Line(row, folded, spread[row.index], window, analysis.params, analysis.macs)
+
     if every_row:
-        return [Line(row, sigma=spread[row.index]) for row in rows]
+        return [line(row) for row in rows]
     readers = [0] * len(rows)
     for row in rows:
         for source in set(row.sources):
@@ -65,8 +94,15 @@ def lines_of(
             folded.setdefault(at, []).append(row)
         else:
             head.append(row.index)
-    return [
-        Line(row, tuple(folded.get(row.index, ())), spread[row.index])
-        for row in rows
-        if head[row.index] == row.index
-    ]
+    return [line(row, tuple(folded.get(row.index, ()))) for row in rows if head[row.index] == row.index]
+
+
+def _window(analysis: Analysis, row: Row) -> Settings | None:
+    node = analysis.graph.nodes[row.node]
+    window = window_of(analysis.graph, node)
+    if window is not None:
+        return Settings(window.kernel, window.stride, window.dilation, window.groups)
+    if op_of(node).kind in _POOLS and "adaptive" not in node.name and "pool" in node.name:
+        kernel, stride, _, dilation = pool_settings(Call(node, analysis.graph, {}))
+        return Settings(kernel, stride, dilation)
+    return None

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from rfcalc.analysis.analyze import Analysis, Row, analyze
-from rfcalc.analysis.budget import Budget, judge
-from rfcalc.command.arguments import Options
+from rfcalc.analysis.budget import Verdict, judge
+from rfcalc.analysis.growth import Figures, figures_of, judge_growth
+from rfcalc.command.base import Opened
 from rfcalc.command.blame import recovered
-from rfcalc.command.load import build, parse_arguments
+from rfcalc.command.checks import Check
+from rfcalc.command.load import Loaded, build
+from rfcalc.command.options import MACHINES, Options
+from rfcalc.command.places import places_of
 from rfcalc.command.target import Target, importable
 from rfcalc.errors import UsageError
 from rfcalc.questions.erf import effective_field, measured
 from rfcalc.questions.explain import explain
 from rfcalc.questions.lint import lint
 from rfcalc.questions.oracle import verify
+from rfcalc.questions.suggest import suggest
 from rfcalc.render.erf_plot import draw, spread_of
 from rfcalc.render.report import Report
-from rfcalc.trace.inputs import inputs_of
+from rfcalc.trace.inputs import Input, inputs_of
 from rfcalc.trace.prepare import prepared
 
 VERIFY_SECONDS = 60.0
@@ -23,9 +30,15 @@ VERIFY_SECONDS = 60.0
 
 
 def inspect(
-    target: Target, options: Options, budget: Budget | None, budget_source: str
+    target: Target, options: Options, check: Check, base: Opened | None = None
 ) -> tuple[Report, bytes | None]:
     """Run the target and find out what `options` ask for.
+
+    Args:
+        target: What to load.
+        options: The questions.
+        check: The network: its inputs, arguments and limits.
+        base: What it is compared with.
 
     Returns:
         The report, and the PNG that --erf-map asks for.
@@ -34,10 +47,9 @@ def inspect(
         RfcalcError: The target does not load, or its forward does not run on this input.
     """
     with importable(target):
-        loaded = build(target, parse_arguments(options.arguments))
+        loaded = build(target, check.arguments)
         recovered()  # from a limit of recursion that the file has lowered
-        # The very default: who types --input 3x32x32 means it.
-        inputs = loaded.inputs if options.inputs is Options.inputs and loaded.inputs else options.inputs
+        inputs = _inputs(loaded, check)
         model = prepared(loaded.model, inputs_of(inputs))
         analysis = analyze(model, input_size=inputs, train=options.train, count_all=options.count_all)
         _refuse_whole_numbers(options, analysis)
@@ -49,24 +61,80 @@ def inspect(
         )
         sigmas = effective_field(analysis) if _wants_erf(options) else None
         influence = measured(analysis, _features(analysis)) if options.erf_map else None
+        verdict = judge(analysis, check.budget) if check.budget else None
+        suggestions = None
+        if options.suggest:
+            if check.budget is None:
+                raise UsageError("--suggest needs limits: name some, or list them in [tool.rfcalc]")
+            suggestions = suggest(model, analysis, check.budget, train=options.train)
+        places = places_of(model, analysis, verdict, target) if options.format in MACHINES else {}
     report = Report(
         target=target.text,
         model=type(model).__name__,
         notes=loaded.notes,
         train=options.train,
         analysis=analysis,
-        verdict=judge(analysis, budget) if budget else None,
-        budget_source=budget_source if budget else "",
+        verdict=verdict,
+        budget_source=check.source if verdict else "",
+        name=check.name if check.name != check.text else "",
+        places=places,
+        suggestions=suggestions,
         findings=findings,
         explanation=explanation,
         sigmas=sigmas,
         measured=spread_of(influence) if influence is not None else None,
         verification=verify(model, analysis, seconds=VERIFY_SECONDS) if options.verify else None,
     )
+    if base is not None:
+        report = _compared(report, check, base)
     if influence is None or sigmas is None:
         return report, None
     row = _features(analysis)
     return report, draw(influence, row, report.model, sigmas[row.index])
+
+
+def analysed(check: Check, target: Target, options: Options) -> Analysis:
+    """Load and analyse a network, and ask it nothing.
+
+    Raises:
+        RfcalcError: It does not load or run.
+    """
+    with importable(target):
+        loaded = build(target, check.arguments)
+        recovered()
+        inputs = _inputs(loaded, check)
+        model = prepared(loaded.model, inputs_of(inputs))
+        return analyze(model, input_size=inputs, train=options.train, count_all=options.count_all)
+
+
+def _inputs(loaded: Loaded, check: Check) -> tuple[Input, ...]:
+    """Return what forward() is called with: what the file itself says, unless somebody named it."""
+    # The very default: who types --input 3x32x32 means it.
+    return loaded.inputs if check.inputs is Options.inputs and loaded.inputs else check.inputs
+
+
+def figures_at(check: Check, target: Target, options: Options) -> Figures:
+    """Analyse a network of the base for its figures alone.
+
+    Raises:
+        RfcalcError: It does not load or run there.
+    """
+    return figures_of(analysed(check, target, options), _dtype(check))
+
+
+def _dtype(check: Check) -> str:
+    return check.budget.dtype if check.budget else "float32"
+
+
+def _compared(report: Report, check: Check, opened: Opened) -> Report:
+    """Return the report with its base, and the limits on growth in its verdict."""
+    base, now = opened.of(check), figures_of(report.analysis, _dtype(check))
+    report = dataclasses.replace(report, base=base, figures=now)
+    if not check.growth.limits():
+        return report
+    limits = report.verdict.limits if report.verdict else ()
+    verdict = Verdict((*limits, *judge_growth(now, base, check.growth).limits))
+    return dataclasses.replace(report, verdict=verdict, budget_source=check.source)
 
 
 def _refuse_whole_numbers(options: Options, analysis: Analysis) -> None:

@@ -17,10 +17,14 @@ from typing import Any
 from rfcalc.command.memory import parse_memory
 from rfcalc.errors import RfcalcError, UsageError
 from rfcalc.render.columns import COLUMNS
+from rfcalc.text import quantity
 from rfcalc.trace.inputs import Input, parse_input
 
-FORMATS = ("table", "json", "csv", "md")
-GROUPS = ("", "model", "report", "questions", "budget")
+FORMATS = ("table", "json", "csv", "md", "github", "junit", "sarif")
+MACHINES = ("github", "junit", "sarif")
+"""Formats whose readers want a whole file even where the command fails."""
+
+GROUPS = ("", "model", "report", "questions", "budget", "gate")
 """Headings of the help, in order; "" has none."""
 
 
@@ -71,11 +75,11 @@ def parse_arguments(texts: list[str] | tuple[str, ...]) -> dict[str, Any]:
 
 
 def whole_number(text: str) -> int:
-    """Read a whole number, "99,999" too; for argparse."""
+    """Read a whole number, "99,999" and "256 KiB" too; for argparse."""
     try:
-        return int(text.replace(",", "_"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number") from None
+        return quantity(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number: {error}") from None
 
 
 def _width(text: str) -> int:
@@ -86,7 +90,15 @@ def _width(text: str) -> int:
     return width
 
 
-def _names(text: str) -> tuple[str, ...]:
+def _depth(text: str) -> int:
+    depth = whole_number(text)
+    if depth < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, but got {depth}")
+    return depth
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names that commas part."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
@@ -106,7 +118,7 @@ def through_argparse(read: Callable[[str], Any]) -> Callable[[str], Any]:
 class Options:
     """The command line, read and checked as far as that goes without the model."""
 
-    target: str
+    targets: tuple[str, ...]
     inputs: tuple[Input, ...] = _flag(
         (Input((3, 32, 32)),),
         "without the batch (default: 3x32x32); once for each input of forward(): 3x32x32, tokens:128, "
@@ -151,9 +163,16 @@ class Options:
         read=Path,
     )
     columns: tuple[str, ...] | None = _flag(
-        None, f"columns to show, of {', '.join(COLUMNS)}", "report", metavar="A,B,...", read=_names
+        None, f"columns to show, of {', '.join(COLUMNS)}", "report", metavar="A,B,...", read=names
     )
     every_row: bool = _flag(False, "a row for every op, activations too", "report", word="--all")
+    depth: int | None = _flag(
+        None,
+        "a line for each module, N parts of the path deep, repeats folded",
+        "report",
+        metavar="N",
+        read=_depth,
+    )
     width: int | None = _flag(
         None, "columns of text (default: the terminal's)", "report", metavar="N", read=_width
     )
@@ -175,5 +194,24 @@ class Options:
         None, "limits from a file", "budget", word="--budget", metavar="FILE.toml", read=Path
     )
     no_budget: bool = _flag(False, "judge nothing", "budget")
+    against: str = _flag(
+        "",
+        "compare with a base: a git ref, checked out into a temporary folder, or a file of --format json",
+        "gate",
+        metavar="REF|FILE.json",
+    )
+    suggest: bool = _flag(
+        False, "the smallest changes that bring a broken network into its budget, each verified", "gate"
+    )
+    init: bool = _flag(
+        False, "write a [[tool.rfcalc.network]] table with the figures of TARGET as its limits", "gate"
+    )
+    quiet: bool = _flag(False, "print the broken limits and the verdict only", "gate")
     limits: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    growth: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     debug: bool = _flag(False, "show the traceback of an error", "")
+
+    @property
+    def target(self) -> str:
+        """The targets as messages show them."""
+        return ", ".join(self.targets)

@@ -34,10 +34,15 @@ class Target:
     path: Path | None
     module: str
     name: str
+    root: Path | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Target:
+    def parse(cls, text: str, root: Path | None = None) -> Target:
         """Take `model.py:Name` or `package.module:name` apart.
+
+        Args:
+            text: What the user typed, or what a table of pyproject.toml says.
+            root: Folder that paths and modules are looked for in; None: the current one.
 
         Raises:
             LoadError: There is no such file, or the text names neither a file nor a module.
@@ -45,10 +50,10 @@ class Target:
         place, name = _split_name(text)
         if "\0" in place or not place.strip():
             raise LoadError(f"{text!r} names nothing; write model.py, model.py:Name or package.module:name")
-        path = Path(place)
+        path = root / place if root else Path(place)
         try:
             if path.suffix in (".py", ".ipynb") or os.path.lexists(path):
-                return cls(text, _checked_file(path), "", name)
+                return cls(text, _checked_file(path), "", name, root)
         except OSError as error:
             raise LoadError(f"{path}: {error.strerror or error}") from error
         if os.sep in place or (path.suffix and not _is_dotted(place)):
@@ -60,12 +65,12 @@ class Target:
             )
         if f".{place.rpartition('.')[2]}" in _FILE_SUFFIXES:
             raise LoadError(f"{place}: no such file{beside(path)}")
-        return cls(text, None, place, name)
+        return cls(text, None, place, name, root)
 
     @property
     def folder(self) -> Path:
         """The folder that is importable while loading, and where the search for a budget starts."""
-        return self.path.parent if self.path else Path.cwd()
+        return self.path.parent if self.path else self.root or Path.cwd()
 
     @property
     def place(self) -> str:
@@ -94,6 +99,9 @@ def _checked_file(path: Path) -> Path:
         LoadError: It is a folder, a pipe, too large, or no Python file; the message names what could be.
     """
     if path.is_dir():
+        for inside in (path / "best" / "model.py", path / "model.py"):
+            if inside.is_file():  # what a search leaves: the winner as a file of its own
+                return inside.resolve()
         raise LoadError(f"{path} is a folder; {_in_folder(path)}")
     if not path.exists():
         where = f" (a link to {path.readlink()}, which is not there)" if path.is_symlink() else ""

@@ -16,7 +16,7 @@ from rfcalc.ops.op import Op as Op
 from rfcalc.ops.registry import OPS
 from rfcalc.trace.graph import Node, write_view
 
-__all__ = ["Kind", "Op", "forget", "op_of", "rule"]
+__all__ = ["Kind", "Op", "forget", "known_ops", "op_of", "rule"]
 
 F = TypeVar("F", bound=Rule)
 
@@ -63,6 +63,16 @@ def forget(op: Any) -> None:
     """Undo `rule` for an op; it is then probed as any other that rfcalc does not know."""
     OPS.pop(_qualified(op), None)
     _known.clear()
+
+
+def known_ops() -> set[str]:
+    """Return what reports call the ops that have a rule: labels, and names without a namespace."""
+    names = {name.rpartition("::")[2].strip("_") for name in OPS}
+    return (
+        names
+        | {op.label for op in OPS.values() if op.label}
+        | {"depthwise conv", "transposed conv", "linear"}
+    )
 
 
 def _qualified(op: Any) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rfcalc.errors import UsageError
-from rfcalc.text import decimal, nearest, per_axis, percent, shape
+from rfcalc.text import decimal, human, human_bytes, nearest, per_axis, percent, shape
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.view import Line
+    from rfcalc.analysis.view import Line, Settings
     from rfcalc.maps.field import Field
 
 
@@ -95,14 +95,66 @@ def _all_flags(line: Line) -> str:
 
 
 def _count(number: int) -> str:
-    return f"{number:,}" if number else ""
+    return human(number) if number else ""
+
+
+def _bytes(number: int) -> str:
+    return human_bytes(number) if number else ""
+
+
+_BAR = 6
+"""Characters of a full bar."""
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def _bar(part: int, whole: int) -> str:
+    """Draw a share as a bar, an eighth of a character at least where there is anything."""
+    if not part or not whole:
+        return ""
+    full, rest = divmod(max(round(8 * _BAR * part / whole), 1), 8)
+    return "█" * full + _EIGHTHS[rest].strip()
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part / whole:.6g}" if whole else "0"
+
+
+def _windowed(read: Callable[[Settings], Sequence[int]], least: int = 0) -> Callable[[Line], str]:
+    """Return the cell of one setting; "" where the op has none, or none above `least` along any axis."""
+
+    def cell(line: Line) -> str:
+        values = read(line.window) if line.window else ()
+        return per_axis(values) if values and max(values) > least else ""
+
+    return cell
+
+
+def _setting(read: Callable[[Settings], Sequence[int]]) -> Callable[[Line], str]:
+    return lambda line: per_axis(read(line.window)) if line.window else ""
 
 
 def _table() -> tuple[Column, ...]:
     return (
         Column("layer", "module path; #2: its second call", lambda line: line.row.name, number=False, rank=0),
-        Column("op", "what it does", lambda line: line.row.op, number=False, rank=4),
-        Column("output", "shape, without the batch", lambda line: shape(line.row.output_shape), rank=7),
+        Column("op", "what it does", lambda line: line.row.op, number=False, rank=5),
+        Column("k", "kernel", _windowed(lambda window: window.kernel), rank=6),
+        Column("s", "stride", _windowed(lambda window: window.stride), rank=7),
+        Column(
+            "d",
+            "dilation, where it is above 1",
+            _windowed(lambda window: window.dilation, 1),
+            _setting(lambda window: window.dilation),
+            rank=8,
+        ),
+        Column(
+            "g",
+            "groups, where there are several",
+            _windowed(lambda window: (window.groups,), 1),
+            _setting(lambda window: (window.groups,)),
+            rank=9,
+        ),
+        Column("output", "shape, without the batch", lambda line: shape(line.row.output_shape), rank=2),
         Column(
             "rf",
             "receptive field in input pixels, h x w; a..b over phases",
@@ -110,9 +162,9 @@ def _table() -> tuple[Column, ...]:
             lambda line: per_axis(line.row.field.size),
             rank=1,
         ),
-        Column("jump", "input pixels per output step", lambda line: per_axis(line.row.field.jump), rank=5),
+        Column("jump", "input pixels per output step", lambda line: per_axis(line.row.field.jump), rank=11),
         Column(
-            "start", "first pixel that output 0 sees", lambda line: per_axis(line.row.field.start), rank=10
+            "start", "first pixel that output 0 sees", lambda line: per_axis(line.row.field.start), rank=16
         ),
         Column(
             "centre",
@@ -120,32 +172,49 @@ def _table() -> tuple[Column, ...]:
             lambda line: per_axis([decimal(value) for value in line.row.field.centre]),
         ),
         Column("erf", "effective receptive field: sigma in input pixels, closed form", _erf, rank=None),
-        Column("holes", "pixels in the field that are never seen, of its extent", _holes, _missing, rank=6),
+        Column("holes", "pixels in the field that are never seen, of its extent", _holes, _missing, rank=10),
         Column(
-            "share", "share of the image that the unit sees which sees least", _share, _exact_share, rank=9
+            "share", "share of the image that the unit sees which sees least", _share, _exact_share, rank=13
         ),
         Column(
             "params",
             "parameters, those of folded norms too",
             lambda line: _count(line.params),
             lambda line: str(line.params),
-            rank=2,
+            rank=3,
+        ),
+        Column(
+            "of-params",
+            "share of all parameters",
+            lambda line: _bar(line.params, line.total_params),
+            lambda line: _of(line.params, line.total_params),
+            number=False,
+            rank=14,
         ),
         Column(
             "macs",
             "multiply-accumulates for one image",
             lambda line: _count(line.macs),
             lambda line: str(line.macs),
-            rank=3,
+            rank=4,
+        ),
+        Column(
+            "of-macs",
+            "share of all MACs",
+            lambda line: _bar(line.macs, line.total_macs),
+            lambda line: _of(line.macs, line.total_macs),
+            number=False,
+            rank=15,
         ),
         Column(
             "memory",
             "bytes of the output of one image, float32",
-            lambda line: _count(line.row.activation_bytes),
+            lambda line: _bytes(line.row.activation_bytes),
             lambda line: str(line.row.activation_bytes),
+            rank=17,
         ),
         Column("module", "class of the module", lambda line: line.row.module, number=False),
-        Column("flags", "what else is true of the field", _flags, _all_flags, number=False, rank=8),
+        Column("flags", "what else is true of the field", _flags, _all_flags, number=False, rank=12),
     )
 
 
@@ -172,3 +241,12 @@ def default_columns(erf: bool = False) -> list[Column]:
         for column in COLUMNS.values()
     ]
     return [column for column in columns if column.rank is not None]
+
+
+_LATER = ("k", "s", "d", "g", "of-params", "of-macs", "memory")
+"""Columns that CSV got after its first release: behind the others, as readers may count columns."""
+
+
+def for_readers(columns: Sequence[Column]) -> list[Column]:
+    """The columns in the order that CSV has them."""
+    return sorted(columns, key=lambda column: column.name in _LATER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rfcalc._version import __version__
@@ -14,16 +15,32 @@ if TYPE_CHECKING:
     from rfcalc.analysis.analyze import Analysis, Row
     from rfcalc.analysis.budget import Verdict
     from rfcalc.maps.field import Field
-    from rfcalc.render.report import Report
+    from rfcalc.render.report import Outcome, Report
 
 SCHEMA = 1
 
 
 def to_json(report: Report) -> str:
     """The report as one JSON object, every row in it, with its last newline."""
-    text = json.dumps(report_object(report), indent=2, ensure_ascii=False)
+    return _dumped(report_object(report))
+
+
+def _dumped(content: dict[str, Any]) -> str:
+    text = json.dumps(content, indent=2, ensure_ascii=False)
     # A list of numbers or names reads better on one line; a JSON string has no line break inside.
     return re.sub(r"\[\n[^][{}]*\n *\]", _on_one_line, text) + "\n"
+
+
+def all_to_json(outcomes: Sequence[Outcome]) -> str:
+    """Several networks as one JSON object, with its last newline."""
+    networks = [
+        {"schema": SCHEMA, "name": outcome.name, "target": outcome.target, "error": outcome.error}
+        if outcome.report is None
+        else report_object(outcome.report)
+        for outcome in outcomes
+    ]
+    ok = not any(outcome.code for outcome in outcomes)
+    return _dumped({"schema": SCHEMA, "rfcalc": __version__, "ok": ok, "networks": networks})
 
 
 def _on_one_line(found: re.Match[str]) -> str:
@@ -53,6 +70,8 @@ def report_object(report: Report) -> dict[str, Any]:
         "output": field_object(analysis.output),
         "outputs": {name: field_object(field) for name, field in analysis.outputs.items()},
         "structure": dataclasses.asdict(analysis.structure),
+        "peak_bytes": analysis.peak_bytes,
+        "weight_bytes": analysis.weight_bytes,
         "verdict": verdict_object(report.verdict, report.budget_source),
         **_given(report),
         **_answers(report),
@@ -98,6 +117,17 @@ def _view_object(view: Analysis) -> dict[str, Any]:
 
 def _answers(report: Report) -> dict[str, Any]:
     answers: dict[str, Any] = {}
+    if report.name:
+        answers["name"] = report.name
+    if report.base is not None:
+        before = report.base.figures
+        answers["against"] = {
+            "base": report.base.label,
+            "figures": None if before is None else dataclasses.asdict(before),
+            "now": None if report.figures is None else dataclasses.asdict(report.figures),
+        }
+    if report.suggestions is not None:
+        answers["suggest"] = dataclasses.asdict(report.suggestions)
     if report.findings is not None:
         answers["lint"] = [dataclasses.asdict(finding) for finding in report.findings]
     if report.explanation is not None:

@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rfcalc.analysis.budget import Limit, Verdict, key_of, why_no_gap
+from rfcalc.analysis.budget import Verdict
 from rfcalc.analysis.coverage import seen_counts
+from rfcalc.analysis.measures import why_no_gap
 from rfcalc.errors import one_line
 from rfcalc.render.columns import extent, sizes
-from rfcalc.text import listed, per_axis, percent, plural
+from rfcalc.text import human, human_bytes, listed, per_axis, percent, plural
 
 if TYPE_CHECKING:
     from rfcalc.analysis.analyze import Analysis
+    from rfcalc.analysis.growth import Base, Figures
     from rfcalc.analysis.structure import Structure
     from rfcalc.maps.field import Field
     from rfcalc.questions.erf import Sigma
     from rfcalc.questions.explain import Explanation
     from rfcalc.questions.lint import Finding
     from rfcalc.questions.oracle import Verification
+    from rfcalc.questions.suggest import Suggestions
 
 CONVENTION = (
     "Receptive field in input pixels on an unbounded plane. MACs: multiply-accumulates of convolution, "
     "transposed convolution and linear layers for one image; biases, norms and pooling are not counted."
 )
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a source file; the file is relative to the current folder where it lies below it."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one network of a call: a report, or an error.
+
+    Attributes:
+        name: What the network is called.
+        target: Its target.
+        report: None where there is an error.
+        error: One line; "" for none.
+    """
+
+    name: str
+    target: str
+    report: Report | None
+    error: str = ""
+
+    @property
+    def code(self) -> int:
+        """The exit code that it stands for: 0 held, 1 broken, 2 not analysed."""
+        if self.report is None:
+            return 2
+        return 0 if self.report.ok else 1
 
 
 @dataclass(frozen=True)
@@ -45,6 +81,12 @@ class Report:
         measured: Sigma of the measured one, of the features that the budget judges; None: not asked.
         verification: What --verify found; None: not asked.
         notes: Further sentences on how the model was had: which cells of a notebook ran.
+        name: What pyproject.toml calls it; "" where it is not listed.
+        base: What it is compared with; None: not asked.
+        figures: Its own figures, for that comparison; None: not asked.
+        places: Where the class of a layer is defined, by the layer's name, "" for the network's; only for
+            formats that show it.
+        suggestions: What --suggest found; None: not asked.
     """
 
     target: str
@@ -59,6 +101,16 @@ class Report:
     measured: tuple[float, ...] | None = None
     verification: Verification | None = None
     notes: tuple[str, ...] = ()
+    name: str = ""
+    base: Base | None = None
+    figures: Figures | None = None
+    places: Mapping[str, Place] = dataclasses.field(default_factory=dict)
+    suggestions: Suggestions | None = None
+
+    @property
+    def called(self) -> str:
+        """What it is called among others."""
+        return self.name or self.target
 
     @property
     def ok(self) -> bool:
@@ -69,7 +121,7 @@ class Report:
     @property
     def asks(self) -> bool:
         """Whether the report answers a question, so that the table of rows would be in the way."""
-        return self.findings is not None or self.explanation is not None
+        return any(answer is not None for answer in (self.findings, self.explanation, self.suggestions))
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
@@ -79,9 +131,9 @@ def facts(report: Report) -> list[tuple[str, str]]:
     pairs = [f"{pair.depthwise} + {pair.pointwise}" for pair in structure.depthwise_separable]
     found = [
         ("receptive field", _field(analysis)),
-        ("parameters", f"{analysis.params:,}" + (f", {frozen:,} of them frozen" if frozen else "")),
+        ("parameters", both(analysis.params) + (f", {frozen:,} of them frozen" if frozen else "")),
         ("MACs", _macs(analysis)),
-        ("peak activations", f"{analysis.peak_activation_bytes:,} bytes for one image, float32"),
+        ("peak activations", f"{_memory(analysis)} for one image, float32"),
         ("separable", _named(pairs, "depthwise-separable pair")),
         ("dilated", _named(structure.dilated, "dilated layer")),
         ("global pooling", _pooling(structure)),
@@ -105,6 +157,32 @@ def facts(report: Report) -> list[tuple[str, str]]:
     return [(one_line(label), one_line(text)) for label, text in found]
 
 
+def both(number: int) -> str:
+    """An exact number, and what a person reads beside it: "97,912 (97.9 k)"."""
+    return f"{number:,}" + (f" ({human(number)})" if number >= 10_000 else "")
+
+
+def _memory(analysis: Analysis) -> str:
+    peak = analysis.peak_activation_bytes
+    return f"{peak:,} bytes" + (f" ({human_bytes(peak)})" if peak >= 10_000 else "")
+
+
+def base_rows(report: Report) -> list[tuple[str, int | None, int | None]]:
+    """The figures that are compared with a base: name, there, here; None for what is not known."""
+    if report.base is None or report.figures is None:
+        return []
+    names = ("receptive_field", "params", "macs", "peak_activation_bytes", "weight_bytes")
+    before = report.base.figures
+    return [
+        (
+            name.replace("_", " "),
+            None if before is None else getattr(before, name),
+            getattr(report.figures, name),
+        )
+        for name in names
+    ]
+
+
 def branch_sentences(analysis: Analysis) -> list[str]:
     """What forward() decides by values, and what is known of the other ways; [] where it decides nothing."""
     found = []
@@ -124,20 +202,6 @@ def branch_sentences(analysis: Analysis) -> list[str]:
         ]
     ways = [f"{sizes(run.field)} px with {run.macs:,} MACs" for run in (analysis, *analysis.others)]
     return [*found, f"{asked} and branches on them: {' or '.join(ways)}; the first is shown{unexplored}"]
-
-
-def limit_texts(limit: Limit) -> tuple[str, str, str, str, str, str]:
-    """One judged limit as texts: state, name, value, what it must be, margin, where."""
-    state = {True: "held", False: "BROKEN", None: "not judged"}[limit.held]
-    margin = "" if limit.margin is None else f"{limit.margin:,}"
-    kind = limit.name.partition("_")[0]
-    if isinstance(limit.bound, bool):
-        bound = "no" if kind == "forbid" else "yes"
-        value = "yes" if limit.value else "no"
-    else:
-        bound = f"{ {'min': '>=', 'max': '<='}.get(kind, '=') } {limit.bound:,}"
-        value = "-" if limit.value is None else f"{limit.value:,}"
-    return state, key_of(limit.name), value, bound, margin, limit.note
 
 
 def verdict_sentence(report: Report) -> str:
@@ -226,7 +290,7 @@ def _pooling(structure: Structure) -> str:
 
 
 def _macs(analysis: Analysis) -> str:
-    text = f"{analysis.macs:,} for one image"
+    text = f"{both(analysis.macs)} for one image"
     if analysis.count_all:
         text += ", with attention products, layers on constants, sampling and Fourier transforms"
     if analysis.uncounted_macs:

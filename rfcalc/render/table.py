@@ -11,13 +11,16 @@ from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rfcalc.analysis.budget import Limit
 from rfcalc.analysis.view import Line
 from rfcalc.render.columns import Column, default_columns
-from rfcalc.render.report import CONVENTION, Report, facts, limit_texts, verdict_sentence
-from rfcalc.render.sections import Section, sections
+from rfcalc.render.limits import limit_texts
+from rfcalc.render.report import CONVENTION, Report, facts, verdict_sentence
+from rfcalc.render.sections import Section, compared, sections
 
 _GAP = 2  # characters between two columns: one of padding, one where a box would have its line
 _NAME_AT_LEAST = 16
+_WHERE_AT_LEAST = 7
 
 Filled = tuple[Column, list[str]]
 """A column and its cells."""
@@ -30,6 +33,7 @@ def to_table(
     *,
     width: int | None = None,
     colour: bool = False,
+    quiet: bool = False,
 ) -> str:
     """Draw the table, the facts and the verdict.
 
@@ -39,11 +43,37 @@ def to_table(
         columns: The columns that were asked for, all of them; None: those that fit.
         width: Characters in a line; None: what the terminal has, 80 where there is none.
         colour: Whether to write colour codes.
+        quiet: Leave out all but the broken limits and the verdict.
 
     Returns:
         The text, with its last newline.
     """
     width = width or shutil.get_terminal_size().columns
+    left_out: list[str] = []
+    if columns:
+        shown = [(column, _cells(column, lines)) for column in columns]
+    else:
+        shown, left_out = fit(lines, default_columns(erf=report.sigmas is not None), width)
+    parts = _short(report, width) if quiet else _parts(report, shown, left_out, width)
+    return _drawn(parts, width, colour)
+
+
+def sections_text(title: str, shown: Sequence[Section], last: str, *, width: int | None = None) -> str:
+    """Draw sections under a title, and a last sentence.
+
+    Args:
+        title: "" for none.
+        shown: The sections.
+        last: The sentence.
+        width: Characters in a line; None: what the terminal has.
+    """
+    parts: list[RenderableType] = [Text(title, "bold"), ""] if title else []
+    for section in shown:
+        parts += _section(section)
+    return _drawn([*parts, last], width or shutil.get_terminal_size().columns, colour=False)
+
+
+def _drawn(parts: Sequence[RenderableType], width: int, colour: bool) -> str:
     console = Console(
         file=io.StringIO(),
         width=width,
@@ -54,13 +84,8 @@ def to_table(
         emoji=False,
         legacy_windows=False,
     )
-    left_out: list[str] = []
-    if columns:
-        shown = [(column, _cells(column, lines)) for column in columns]
-    else:
-        shown, left_out = fit(lines, default_columns(erf=report.sigmas is not None), width)
     with console.capture() as capture:
-        for part in _parts(report, shown, left_out, width):
+        for part in parts:
             console.print(part)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
@@ -117,11 +142,30 @@ def _parts(
             text = f"no room for: {', '.join(left_out)} (a wider terminal, --width or --columns shows them)"
             parts += [Text(text, "dim"), ""]
         parts += [_facts(report), ""]
+    parts += [Text(_legend(shown) + CONVENTION, "dim"), ""]
+    against = compared(report)
+    parts += _section(against) if against else []
     if report.verdict and report.verdict.limits:
-        parts += [_limits(report), ""]
+        parts += [_limits(report.verdict.limits, width), ""]
+    return [*parts, _verdict(report)]
+
+
+def _short(report: Report, width: int) -> list[RenderableType]:
+    broken = report.verdict.broken if report.verdict else ()
+    parts: list[RenderableType] = [_limits(broken, width), ""] if broken else []
+    return [*parts, _verdict(report)]
+
+
+def _verdict(report: Report) -> Text:
     judged = report.verdict is not None and bool(report.verdict.margins)
     style = "bold red" if not report.ok else "bold green" if judged else "bold"
-    return [*parts, Text(verdict_sentence(report), style), Text(CONVENTION, "dim")]
+    return Text(verdict_sentence(report), style)
+
+
+def _legend(shown: Sequence[Filled]) -> str:
+    """Say what the columns of one letter mean, where one is shown."""
+    letters = {column.name: column.meaning.split(",")[0] for column, _ in shown if len(column.name) == 1}
+    return f"{', '.join(letters)}: {', '.join(letters.values())}. " if letters else ""
 
 
 def _rows(shown: Sequence[Filled], width: int) -> Table:
@@ -174,15 +218,23 @@ def _facts(report: Report) -> Table:
     return table
 
 
-def _limits(report: Report) -> Table:
+def _limits(limits: Sequence[Limit], width: int) -> Table:
+    """Draw limits; where there is no room for it, the place to look at is left out and the room folds."""
     table = _plain_table()
-    for name in ("", "limit", "value", "must be", "margin"):
-        table.add_column(name, justify="left" if name in ("", "limit") else "right", no_wrap=True)
-    table.add_column("where", overflow="fold")
-    for limit in report.verdict.limits if report.verdict else ():
-        state, *texts = limit_texts(limit)
+    texts = [limit_texts(limit) for limit in limits]
+    header = ("", "limit", "value", "must be", "room")
+    natural = [max(len(row[i]) for row in (header, *texts)) + _GAP for i in range(len(header))]
+    has_where = width - sum(natural) >= _WHERE_AT_LEAST
+    for name in header:
+        right = name in ("value", "must be")
+        table.add_column(
+            name, justify="right" if right else "left", no_wrap=has_where or name != "room", overflow="fold"
+        )
+    if has_where:
+        table.add_column("where", overflow="fold")
+    for limit, (state, *cells) in zip(limits, texts, strict=True):
         style = {True: "green", False: "bold red", None: "dim"}[limit.held]
-        table.add_row(Text(state, style), *texts)
+        table.add_row(Text(state, style), *(cells if has_where else cells[:-1]))
     return table
 
 

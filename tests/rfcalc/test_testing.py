@@ -22,16 +22,16 @@ def test_a_network_within_its_budget_passes_and_gives_its_analysis() -> None:
     assert analysis.field.size == (8, 8)
 
 
-def test_the_message_has_every_limit_with_value_margin_and_layer() -> None:
+def test_the_message_has_every_limit_with_value_room_and_layer() -> None:
     budget = rfcalc.Budget(min_receptive_field=53, max_params=900, forbid_max_pool=True, stages=4)
     with pytest.raises(AssertionError) as caught:
         assert_within(net(), budget, input_size=(3, 16, 16))
     assert str(caught.value).splitlines() == [
-        "Sequential at 3x16x16 breaks 2 of 3 limits (a margin <= 0 holds):",
-        "  BROKEN      min-receptive-field    8, must be >= 53   margin  45  at 2",
-        "  held        max-params           808, must be <= 900  margin -92  largest: 2, 584",
-        "  BROKEN      forbid-max-pool      yes, must be no      margin   1  1",
-        "  not judged  stages                 -, must be = 4     margin      "
+        "Sequential at 3x16x16 breaks 2 of 3 limits:",
+        "  BROKEN      min-receptive-field    8, must be >= 53   short by 45 (84 %)  at 2",
+        "  held        max-params           808, must be <= 900  room 92             largest: 2, 584",
+        "  BROKEN      forbid-max-pool      yes, must be no                          1",
+        "  not judged  stages                 -, must be = 4                         "
         "no children named letters + number from 1 (c1, c2, ...)",
     ]
 

@@ -286,8 +286,28 @@ def test_a_phone_shows_every_column_of_the_layers(decoder: Path, page: Show) -> 
         return box.right > innerWidth || cell.scrollWidth > Math.ceil(box.width);
     }).map((cell) => cell.textContent)""")
     assert cut == []
-    assert browser.run("document.querySelectorAll('#layers thead th').length") == 8
+    # Kernel, stride and dilation are below the picture there.
+    shown = "[...document.querySelectorAll('#layers thead th')].filter((each) => each.offsetParent).length"
+    assert browser.run(shown) == 8
+    assert "kernel/stride/dilation1/1/1" in browser.run("byId('readout').textContent")
     assert browser.run("document.documentElement.scrollWidth") == 390
+
+
+def test_the_readout_has_the_sum_of_the_extent_and_what_a_join_reads(decoder: Path, page: Show) -> None:
+    browser = page(decoder)
+    browser.run("choose(1, false)")
+    assert "extent5 = 3 + (3 - 1) x 1 x 1" in browser.run("byId('readout').textContent")
+    browser.run("choose(4, false)")
+    assert "joinsdown1.0 and up1" in browser.run("byId('readout').textContent")
+
+
+def test_play_walks_the_layers_from_the_first_and_a_click_stops_it(decoder: Path, page: Show) -> None:
+    browser = page(decoder)
+    browser.run("byId('play').click()")
+    assert browser.run("state.line") == 0  # the judged layer, which is open at first, is the last
+    assert browser.run("byId('play').textContent") == "Pause"
+    browser.run("byId('play').click()")
+    assert browser.run("byId('play').textContent") == "Play"
 
 
 def test_a_phone_shows_every_side_of_a_comparison(page: Show, tmp_path: Path) -> None:

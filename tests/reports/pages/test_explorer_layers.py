@@ -12,7 +12,8 @@ OPS = ["conv", *(["conv", "conv", "add"] * 4), "linear"]
 
 
 def lines(count: int, judged: int) -> list[dict[str, Any]]:
-    shared = {"field": "3", "sigma": [1.0, 1.0], "jump": "1", "op": "conv", "output": "8x4x4", "flags": []}
+    shared: dict[str, Any] = {"field": "3", "sigma": [1.0, 1.0], "jump": "1", "op": "conv", "window": "3/1/1"}
+    shared |= {"output": "8x4x4", "flags": []}
     names = [f"{'early' if at < count // 2 else 'late'}.{at // 4}.{at % 4}" for at in range(count)]
     return [
         {"name": name, "judged": at == judged, "params": at, "macs": 10, **shared}

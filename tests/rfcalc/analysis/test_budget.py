@@ -8,7 +8,8 @@ import pytest
 from torch import nn
 
 import rfcalc
-from rfcalc.analysis.budget import Budget, find_budget, judge, read_budget
+from rfcalc.analysis.budget import Budget, judge
+from rfcalc.analysis.settings import find_budget, read_budget
 from rfcalc.errors import BudgetError, RfcalcError
 
 
@@ -42,7 +43,9 @@ class TestReading:
             Budget.from_table({"max-parms": 1}, "here")
 
     def test_a_key_like_no_other_gets_the_whole_list(self) -> None:
-        with pytest.raises(BudgetError, match=r"unknown key 'zzz'; known are forbid-holes, forbid-max-pool"):
+        with pytest.raises(
+            BudgetError, match=r"unknown key 'zzz'; known are dtype, forbid-holes, forbid-max-pool"
+        ):
             Budget.from_table({"zzz": 1}, "here")
 
     @pytest.mark.parametrize("value", [-1, 1.5, "many", True, [1]])

@@ -306,8 +306,8 @@ def test_the_report_names_what_it_leaves_out_with_its_size():
         dict(facts(Report("t", "Net", False, analyze(net, (3, 16, 16), count_all=c)))) for c in (False, True)
     ]
     left_out = "not counted: convolution on constants 65,536 (--count-all counts them)"
-    assert facts_of[0]["MACs"] == f"55,296 for one image; {left_out}"
-    assert facts_of[1]["MACs"].startswith("120,832 for one image, with attention products")
+    assert facts_of[0]["MACs"] == f"55,296 (55.3 k) for one image; {left_out}"
+    assert facts_of[1]["MACs"].startswith("120,832 (121 k) for one image, with attention products")
 
 
 def test_peak_memory_is_the_largest_sum_of_tensors_alive():

@@ -130,7 +130,7 @@ def test_an_encoding_that_the_file_declares_is_read(write: Write) -> None:
 
 
 def test_a_fault_of_rfcalc_stays_one() -> None:
-    assert sentence(KeyError("a"), Options("m.py"), 1000).startswith("this is a bug of rfcalc ")
+    assert sentence(KeyError("a"), Options(("m.py",)), 1000).startswith("this is a bug of rfcalc ")
 
 
 def test_text_of_an_error_is_one_printable_line() -> None:

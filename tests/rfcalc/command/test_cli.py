@@ -58,9 +58,10 @@ class TestBudgetChoice:
         assert main([write()]) == 1
         assert f"({tmp_path / 'pyproject.toml'})" in capsys.readouterr().out.replace("\n", "")
 
-    def test_flags_alone_judge_where_there_are_flags(self, write: Write, tmp_path: Path) -> None:
+    def test_flags_add_to_the_file_and_go_before_it(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "pyproject.toml").write_text("[tool.rfcalc]\nmin-receptive-field = 5\n")
-        assert main([write(), "--max-params", "112"]) == 0
+        assert main([write(), "--max-params", "112"]) == 1
+        assert main([write(), "--max-params", "112", "--min-receptive-field", "3"]) == 0
 
     def test_flags_go_before_a_named_file(self, write: Write, tmp_path: Path) -> None:
         budget = tmp_path / "budget.toml"

@@ -216,10 +216,15 @@ class TestForeignFiles:
         with pytest.raises(LoadError, match="more than the 67,108,864 of any source text"):
             Target.parse(str(tmp_path / "huge.py"))
 
+    @pytest.mark.parametrize("place", ["runs/best/model.py", "runs/model.py"])
+    def test_a_run_folder_stands_for_the_model_in_it(self, put: Put, tmp_path: Path, place: str) -> None:
+        put(place, "")
+        assert Target.parse(str(tmp_path / "runs")).path == (tmp_path / place).resolve()
+
     def test_a_folder_names_the_files_that_are_there(self, put: Put, tmp_path: Path) -> None:
-        put("runs/best/model.py", "")
+        put("runs/other/model.py", "")
         with pytest.raises(
-            LoadError, match=r"runs is a folder; name a file in it, such as .*runs/best/model\.py$"
+            LoadError, match=r"runs is a folder; name a file in it, such as .*runs/other/model\.py$"
         ):
             Target.parse(str(tmp_path / "runs"))
         (tmp_path / "empty").mkdir()

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,25 @@ class TestTable:
                 return {"near": self.near(y), "far": self.far(y)}
 
         golden("rfcalc_audio.txt", render(report_on(Heads(), "audio.py", (1, 400)), "table", width=100))
+
+
+class TestExplained:
+    def test_ten_lines_that_matter_are_shown_in_execution_order(self, resnet: Report) -> None:
+        with torch.device("meta"):
+            model = torchvision.models.resnet50(weights=None)
+        found = rfcalc.explain(model, resnet.analysis, "layer4.2.conv3", what_ifs=False)
+        report = replace(resnet, explanation=found)
+        lines = render(report, "table", width=120).splitlines()
+        shown = [line for line in lines if line.startswith(("conv1", "maxpool", "layer"))]
+        added = [int(line.split("+")[1].split()[0]) for line in shown if "+" in line]
+        assert len(added) == 10
+        assert min(added) >= 16
+        sums = [sum(step.adds) for step in found.steps if any(step.adds)]
+        assert len(sums) > 10
+
+    def test_few_lines_are_all_shown(self, compliant: Report) -> None:
+        text = render(compliant, "table", width=80)
+        assert "that add most" not in text
 
 
 class TestFolding:
