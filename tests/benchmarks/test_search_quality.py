@@ -131,7 +131,7 @@ def test_the_table_has_mean_and_deviation_over_the_seeds(script):
     content = {
         "cells": {
             f"presets/{seed}": {
-                "trials": [trial(best) | {"values": name}, *(trial(0.1) for _ in range(3))],
+                "trials": [trial(best) | {"values": name}, *(trial(0.1) for _ in PRESETS)][: len(PRESETS)],
                 "found_all": True,
                 "retrained": {script.fingerprint(PRESETS["tiny"]): [fresh]},
             }
