@@ -31,7 +31,7 @@ from training.errors import TrainingError
 from training.fit import checkpoint as files
 from training.fit.device import memory_format, settle
 from training.fit.distill import Teacher, check_teacher
-from training.fit.evaluate import evaluate
+from training.fit.evaluate import Evaluation, evaluate
 from training.fit.identity import identity_of, same_run
 from training.fit.memory import enough_for, made_within
 from training.fit.optim import Ema, averaged, build_optimizer, learning_rate
@@ -79,6 +79,8 @@ class Run:
     ) -> None:
         self.epochs: list[EpochRecord] = []
         self.notice: str | None = None
+        self.judged: Evaluation | None = None
+        """The answers of the averaged weights to the validation images after the latest epoch."""
         self._model, self._train, self._seed, self._device = model.to(device), train, seed, device
         self._identity = identity_of(model, train, seed, teacher)
         self._partial: _Partial | None = None
@@ -222,7 +224,7 @@ class Run:
         with ExitStack() as stack:
             if self._ema is not None:
                 stack.enter_context(self._ema.applied())
-            result = evaluate(self._model, samples, device=str(self._device))
+            result = self.judged = evaluate(self._model, samples, device=str(self._device))
         return result.loss, result.accuracy
 
     def finish(self) -> None:

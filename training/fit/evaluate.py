@@ -33,6 +33,12 @@ class Evaluation:
     """(C, C) counts: row the true class, column the answer."""
 
     @property
+    def losses(self) -> npt.NDArray[np.float32]:
+        """(N,) cross-entropy of each image; `loss` is their mean."""
+        chosen = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return np.asarray(-np.log(np.maximum(chosen, np.finfo(np.float32).tiny)), dtype=np.float32)
+
+    @property
     def predictions(self) -> npt.NDArray[np.int64]:
         """(N,) the answers."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)

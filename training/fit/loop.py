@@ -17,6 +17,7 @@ from training.errors import TrainingError
 from training.fit import checkpoint as files
 from training.fit.device import determinism, resolve
 from training.fit.engine import Run
+from training.fit.evaluate import Evaluation
 from training.fit.precision import float32_where_bfloat16_is_unfit
 from training.fit.progress import Progress as Progress
 from training.fit.recipe import Recipe
@@ -31,6 +32,8 @@ class History:
     """True when `on_epoch` or `stop` ended it early."""
     recipe: Recipe
     """The recipe that was followed, "auto" replaced by what was chosen."""
+    judged: Evaluation | None = None
+    """The answers to the validation images after the last epoch; None where this call trained none."""
 
 
 OnEpoch = Callable[[EpochRecord], bool | None]
@@ -108,7 +111,7 @@ def fit(
                 or keeper.stop_requested()
             )
     run.finish()
-    return History(tuple(run.epochs), stopped, run.recipe)
+    return History(tuple(run.epochs), stopped, run.recipe, run.judged)
 
 
 class _Keeper:
