@@ -19,7 +19,6 @@ budgets or seeds can be asked for later. `--report` prints the tables of what is
 from __future__ import annotations
 
 import argparse
-import math
 import random
 import statistics
 import sys
@@ -53,6 +52,7 @@ from benchmarks.short_runs import (
 from models.arithmetic import figures
 from models.spec import NetSpec
 from records.flags import positive
+from search.propose.ranker import kendall_tau
 from search.propose.sampler import trial_seed
 
 NAME = "rank_agreement"
@@ -72,23 +72,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--long", type=positive, default=12, metavar="EPOCHS", help="what they are held against (default 12)")
     add_flags(parser, f"{NAME}.json")
     return parser.parse_args(arguments)
-
-
-def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Return Kendall's tau-b of two lists of scores, 1 for the same order, -1 for the opposite one.
-
-    Ties count for neither side and shorten the scale (Kendall, The treatment of ties in ranking problems,
-    1945). None: one of the lists has no order, all its scores are equal.
-    """
-    score = ordered_first = ordered_second = 0
-    for (a, b), (c, d) in combinations(zip(first, second, strict=True), 2):
-        one, other = (a > c) - (a < c), (b > d) - (b < d)
-        score += one * other
-        ordered_first += abs(one)
-        ordered_second += abs(other)
-    if not ordered_first or not ordered_second:
-        return None
-    return score / math.sqrt(ordered_first * ordered_second)
 
 
 def interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:

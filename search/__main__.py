@@ -63,6 +63,8 @@ def _announce(plan: "SearchPlan", console: "Console") -> None:
     """Say what will be done, on what, for how long."""
     from rich.markup import escape
 
+    from records.text import duration
+    from search.propose.around import AROUND
     from search.propose.screening import summary
     from search.session.forecast import forecast
     from search.session.session import costs
@@ -77,9 +79,14 @@ def _announce(plan: "SearchPlan", console: "Console") -> None:
     console.print(
         f"data      {escape(dataset.title)}, {len(dataset.classes)} classes of {height}x{width} pixels"
     )
-    what = "the whole grammar" if settings.space == "full" else f"widths of {escape(settings.base)!r}"
+    what = {
+        "full": "the whole grammar",
+        "widths": f"widths of {escape(settings.base)!r}",
+        AROUND: f"moves from {', '.join(settings.presets) or 'the nearest network that fits'}",
+    }[settings.space]
+    how = f"generations of {settings.generation}" if settings.space == AROUND else f"pruner {settings.pruner}"
     console.print(
-        f"space     {what}, sampler {settings.sampler}, pruner {settings.pruner}, for "
+        f"space     {what}, sampler {settings.sampler}, {how}, for "
         f"{' and '.join(settings.objectives)}; recipe {settings.recipe}, on {settings.device}"
     )
     if plan.screening:
@@ -89,33 +96,44 @@ def _announce(plan: "SearchPlan", console: "Console") -> None:
         + (f" (resumed, {finished} trials are there)" if finished else "")
     )
     console.print(
-        f"expects   about {expected.seconds / 60:.0f} minutes at {expected.images_per_second:,.0f} images/s "
-        f"and {expected.folder_bytes / 1e6:.0f} MB of disk; the decoded images take "
-        f"{expected.cache_bytes / 1e6:.0f} MB in {escape(settings.cache)}"
+        f"expects   about {duration(expected.seconds)} for the search, then "
+        f"{duration(expected.winner_seconds)} for the winner's own training, at "
+        f"{expected.images_per_second:,.0f} images/s each\n"
+        f"          {expected.folder_bytes / 1e6:.0f} MB of disk, {expected.cache_bytes / 1e6:.0f} MB for "
+        f"the decoded images in {escape(settings.cache)}"
     )
 
 
 def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") -> None:
     """Show the outcome and write the report."""
     from records.run import RunRecord
-    from records.search import against_presets
+    from records.search import outcome
     from reports.pages.page import write_search_report
     from search.show.display import finalists_table, presets_table, trials_table
+    from search.show.lines import details
     from search.show.standing import counts_line
 
     trials = plan.folder.trials()
-    winner = RunRecord.read(plan.folder.best / "run.json")
-    _draw(plan, winner)
+    trained = (plan.folder.best / "run.json").is_file()
+    winner = RunRecord.read(plan.folder.best / "run.json") if trained else None
+    if winner is not None:
+        _draw(plan, winner)
     report = write_search_report(plan.folder.path)
+    if (words := outcome(record)) is not None:
+        console.print(words, style="bold", markup=False)
     console.print(trials_table(trials))
     console.print(finalists_table(record.finalists, record.winner))
     if record.presets:
         console.print(presets_table(record.presets))
     console.print(counts_line(record.trials, record.rejections))
-    if (words := against_presets(record)) is not None:
-        console.print(words)
+    for line in details(record, trials):
+        console.print(line, markup=False)
+    if winner is None:
+        console.print(f"wrote {plan.folder.path / 'model.py'} and {report}; train.py trains it", markup=False)
+        return
+    title = next((each.title for each in record.finalists if each.number == record.winner), record.winner)
     console.print(
-        f"winner: trial {record.winner}, {winner.params:,} parameters, {winner.macs / 1e6:.1f} M MACs, "
+        f"winner: {title}, {winner.params:,} parameters, {winner.macs / 1e6:.1f} M MACs, "
         f"receptive field {min(winner.receptive_field)}"
     )
     console.print(

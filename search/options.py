@@ -8,7 +8,7 @@ from pathlib import Path
 
 from records.flags import Command, Parsed, Program, argument, flag, switch
 from records.readers import natural, path, plain_name, positive, seed
-from search.settings import CPU_MACS
+from search.settings import CPU_MACS, STEP_LIMIT
 
 EPILOG = """\
 Every proposal is checked against the budget ([tool.rfcalc] in pyproject.toml) before any training. All
@@ -45,6 +45,17 @@ def count(text: str) -> int:
     return int(number)
 
 
+def ratio(text: str) -> float:
+    """Read a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0 such as 1.5, got {text!r}")
+    return number
+
+
 @dataclass(frozen=True)
 class Options:
     """What a search can be asked for; None: it is decided by device, data set and the search to resume."""
@@ -71,19 +82,57 @@ class Options:
         "training images of a finalist", read=positive, metavar="N", group=_STAGES
     )
     final_seeds: int | None = flag(
-        "runs of each finalist; their mean counts", read=positive, metavar="N", group=_STAGES
+        "runs of each finalist at most, two at least; they end when one is ahead by more than chance",
+        read=positive,
+        metavar="N",
+        group=_STAGES,
     )
     winner_epochs: int | None = flag(
-        "epochs of the winner, on train and validation together", read=positive, metavar="N", group=_STAGES
+        "epochs of the winner, on train and validation together; 0 leaves its training to train.py",
+        read=natural,
+        metavar="N",
+        group=_STAGES,
+    )
+    winner_time: float | None = flag(
+        "give the winner fewer epochs where they would take longer than T (default on the built-in shapes: "
+        "1m15s, otherwise no limit)",
+        read=duration,
+        metavar="T",
+        group=_STAGES,
     )
     presets: str | None = flag(
-        "presets trained as the finalists are, for comparison: tiny,residual, or none (default: all that "
-        f"fit; on a CPU those of at most {_ON_A_CPU} MACs)",
+        "presets that are candidates: tiny,residual, or none (default: all that fit; on a CPU those of at "
+        f"most {_ON_A_CPU} MACs)",
         metavar="NAMES",
         group=_STAGES,
     )
+    start: str | None = flag(
+        "presets that --sampler climb starts from; another name of --presets",
+        metavar="NAMES",
+        group=_SEARCHED,
+    )
+    generation: int | None = flag(
+        "children that --sampler climb trains in a generation (default 8, on a GPU 48)",
+        read=positive,
+        metavar="N",
+        group=_SEARCHED,
+    )
+    max_step_time: float | None = flag(
+        "turn children away whose training step takes longer than X times the best preset's (default "
+        f"{STEP_LIMIT})",
+        read=ratio,
+        metavar="X",
+        group=_SEARCHED,
+    )
+    limit: tuple[str, ...] = flag(
+        "a limit in place of the project's: max-macs=40M, min-receptive-field=64; may be given several times",
+        default=(),
+        repeated=True,
+        metavar="NAME=VALUE",
+        group=_SEARCHED,
+    )
     space: str | None = flag(
-        "widths of the base network (default), full for the whole grammar, or a FILE.toml",
+        "around the presets (default), widths of a base network, full for the whole grammar, or a FILE.toml",
         metavar="S",
         group=_SEARCHED,
     )
@@ -105,15 +154,22 @@ class Options:
         metavar="N",
         group=_SEARCHED,
     )
-    sampler: str | None = flag("tpe (default), random, nsga2, gp or evolution", metavar="S", group=_SEARCHED)
+    sampler: str | None = flag(
+        "climb (default), random-moves; in the other spaces tpe (default), random, nsga2, gp or evolution",
+        metavar="S",
+        group=_SEARCHED,
+    )
     objectives: str | None = flag(
-        "accuracy (default), or with macs, params: accuracy,macs searches the Pareto front",
+        "loss (default) or accuracy, or with macs, params: loss,macs searches the Pareto front",
         metavar="O",
         group=_SEARCHED,
     )
-    pruner: str | None = flag("halving (default), median or none", metavar="P", group=_HOW)
+    pruner: str | None = flag(
+        "halving (default), median or none; in --space widths or full", metavar="P", group=_HOW
+    )
     time_limit: float | None = flag(
-        "begin no trial that would leave finalists and winner too little of T: 90s, 30m, 1h30m",
+        "time of the search without the winner's own training: 90s, 30m, 1h30m (default 30m, 10m on a GPU, "
+        "8m on the built-in shapes)",
         read=duration,
         metavar="T",
         group=_HOW,
@@ -122,7 +178,17 @@ class Options:
     seed: int | None = flag("seed of proposals and trainings (default 0)", read=seed, metavar="N", group=_HOW)
     device: str | None = flag("default auto", choices=("auto", "cpu", "cuda", "mps"), group=_HOW)
     jobs: int | None = flag(
-        "networks that train at the same time (default 1)", read=positive, metavar="N", group=_HOW
+        "networks that train at the same time (default 1; with --sampler climb on a CPU one a core)",
+        read=positive,
+        metavar="N",
+        group=_HOW,
+    )
+    threads: int | None = flag(
+        "CPU threads of a training, on which its last digits depend (default: 1 with climb on up to 8 "
+        "cores, otherwise what the jobs share)",
+        read=positive,
+        metavar="N",
+        group=_HOW,
     )
     executor: str | None = flag(
         "where networks train (default local: processes on this machine)", metavar="E", group=_HOW

@@ -41,22 +41,33 @@ class Settings(Record):
     layout: str
     """Likewise: "channels_last" or "contiguous"."""
     space: str = "widths"
-    """"widths" of the base network, or "full": the whole grammar."""
+    """"around" the presets, "widths" of the base network, or "full": the whole grammar."""
     narrowed: dict[str, tuple[int | float | str, ...]] = field(default_factory=dict)
     """Values that are allowed of some dimensions, from a space file."""
     fill: bool = False
     """Whether widths are filled up to just under the parameter limit."""
     sampler: str = "tpe"
     objectives: tuple[str, ...] = ("accuracy",)
+    """Searches of earlier versions went by accuracy."""
     pruner: str = "median"
     max_macs: int | None = None
     """A limit on MACs beside those of the project's budget."""
     final_seeds: int = 1
-    """Runs of each finalist, each with a seed of its own."""
+    """Runs of each finalist at most, each with a seed of its own."""
     presets: tuple[str, ...] = ()
-    """Trained as the finalists are, for comparison."""
+    """Where the search starts from, and candidates by right."""
     time_limit: float | None = None
-    """Seconds of the whole search, all sessions together."""
+    """Seconds of the search without the winner's own training, all sessions together."""
+    winner_time: float | None = None
+    """Seconds that the winner's own training may take: it has fewer epochs where they would take longer."""
+    generation: int = 8
+    """Children that are trained in a generation."""
+    step_limit: float | None = None
+    """Time of a training step, in times that of the best preset, above which a child is turned away."""
+    limits: dict[str, int | bool] = field(default_factory=dict)
+    """Limits in place of those of the project's budget, by name."""
+    threads: int | None = None
+    """CPU threads of a training; None: the machine's, shared by the `jobs`."""
     executor: str = "local"
     """Where trainings run, one of `search.execute.executors.EXECUTORS`."""
     storage_wait: float = STORAGE_WAIT
@@ -84,15 +95,22 @@ class Settings(Record):
         return replace(named(self.recipe, self.device), precision=self.precision, layout=self.layout)
 
 
-# Chosen so that the first command ends on 2 CPU cores within 10 minutes on `shapes`, which was measured, and
-# within about 30 on CIFAR-10 (docs/results/search.md); a GPU takes all images.
+# On a CPU trials are as long as finalists: short ones rank fast starters (docs/results/search.md).
 STAGES = ("epochs", "subset", "finalists", "final_epochs", "final_subset", "winner_epochs", "final_seeds")
 _DEFAULTS: dict[tuple[str, str], tuple[int | None, ...]] = {
-    ("cpu", "shapes"): (4, 2_500, 3, 4, None, 12, 1),
-    ("cpu", "images"): (4, 5_000, 3, 6, 15_000, 26, 1),
-    ("gpu", "shapes"): (6, None, 3, 16, None, 40, 2),
-    ("gpu", "images"): (10, None, 5, 30, None, 150, 2),
+    ("cpu", "shapes"): (4, 5_000, 2, 4, 5_000, 12, 4),
+    ("cpu", "images"): (6, 15_000, 2, 6, 15_000, 30, 4),
+    ("gpu", "shapes"): (6, None, 3, 16, None, 40, 3),
+    ("gpu", "images"): (10, None, 3, 20, None, 150, 3),
 }
+MINUTE = 60.0
+TIME_LIMITS = {"shapes": 8 * MINUTE, "cpu": 30 * MINUTE, "gpu": 10 * MINUTE}
+"""Of a search, where no other is asked for: on the drawn shapes, and on other images by device."""
+SHAPES_WINNER_TIME = 1.25 * MINUTE
+"""Of the winner's training on the drawn shapes: the first command that a user tries ends in ten minutes."""
+GENERATIONS = {"cpu": 8, "gpu": 48}
+"""Children of a generation."""
+STEP_LIMIT = 1.5
 CPU_MACS = 20_000_000
 """Limit on the MACs of the whole grammar's networks on a CPU, and of the presets trained beside a search:
 `residual` and `transposed` are below it, the median of what fits otherwise is 25 M."""
@@ -102,3 +120,8 @@ def defaults(device: str, kind: str) -> dict[str, int | None]:
     """Return the budget of each stage for a device ("cpu", "cuda", "mps") and a kind of data set."""
     values = _DEFAULTS["cpu" if device == "cpu" else "gpu", "shapes" if kind == "shapes" else "images"]
     return dict(zip(STAGES, values, strict=True))
+
+
+def time_limit(device: str, kind: str) -> float:
+    """Return the seconds that a search may take, for a device and a kind of data set."""
+    return TIME_LIMITS["shapes" if kind == "shapes" else "cpu" if device == "cpu" else "gpu"]

@@ -6,7 +6,7 @@ The one on accuracy against cost is in `accuracy_section`.
 from dataclasses import replace
 from typing import Any
 
-from records.search import against_presets
+from records.search import outcome
 from records.text import duration, plural
 from reports.pages import network
 from reports.pages import parts as shared
@@ -45,7 +45,7 @@ def lead(run: SearchRun) -> Markup:
 
 def against_best_preset(run: SearchRun) -> Markup | None:
     """Return what a reader wants to know first: whether the winner beats the best preset, and how surely."""
-    words = against_presets(run.record)
+    words = outcome(run.record)
     return element("p", words, class_="against") if words else None
 
 
@@ -218,7 +218,7 @@ def finalists(run: SearchRun) -> Markup | None:
     parts = [table(tables.finalists(run.record), "finalists-table")]
     if run.record.presets:
         parts.append(table(tables.presets(run.record), "presets-table"))
-        parts.append(element("p", against_presets(run.record) or ""))
+        parts.append(element("p", outcome(run.record) or ""))
     return section("finalists", "Finalists", why, parts)
 
 

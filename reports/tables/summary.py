@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from records.search import against_presets
+from records.search import outcome
 from records.text import duration
 from reports.runs import SearchRun, TrainRun
 from reports.tables import runs as tables
@@ -44,7 +44,7 @@ def _search(run: SearchRun) -> Iterable[RenderableType]:
         yield tables.finalists(record).to_rich()
         if record.presets:
             yield tables.presets(record).to_rich()
-        yield from (Text(words) for words in [against_presets(record)] if words)
+        yield from (Text(words) for words in [outcome(record)] if words)
     elif run.scored:
         yield tables.trials(run.scored[:BEST], f"Best {min(BEST, len(run.scored))} trials").to_rich()
 

@@ -54,6 +54,11 @@ class Job(Record):
     data: DataRequest
     keep: Keep | None = None
     """None: only the outcome counts."""
+    checkpoint: str | None = None
+    """File from which a training that the driver ended early goes on when the same job is submitted again.
+    Where it is missing the training begins anew and comes out the same. None: no checkpoint is kept."""
+    threads: int | None = None
+    """CPU threads of the training, on which its last digits depend; None: the worker's share."""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -73,6 +78,8 @@ class Outcome(Record):
     epochs: tuple[EpochRecord, ...] = field(default=())
     reason: str | None = None
     """One line, for a failed job."""
+    losses: bytes | None = None
+    """float16, (validation images,): the cross-entropy of each after the last epoch."""
 
     @property
     def score(self) -> float | None:

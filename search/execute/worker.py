@@ -89,12 +89,13 @@ def run(job: Job, device: str, report: Report, notify: Callable[[str], None] = l
         report: Called with each EpochRecord; False ends the run there.
         notify: Called with what the user should know meanwhile.
     """
+    import numpy as np
     import torch
 
     from models.net import build
     from models.spec import NetSpec
-    from records.layout import CHECKPOINT
     from search.execute.finish import finish
+    from training.fit.evaluate import evaluate
     from training.fit.loop import fit
     from training.fit.recipe import Recipe
 
@@ -105,12 +106,14 @@ def run(job: Job, device: str, report: Report, notify: Callable[[str], None] = l
         epochs.append(epoch)
         return report(epoch)
 
-    state, reason = "complete", None
+    state, reason, losses = "complete", None, None
     try:
+        if job.threads is not None:
+            torch.set_num_threads(job.threads)
         data = _open(job.data)
         torch.manual_seed(job.seed)
         model = build(NetSpec.from_json(job.spec))
-        checkpoint = None if job.keep is None else Path(job.keep.folder) / CHECKPOINT
+        checkpoint = _checkpoint(job)
         history = fit(
             model,
             data.train,
@@ -128,6 +131,10 @@ def run(job: Job, device: str, report: Report, notify: Callable[[str], None] = l
             state = "pruned"
         elif job.keep is not None:
             finish(job, job.keep, began, model, history, data.dataset, device)
+        if data.validation is not None:
+            # A run whose checkpoint has all its epochs trains and judges nothing any more.
+            judged = history.judged or evaluate(model, data.validation, device=device)
+            losses = judged.losses.astype(np.float16).tobytes()
     except Exception as error:
         state, reason = "failed", one_line(f"{type(error).__name__}: {error}".splitlines()[0])
     return Outcome(
@@ -137,7 +144,28 @@ def run(job: Job, device: str, report: Report, notify: Callable[[str], None] = l
         seconds=time.perf_counter() - started,
         epochs=tuple(epochs),
         reason=reason,
+        losses=losses,
     )
+
+
+def _checkpoint(job: Job) -> Path | None:
+    """Return where the training keeps its checkpoint.
+
+    A second attempt begins anew: the first one may have been disturbed after its checkpoint and before its
+    report, and the driver counts epochs by their reports.
+    """
+    from records.layout import CHECKPOINT
+    from training.fit.checkpoint import previous
+
+    if job.keep is not None:
+        return Path(job.keep.folder) / CHECKPOINT
+    if job.checkpoint is None:
+        return None
+    path = Path(job.checkpoint)
+    if job.attempt > 1:
+        path.unlink(missing_ok=True)
+        previous(path).unlink(missing_ok=True)
+    return path
 
 
 @dataclass(frozen=True)

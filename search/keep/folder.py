@@ -5,8 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from records import layout
-from records.files import sweep, write_json
+from records.files import sweep, write_json, write_with
 from records.search import SearchRecord, TrialRecord, write_trials_csv
 from search.errors import SearchError
 from search.keep.best import Best
@@ -47,6 +50,23 @@ class RunFolder:
     def keep(self, trial: TrialRecord, stage: str = "trials") -> None:
         """Write a trial's record; from here on it cannot get lost."""
         write_json(self.path / stage / f"{trial.number}-{trial.attempt}.json", trial.to_json())
+
+    def keep_losses(self, trial: TrialRecord, losses: bytes | None, stage: str = "trials") -> None:
+        """Write the validation loss of each image, float16, beside a trial's record and before it."""
+        if losses is not None:
+            values = np.frombuffer(losses, dtype=np.float16)
+            write_with(self._losses(trial, stage), lambda temporary: np.save(temporary, values))
+
+    def losses(self, trial: TrialRecord, stage: str = "trials") -> npt.NDArray[np.float16] | None:
+        """Return the validation loss of each image, (N,); None where no file holds them."""
+        try:
+            found = np.load(self._losses(trial, stage), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return found if found.dtype == np.float16 and found.ndim == 1 else None
+
+    def _losses(self, trial: TrialRecord, stage: str) -> Path:
+        return self.path / stage / f"{trial.number}-{trial.attempt}.npy"
 
     def trials(self, stage: str = "trials") -> list[TrialRecord]:
         """Read the records of a stage, in the order of number and attempt.

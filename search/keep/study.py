@@ -73,19 +73,19 @@ def tell(study: optuna.Study, record: TrialRecord) -> None:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Return the share of each dimension in the spread of the scores (PED-ANOVA), largest first.
+    """Return the share of each dimension in the spread of loss or accuracy (PED-ANOVA), largest first.
 
     Empty where Optuna cannot say: too few complete trials, or all alike.
     """
     names = study.user_attrs.get(NAMES, ["accuracy"])
-    place = names.index("accuracy")
+    place = next(place for place, name in enumerate(names) if name in ("loss", "accuracy"))
 
-    def accuracy(trial: FrozenTrial) -> float:
+    def reached_by(trial: FrozenTrial) -> float:
         return float(trial.values[place])
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of few trials it warns that they are few
-            return dict(optuna.importance.get_param_importances(study, target=accuracy))
+            return dict(optuna.importance.get_param_importances(study, target=reached_by))
     except (ValueError, RuntimeError, ZeroDivisionError):
         return {}

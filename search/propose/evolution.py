@@ -16,7 +16,7 @@ TOURNAMENT = 0.25
 
 
 def offspring(
-    history: Sequence[FrozenTrial], space: Space, rng: random.Random, population: int
+    history: Sequence[FrozenTrial], space: Space, rng: random.Random, population: int, sign: int = 1
 ) -> dict[str, Value]:
     """Return the next proposal.
 
@@ -25,6 +25,7 @@ def offspring(
         space: What may be proposed.
         rng: Where the chances come from.
         population: How many trials live at the same time, and how many random ones come first.
+        sign: 1 where a large value is good, -1 where a small one is.
     """
     ended = [
         trial for trial in history if _fitness(trial) is not None and set(trial.params) >= set(space.choices)
@@ -32,7 +33,7 @@ def offspring(
     if len(ended) < population:
         return space.draw(rng)
     rivals = rng.sample(ended[-population:], max(2, round(TOURNAMENT * population)))
-    parent = max(rivals, key=lambda trial: (_fitness(trial), trial.number))
+    parent = max(rivals, key=lambda trial: (_fitness(trial, sign), trial.number))
     return mutated(parent.params, space, rng)
 
 
@@ -46,10 +47,10 @@ def mutated(values: Values, space: Space, rng: random.Random) -> dict[str, Value
     return {**{key: values[key] for key in space.choices}, name: rng.choice(others)}
 
 
-def _fitness(trial: FrozenTrial) -> tuple[bool, float] | None:
+def _fitness(trial: FrozenTrial, sign: int = 1) -> tuple[bool, float] | None:
     """Return what a trial is compared by; one that was pruned is behind every one that was not."""
     if trial.state == TrialState.COMPLETE and trial.value is not None:
-        return True, trial.value
+        return True, sign * trial.value
     if trial.state == TrialState.PRUNED and trial.intermediate_values:
-        return False, trial.intermediate_values[max(trial.intermediate_values)]
+        return False, sign * trial.intermediate_values[max(trial.intermediate_values)]
     return None

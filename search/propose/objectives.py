@@ -7,8 +7,13 @@ from records.search import FrontPoint, TrialRecord
 
 Direction = Literal["maximize", "minimize"]
 
-OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "macs": "minimize", "params": "minimize"}
-"""What `--objectives` takes, with the direction of each."""
+OBJECTIVES: dict[str, Direction] = {
+    "loss": "minimize",
+    "accuracy": "maximize",
+    "macs": "minimize",
+    "params": "minimize",
+}
+"""What `--objectives` takes, with the direction of each; loss and accuracy are of the validation images."""
 
 
 def directions(objectives: Sequence[str]) -> list[Direction]:
@@ -19,8 +24,15 @@ def directions(objectives: Sequence[str]) -> list[Direction]:
 def reached(record: TrialRecord, objectives: Sequence[str]) -> list[float]:
     """Return what a complete trial reached of each objective."""
     assert record.score is not None
-    known = {"accuracy": record.score, "macs": float(record.macs), "params": float(record.params)}
-    return [known[name] for name in objectives]
+    known = {
+        "loss": record.loss,
+        "accuracy": record.score,
+        "macs": float(record.macs),
+        "params": float(record.params),
+    }
+    found = [known[name] for name in objectives]
+    assert all(value is not None for value in found)
+    return [value for value in found if value is not None]
 
 
 def front(records: Sequence[TrialRecord], objectives: Sequence[str]) -> tuple[FrontPoint, ...]:

@@ -1,4 +1,4 @@
-"""The presets that a search is held against: chosen by hand, for the same budget."""
+"""The presets that take part in a search: chosen by hand, for the same budget."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -11,7 +11,6 @@ from records.text import unknown
 from search.errors import SearchError
 from search.propose.gate import Gate
 from search.propose.limits import limited
-from search.settings import CPU_MACS
 
 NONE = "none"
 """What `--presets` takes to train none."""
@@ -23,17 +22,20 @@ def rival(name: str, input_size: tuple[int, int, int], classes: int) -> NetSpec:
 
 
 def rivals(
-    asked: str | None, budget: rfcalc.Budget, input_size: tuple[int, int, int], classes: int, device: str
+    asked: str | None,
+    budget: rfcalc.Budget,
+    input_size: tuple[int, int, int],
+    classes: int,
+    most_macs: int | None = None,
 ) -> tuple[str, ...]:
-    """Return the names of the presets that are trained as the finalists are.
+    """Return the names of the presets that are candidates of a search.
 
     Args:
-        asked: Names with commas between them, or "none"; None: all that keep to the budget, on a CPU those of
-            at most `CPU_MACS`, since the largest would take longer than all finalists.
+        asked: Names with commas between them, or "none"; None: all that keep to the budget.
         budget: What the search's own networks keep to.
         input_size: Channels, height and width of an image.
         classes: Of the data set.
-        device: What trainings run on.
+        most_macs: Those that nobody asks for have at most so many; None: as many as the budget lets them.
 
     Raises:
         SearchError: A name that is no preset, or a preset that breaks the budget.
@@ -41,7 +43,7 @@ def rivals(
     if asked == NONE:
         return ()
     if asked is None:
-        gate = Gate(limited(budget, CPU_MACS) if device == "cpu" else budget, input_size)
+        gate = Gate(limited(budget, most_macs), input_size)
         return tuple(name for name in PRESETS if not _broken(name, gate, classes))
     gate, names = Gate(budget, input_size), tuple(name.strip() for name in asked.split(","))
     for name in names:

@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from search.propose.evolution import mutated, offspring
@@ -132,7 +132,8 @@ class GatedSampler(BaseSampler):
             return lambda: self._space.draw(rng)
         if self._kind == "evolution":
             history = study.get_trials(deepcopy=False)
-            return lambda: offspring(history, self._space, rng, self._population)
+            sign = -1 if study.direction == StudyDirection.MINIMIZE else 1
+            return lambda: offspring(history, self._space, rng, self._population, sign)
         sampler = self._model(study, trial_seed(self._seed, trial.number))
         open_choices = {name: d for name, d in self._space.distributions.items() if not d.single()}
         only = {name: values[0] for name, values in self._space.choices.items() if name not in open_choices}

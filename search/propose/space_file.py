@@ -17,6 +17,7 @@ from search.errors import SearchError
 from search.propose.space import Choices, Value
 
 SPACES = ("widths", "full")
+"""Those of dimensions, which a file can narrow."""
 
 
 def read(path: Path) -> tuple[str | None, dict[str, Any]]:

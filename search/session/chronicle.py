@@ -17,6 +17,8 @@ from search.session.plan import SearchPlan
 from search.settings import Settings
 from training.fit.runfolder import dataset_facts
 
+WINNER = "winner"
+"""The stage whose time is outside of the time limit."""
 EVERY = 1.0
 """Seconds between two writings of the files, at the least: both hold all trials."""
 SHARE = 10.0
@@ -55,8 +57,19 @@ class Chronicle:
         if self.plan.previous is not None:
             self._stages = {each.name: each for each in self.plan.previous.stages}
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the search has taken, all sessions together, without the winner's own training."""
+        before = 0.0
+        if (previous := self.plan.previous) is not None:
+            winner = sum(each.seconds for each in previous.stages if each.name == WINNER)
+            before = max(0.0, previous.seconds - winner)
+        return before + time.monotonic() - self._clock
+
     def ended(self, name: str, cost: Cost, seconds: float) -> None:
         """Add what a stage took in this session to what it took in earlier ones."""
+        if not cost.trainings and seconds < 1:
+            return  # a stage that this search does not have
         before = self._stages[name].seconds if name in self._stages else 0.0
         self._stages[name] = StageRecord(name, cost.epochs, cost.images, round(before + seconds, 1))
 
@@ -88,6 +101,10 @@ class Chronicle:
             finalists=found.finalists,
             presets=found.presets,
             winner=found.winner,
+            best_known=found.best_known,
+            winner_epochs=found.winner_epochs or (previous.winner_epochs if previous else None),
+            taus=found.taus,
+            lineage=found.lineage,
             verdict=found.verdict,
             reason=reason or found.reason,
             screening=plan.screening,

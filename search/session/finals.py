@@ -1,171 +1,220 @@
-"""The stages after the trials: the best of them trained longer, and the presets in just the same way."""
+"""The race: the best trials and the best presets, trained with seeds that no stage has used.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+The best of many trials owes a part of its loss to chance, 1.7 points of accuracy for the best of 20. So the
+choice rests on new runs: seed after seed for each network that is still in question, until one is ahead of
+the best preset by more than chance, none can be any more, or the time is over. The preset stays unless it is
+beaten.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any
 
-from models.spec import NetSpec
-from records.search import Finalist, PresetRun, TrialRecord
+from records.search import Finalist, Gap, TrialRecord, ranked
 from records.text import percent
 from search.errors import SearchError
 from search.execute.job import Job
 from search.keep.folder import RunFolder
-from search.propose.gate import Gate
-from search.propose.rivals import rival
+from search.propose.around import AROUND
+from search.propose.ranker import kendall_tau
 from search.propose.sampler import trial_seed
 from search.session.cost import Cost
 from search.session.findings import Findings
+from search.session.lineage import lineage
+from search.session.paired import Difference, Losses, Noise, difference
 from search.session.plan import SearchPlan
+from search.session.presets import PRESET_SEEDS, PRESETS, preset_runs
 from search.session.stage import Context
+from search.session.timing import MARGIN
 from search.session.trainings import Trainings
 
-PRESET_SEEDS = 1_000_000
-"""The presets have the seeds of trials that no search gets to."""
+RACE_SEEDS = 3_000_000
+"""The race has the seeds of trials that no search gets to."""
+FINALISTS = "finalists"
+"""Folder of its records."""
+InTime = Callable[[float], bool]
+"""Is called with seconds; tells whether the search still has them."""
+LEAST = 2
+"""Seeds before anything is decided, where so many are allowed."""
 
 
 class Finalists:
     """The stage of the finalists."""
 
-    name = "finalists"
+    name = FINALISTS
 
     def cost(self, plan: SearchPlan) -> Cost:
-        """Return what the trainings of all finalists cost."""
-        return _cost(plan, plan.settings.finalists)
+        """Return what the race costs at the least: two seeds of each finalist and of the best preset."""
+        settings = plan.settings
+        images = min(plan.train_images, settings.final_subset or plan.train_images)
+        entrants = settings.finalists + bool(settings.presets or settings.space == AROUND)
+        runs = entrants * min(LEAST, settings.final_seeds)
+        return Cost(runs, settings.final_epochs, images, plan.validation_images, settings.jobs)
 
     def run(self, context: Context, found: Findings) -> Findings:
-        """Train the best trials again, longer."""
-        finals = Finals(context.trainings(), context.plan.folder)
-        return replace(found, finalists=tuple(finals.run_finalists()))
+        """Race the best trials and presets, and choose among them."""
+        settings, folder = context.plan.settings, context.plan.folder
+        trials = folder.trials()
+        presets = ranked([*folder.trials(PRESETS), *(record for record in trials if record.preset)])
+
+        def in_time(seconds: float) -> bool:
+            limit = settings.time_limit
+            return limit is None or context.chronicle.elapsed + MARGIN * seconds <= limit
+
+        race = Race(context.trainings(), folder, in_time)
+        standings = race.run(entrants(trials, presets, settings.finalists, folder))
+        finalists = tuple(each.finalist() for each in standings)
+        winner = choose(standings)
+        taus = dict(found.taus)
+        tau = kendall_tau([each.record.loss or 0.0 for each in standings], [each.loss for each in standings])
+        if tau is not None:
+            taus[f"loss as a trial, {len(standings)} finalists"] = tau
+        return replace(
+            found,
+            finalists=finalists,
+            presets=found.presets or preset_runs(presets),
+            winner=winner.record.number,
+            best_known=next((each.record.preset for each in standings if each.record.preset), None),
+            taus=taus,
+            lineage=lineage(winner.record, trials, folder),
+        )
 
 
-class Presets:
-    """The stage of the presets."""
+@dataclass
+class Standing:
+    """A network in the race."""
 
-    name = "presets"
+    record: TrialRecord
+    """Of its trial."""
+    runs: list[TrialRecord] = field(default_factory=list)
+    images: list[Losses | None] = field(default_factory=list)
+    """Validation loss of each image, run by run."""
+    gap: Difference | None = None
+    """Against the best preset."""
+    points: float = 0.0
+    """Accuracy minus that of the best preset, in percentage points."""
 
-    def cost(self, plan: SearchPlan) -> Cost:
-        """Return what the trainings of all presets cost."""
-        return _cost(plan, len(plan.settings.presets))
+    @property
+    def loss(self) -> float:
+        """Mean validation loss of the runs."""
+        return fmean(run.loss or 0.0 for run in self.runs)
 
-    def run(self, context: Context, found: Findings) -> Findings:
-        """Train the presets as the finalists were."""
-        finals = Finals(context.trainings(), context.plan.folder)
-        return replace(found, presets=tuple(finals.run_presets(context.gate, context.plan.base.classes)))
+    @property
+    def score(self) -> float:
+        """Mean validation accuracy of the runs, 0-1."""
+        return fmean(run.score or 0.0 for run in self.runs)
+
+    def finalist(self) -> Finalist:
+        """Return it as search.json holds it."""
+        record, gap = self.record, self.gap
+        scores = tuple(run.score or 0.0 for run in self.runs)
+        return Finalist(
+            number=record.number,
+            score=self.score,
+            trial_score=record.score or 0.0,
+            params=record.params,
+            macs=record.macs,
+            receptive_field=record.receptive_field,
+            epochs=len(self.runs[0].epochs),
+            seconds=sum(run.seconds for run in self.runs),
+            scores=scores if len(scores) > 1 else (),
+            preset=record.preset,
+            losses=tuple(run.loss or 0.0 for run in self.runs),
+            gap=None if gap is None else Gap(gap.mean, gap.error, gap.reach, self.points, gap.runs),
+        )
 
 
-def _cost(plan: SearchPlan, networks: int) -> Cost:
-    settings = plan.settings
-    images = min(plan.train_images, settings.final_subset or plan.train_images)
-    trainings = networks * settings.final_seeds
-    return Cost(trainings, settings.final_epochs, images, plan.validation_images, settings.jobs)
+def entrants(
+    trials: Sequence[TrialRecord], presets: Sequence[TrialRecord], count: int, folder: RunFolder
+) -> list[TrialRecord]:
+    """Return who races: the best `count` trials, and each preset that its own trial leaves a chance.
+
+    The best preset races by right, another one unless its trial is behind that by more than chance.
+
+    Raises:
+        SearchError: No trial was completed.
+    """
+    found = [record for record in ranked(trials) if record.preset is None][:count]
+    best = list(presets[:1])
+    for record in presets[1:]:
+        gap = difference(
+            [record.loss or 0.0], [best[0].loss or 0.0], Noise(), _pairs(folder, record, best[0])
+        )
+        if not gap.worse:
+            best.append(record)
+    if not found and not best:
+        raise SearchError(
+            "no trial was completed, there is nothing to choose from; trials.csv has the reasons"
+        )
+    return [*found, *best]
+
+
+def _pairs(folder: RunFolder, one: TrialRecord, other: TrialRecord) -> list[tuple[Losses, Losses]]:
+    ours, theirs = (
+        folder.losses(each, PRESETS if each.number >= PRESET_SEEDS else "trials") for each in (one, other)
+    )
+    return [(ours, theirs)] if ours is not None and theirs is not None and len(ours) == len(theirs) else []
 
 
 @dataclass(frozen=True)
-class Finals:
-    """Longer trainings: each network with the same recipe, the same images and as many seeds."""
+class Race:
+    """Trains networks seed after seed until it is decided which is the best."""
 
     trainings: Trainings
     folder: RunFolder
+    in_time: InTime = lambda seconds: True
 
-    def run_finalists(self) -> list[Finalist]:
-        """Train the best trials again, longer, and return them, the best first.
-
-        Raises:
-            SearchError: No trial was completed, or no finalist.
-            Stopped: The user asked for the end.
-        """
-        scored = [
-            record
-            for record in self.folder.trials()
-            if record.state == "complete" and record.score is not None
-        ]
-        best = sorted(scored, key=lambda record: (-(record.score or 0), record.number))
-        best = best[: self.trainings.settings.finalists]
-        if not best:
-            raise SearchError(
-                "no trial was completed, there is nothing to choose from; trials.csv has the reasons"
-            )
-        found = self._train("finalists", best, [f"trial {trial.number}" for trial in best])
-        chosen = [_finalist(trial, runs) for trial, runs in zip(best, found, strict=True) if runs]
-        if not chosen:
-            raise SearchError("every finalist failed; see the reasons in the folder finalists/")
-        return sorted(chosen, key=lambda finalist: (-finalist.score, finalist.number))
-
-    def run_presets(self, gate: Gate, classes: int) -> list[PresetRun]:
-        """Train the presets as the finalists were, and return those that did not fail, the best first.
-
-        They are a measure of the search and no candidates: none of them becomes the winner.
+    def run(self, networks: Sequence[TrialRecord]) -> list[Standing]:
+        """Return the networks that did not fail, the best first.
 
         Raises:
+            SearchError: Every one failed.
             Stopped: The user asked for the end.
         """
-        names = self.trainings.settings.presets
-        entered = [
-            self._entered(number, rival(name, gate.input_size, classes), gate)
-            for number, name in enumerate(names)
-        ]
-        found = self._train("presets", entered, [f"preset {name}" for name in names])
-        chosen = [
-            _preset_run(name, record, runs)
-            for name, record, runs in zip(names, entered, found, strict=True)
-            if runs
-        ]
-        return sorted(chosen, key=lambda preset: (-preset.score, preset.name))
-
-    def _entered(self, number: int, spec: NetSpec, gate: Gate) -> TrialRecord:
-        """Return what is known of a preset before it is trained."""
-        known = gate.admission(spec)
-        return TrialRecord(
-            number=number,
-            attempt=1,
-            state="complete",
-            spec=spec.to_json(),
-            recipe={},
-            seed=trial_seed(self.trainings.settings.seed, PRESET_SEEDS + number),
-            values={},
-            params=known.params,
-            macs=known.macs,
-            receptive_field=known.receptive_field,
-            margins=known.margins,
-            score=None,
-            seconds=0.0,
-        )
-
-    def _train(
-        self, stage: str, entered: Sequence[TrialRecord], titles: Sequence[str]
-    ) -> list[list[TrialRecord]]:
-        """Train each network with every seed, but for what an earlier session did; return its complete runs.
-
-        The folder `stage` has the records of the first runs, its `run-2`, `run-3`, ... those of the others.
-        """
-        settings, display = self.trainings.settings, self.trainings.display
-        shelves = [stage, *(f"{stage}/run-{run}" for run in range(2, settings.final_seeds + 1))]
-        ended = {
-            (shelf, record.number): record
-            for shelf in shelves
-            for record in self.folder.trials(shelf)
-            if record.state == "complete"
-        }
-        jobs: list[tuple[Job, str]] = []
-        wanted: dict[tuple[int, int], tuple[str, TrialRecord]] = {}
-        for run, shelf in enumerate(shelves, 1):
-            for record, title in zip(entered, titles, strict=True):
-                if (shelf, record.number) in ended:
-                    continue
-                # The first run has the trial's own seed.
-                seed = record.seed if run == 1 else trial_seed(record.seed, run)
-                job = self.trainings.job(
-                    record.number, record.spec, settings.final_recipe, settings.final_subset, seed
+        standings = [Standing(record) for record in networks]
+        seeds = self.trainings.settings.final_seeds
+        self.trainings.display.stage(FINALISTS, len(networks) * min(LEAST, seeds))
+        going = list(standings)
+        for number in range(1, seeds + 1):
+            seconds = max((run.seconds for each in going for run in each.runs[-1:]), default=0.0)
+            rounds = -(-len(going) // self.trainings.settings.jobs)
+            if number > LEAST and not self._kept(number) and not self.in_time(seconds * rounds):
+                self.trainings.display.say(
+                    f"the time is over after {number - 1} seeds of each finalist", style="yellow"
                 )
-                jobs.append((job, title))
-                wanted[job.key] = shelf, record
-        total = len(shelves) * len(entered)
-        display.stage(stage, total, total - len(jobs))
+                break
+            self._round(going, number)
+            going = [each for each in going if len(each.runs) == number]
+            standings = [each for each in standings if each.runs]
+            if not going:
+                raise SearchError("every finalist failed; see the reasons in the folder finalists/")
+            compare(standings)
+            if number >= LEAST:
+                going = undecided(going)
+            if not going:
+                break
+        return sorted(standings, key=lambda each: (each.loss, each.record.number))
+
+    def _kept(self, number: int) -> bool:
+        """Return whether an earlier session has begun with this seed."""
+        return bool(self.folder.trials(shelf(number)))
+
+    def _round(self, going: Sequence[Standing], number: int) -> None:
+        """Train each network with the seed of this round, but for what an earlier session did."""
+        settings, display, place = self.trainings.settings, self.trainings.display, shelf(number)
+        ended = {record.number: record for record in self.folder.trials(place) if record.state == "complete"}
+        seed = trial_seed(settings.seed, RACE_SEEDS + number)
+        jobs: list[tuple[Job, str]] = []
+        for each in going:
+            if each.record.number not in ended:
+                job = self.trainings.job(
+                    each.record.number, each.record.spec, settings.final_recipe, settings.final_subset, seed
+                )
+                jobs.append((job, each.record.title))
+        by_number = {each.record.number: each for each in going}
         for job, title, outcome in self.trainings.whole(jobs):
-            shelf, record = wanted[job.key]
             record = replace(
-                record,
+                by_number[job.number].record,
                 attempt=outcome.attempt,
                 state=outcome.state,
                 recipe=job.recipe,
@@ -175,36 +224,67 @@ class Finals:
                 epochs=outcome.epochs,
                 reason=outcome.reason,
             )
-            self.folder.keep(record, shelf)
+            self.folder.keep_losses(record, outcome.losses, place)
+            self.folder.keep(record, place)
             if record.state == "complete":
-                ended[shelf, record.number] = record
-                display.advance(f"{title}: {percent(record.score)}")
+                ended[record.number] = record
+                display.advance(f"{title}, seed {number}: {percent(record.score)}")
             else:
-                display.say(f"{title} failed at the longer training: {record.reason}", style="yellow")
-        return [
-            [ended[shelf, record.number] for shelf in shelves if (shelf, record.number) in ended]
-            for record in entered
+                display.say(f"{title} failed as a finalist: {record.reason}", style="yellow")
+        for each in going:
+            if (found := ended.get(each.record.number)) is not None:
+                each.runs.append(found)
+                each.images.append(self.folder.losses(found, place))
+
+
+def compare(standings: Sequence[Standing]) -> None:
+    """Hold each network against the best preset, over the seeds that both have."""
+    presets = [each for each in standings if each.record.preset is not None]
+    if not presets:
+        return
+    best = min(presets, key=lambda each: (each.loss, each.record.number))
+    common = min(len(each.runs) for each in standings)
+    noise = Noise.measured([[run.loss or 0.0 for run in each.runs[:common]] for each in standings])
+    best.gap, best.points = None, 0.0
+    for each in standings:
+        if each is best:
+            continue
+        runs = min(len(each.runs), len(best.runs))
+        pairs = [
+            (ours, theirs)
+            for ours, theirs in zip(each.images[:runs], best.images[:runs], strict=True)
+            if ours is not None and theirs is not None and len(ours) == len(theirs)
         ]
+        each.gap = difference(
+            [run.loss or 0.0 for run in each.runs[:runs]],
+            [run.loss or 0.0 for run in best.runs[:runs]],
+            noise,
+            pairs if len(pairs) == runs else (),
+        )
+        ours, theirs = (fmean(run.score or 0.0 for run in of.runs[:runs]) for of in (each, best))
+        each.points = 100 * (ours - theirs)
 
 
-def _finalist(trial: TrialRecord, runs: Sequence[TrialRecord]) -> Finalist:
-    assert trial.score is not None
-    return Finalist(number=trial.number, trial_score=trial.score, **_reached(trial, runs))
+def undecided(going: Sequence[Standing]) -> list[Standing]:
+    """Return the networks that need another seed; none where it is decided who wins."""
+    ahead = min(going, key=lambda each: (each.loss, each.record.number))
+    if ahead.gap is not None and ahead.record.preset is None and ahead.gap.better:
+        return []
+    left = [each for each in going if each.gap is None or not each.gap.worse]
+    return left if any(each.record.preset is None for each in left) and len(left) > 1 else []
 
 
-def _preset_run(name: str, preset: TrialRecord, runs: Sequence[TrialRecord]) -> PresetRun:
-    return PresetRun(name=name, **_reached(preset, runs))
+def choose(standings: Sequence[Standing]) -> Standing:
+    """Return the best network that beats the best preset by more than chance, else that preset."""
+    presets = [each for each in standings if each.record.preset is not None]
+    if not presets:
+        return standings[0]
+    better = [
+        each for each in standings if each.gap is not None and each.gap.better and not each.record.preset
+    ]
+    return better[0] if better else presets[0]
 
 
-def _reached(network: TrialRecord, runs: Sequence[TrialRecord]) -> dict[str, Any]:
-    """Return what finalists and presets have in common: the network's figures, and what came of its runs."""
-    scores = tuple(record.score for record in runs if record.score is not None)
-    return {
-        "score": fmean(scores),
-        "params": network.params,
-        "macs": network.macs,
-        "receptive_field": network.receptive_field,
-        "epochs": len(runs[0].epochs),
-        "seconds": sum(record.seconds for record in runs),
-        "scores": scores if len(scores) > 1 else (),
-    }
+def shelf(number: int) -> str:
+    """Return the folder of the runs with one seed."""
+    return FINALISTS if number == 1 else f"{FINALISTS}/run-{number}"

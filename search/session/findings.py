@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from records.search import Finalist, FrontPoint, LimitRecord, PresetRun
+from records.search import Finalist, FrontPoint, LimitRecord, PresetRun, Step
 
 
 @dataclass(frozen=True)
@@ -18,4 +18,8 @@ class Findings:
     finalists: tuple[Finalist, ...] = ()
     presets: tuple[PresetRun, ...] = ()
     winner: int | None = None
+    best_known: str | None = None
+    winner_epochs: int | None = None
+    taus: dict[str, float] = field(default_factory=dict)
+    lineage: tuple[Step, ...] = ()
     verdict: tuple[LimitRecord, ...] = ()

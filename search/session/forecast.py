@@ -1,15 +1,19 @@
 """How long a search takes and how much disk it needs, shown before it starts."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
 from models.arithmetic import figures
 from models.net import build
+from models.spec import NetSpec
+from search.errors import SearchError
 from search.execute.worker import Share
+from search.session.chronicle import WINNER
 from search.session.cost import Cost
 from search.session.plan import SearchPlan
+from search.session.timing import MARGIN
 from training.data.registry import holdout
 from training.data.samples import Samples
 from training.fit.loop import fit
@@ -23,6 +27,9 @@ class Forecast:
     """What is left to do when a session starts."""
 
     seconds: float
+    """Of the search without the winner's own training; at most its time limit."""
+    winner_seconds: float
+    """Of the winner's own training, if it is as fast as the base network."""
     folder_bytes: int
     """What the run folder will take."""
     cache_bytes: int
@@ -31,29 +38,68 @@ class Forecast:
     """Of one training, measured now on the base network, augmentation included."""
 
 
-def forecast(plan: SearchPlan, costs: Iterable[Cost]) -> Forecast:
-    """Measure the training speed of the base network for some seconds, and scale it to the stages' costs."""
-    speed = _speed(plan)
-    work = sum(cost.passes for cost in costs)
-    if plan.settings.space == "full" and plan.screening is not None:
+def forecast(plan: SearchPlan, costs: Mapping[str, Cost]) -> Forecast:
+    """Measure the training speed of the base network for some seconds, and scale it to the stages' costs.
+
+    Raises:
+        SearchError: The time limit is too short for the presets, a trial and the finalists.
+    """
+    settings = plan.settings
+    alone = Share(settings.device, 1).threads
+    each = speed(plan, plan.base, settings.threads or Share(settings.device, settings.jobs).threads)
+    work = sum(cost.passes for name, cost in costs.items() if name != WINNER)
+    if settings.space == "full" and plan.screening is not None:
         # The candidates are other networks than the base.
         work *= plan.screening.macs[1] / figures(plan.base).macs
+    seconds = work / each
+    if plan.previous is None:
+        check_time(plan, costs, each)
+    if settings.time_limit is not None:
+        spent = plan.previous.seconds if plan.previous else 0.0
+        seconds = min(seconds, max(0.0, settings.time_limit - spent))
+    winner = costs[WINNER].passes / (each if alone == settings.threads else speed(plan, plan.base, alone))
+    if settings.winner_time is not None:
+        winner = min(winner, settings.winner_time)
     cache = plan.dataset.train.images.nbytes + plan.dataset.test.images.nbytes
-    return Forecast(work / speed, RUN_FOLDER_BYTES, cache, speed)
+    return Forecast(seconds, winner, RUN_FOLDER_BYTES, cache, each)
 
 
-def _speed(plan: SearchPlan) -> float:
-    """Return the images a second of one training, with the threads that each of several at a time has."""
+def check_time(plan: SearchPlan, costs: Mapping[str, Cost], images_per_second: float) -> None:
+    """Refuse a time limit in which a search cannot find anything.
+
+    Raises:
+        SearchError: It is too short; the text says how long it must be.
+    """
+    settings = plan.settings
+    if settings.time_limit is None:
+        return
+    trials = costs["trials"]
+    presets = replace(trials, trainings=max(1, len(settings.presets)))
+    children = replace(
+        trials, trainings=min(max(2, settings.jobs), max(0, settings.trials - presets.trainings))
+    )
+    least = [presets, children, costs["finalists"]]
+    needed = MARGIN * sum(cost.passes for cost in least) / images_per_second
+    if needed > settings.time_limit:
+        raise SearchError(
+            f"--time-limit {settings.time_limit:g}s: too short for the presets, {children.trainings:g} "
+            f"trials and the finalists: about {needed:.0f}s at {images_per_second:,.0f} images/s; raise it, "
+            "or lower --epochs, --subset, --final-epochs, --final-subset or --finalists"
+        )
+
+
+def speed(plan: SearchPlan, spec: NetSpec, threads: int) -> float:
+    """Return the images a second of one training of `spec`, with so many threads, measured now."""
     settings = plan.settings
     train, _ = holdout(plan.dataset.train.labels)
     recipe = replace(settings.trial_recipe, epochs=2)
     probe = Samples.of(plan.dataset.train, train[: PROBE_BATCHES * recipe.batch_size], plan.dataset)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(Share(settings.device, settings.jobs).threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         torch.manual_seed(0)
-        history = fit(build(plan.base), probe, None, recipe, seed=0, device=settings.device)
+        history = fit(build(spec), probe, None, recipe, seed=0, device=settings.device)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
     # The second epoch: the first one also warms up caches and threads.
     return len(probe) / history.epochs[-1].seconds

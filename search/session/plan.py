@@ -16,17 +16,30 @@ from records.search import ScreeningRecord, SearchRecord
 from records.text import unknown
 from search.errors import SearchError
 from search.execute.executors import DEFAULT, EXECUTORS
+from search.execute.worker import Share
 from search.keep import folder as folders
 from search.keep.folder import RunFolder
 from search.keep.storage import hidden, needs_password, reach, release
 from search.options import Options
-from search.propose.choosing import choose, make_space, narrowed
+from search.propose.around import AROUND
+from search.propose.choosing import Choice, choose, make_space, narrowed
 from search.propose.gate import Gate
-from search.propose.limits import limited, project_budget
+from search.propose.limits import asked_limits, limited, project_budget
 from search.propose.rivals import NONE, rivals
 from search.propose.screening import check_base, screen
 from search.propose.space import Space, WidthSpace
-from search.settings import STAGES, STORAGE_WAIT, Settings, defaults
+from search.propose.starts import FIRST, starts
+from search.settings import (
+    CPU_MACS,
+    GENERATIONS,
+    SHAPES_WINNER_TIME,
+    STAGES,
+    STEP_LIMIT,
+    STORAGE_WAIT,
+    Settings,
+    defaults,
+    time_limit,
+)
 from training.data import registry as datasets
 from training.data.registry import Dataset, holdout
 from training.fit import device
@@ -35,8 +48,11 @@ from training.fit.recipe import RECIPES, named
 TRIALS = 50
 _KEPT = (
     *("data", "resize", "base", "recipe", "seed", "storage", *STAGES),
-    *("space", "fill", "sampler", "objectives", "pruner", "max_macs", "presets"),
+    *("space", "fill", "sampler", "objectives", "pruner", "max_macs", "presets", "start", "limit"),
+    *("generation", "max_step_time", "threads", "winner_time"),
 )
+_NAMED = {"start": "presets", "max_step_time": "step_limit", "limit": "limits"}
+"""Flags whose setting has another name."""
 """What a resumed search cannot change."""
 
 
@@ -61,7 +77,7 @@ class SearchPlan:
 
 
 def plan_search(options: Options, console: Console) -> SearchPlan:
-    """Check everything that can be wrong before anything is trained or written.
+    """Check everything that can be wrong before anything is trained or written; the folder is not made yet.
 
     Raises:
         SearchError: A flag cannot be met.
@@ -83,14 +99,19 @@ def plan_search(options: Options, console: Console) -> SearchPlan:
         # What the user learnt at the start about a stand-in for the data holds for the whole search.
         dataset = replace(dataset, notice=previous.dataset.notice)
         base = _fitted(_base(settings.base), dataset)
-    budget = limited(project_budget(), settings.max_macs)
+    budget = limited(project_budget(settings.limits), settings.max_macs)
+    if settings.space == AROUND:
+        gate, fill_to = Gate(budget, base.input_size), budget.max_params if settings.fill else None
+        _, notice = starts(settings.presets, gate, base.classes, fill_to)
+        if notice is not None and previous is None:
+            console.print(notice, style="yellow", highlight=False, markup=False)
     space = make_space(settings, base, budget)
     screening = previous.screening if previous else _screened(settings, space, budget, base)
     if settings.storage is not None:
         release(reach(settings.storage))  # a wrong password is met before a folder is made
     train, validation = holdout(dataset.train.labels)
     return SearchPlan(
-        folders.make(path),
+        RunFolder(path),
         settings,
         dataset,
         base,
@@ -103,8 +124,12 @@ def plan_search(options: Options, console: Console) -> SearchPlan:
     )
 
 
-def _screened(settings: Settings, space: Space, budget: rfcalc.Budget, base: NetSpec) -> ScreeningRecord:
-    """Find out by arithmetic whether the search can find anything at all."""
+def _screened(
+    settings: Settings, space: Space, budget: rfcalc.Budget, base: NetSpec
+) -> ScreeningRecord | None:
+    """Find out by arithmetic whether the search can find anything at all; None: its start fits already."""
+    if settings.space == AROUND:
+        return None
     if isinstance(space, WidthSpace):
         check_base(settings.base, space, budget)
     return screen(space, Gate(budget, base.input_size), settings.seed)
@@ -152,7 +177,8 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
         raise SearchError(f"--recipe {recipe}: {unknown(recipe, RECIPES)}")
     where = device.resolve(options.device or "auto")
     choice = choose(options, where.type)
-    base_name = options.base or ("tiny" if where.type == "cpu" else "residual")
+    plain = "tiny" if where.type == "cpu" and choice.space != AROUND else FIRST
+    base_name = options.base or plain
     base = _base(base_name)
     left = narrowed(choice, base)
     cache = options.cache or Path("data/cache")
@@ -165,6 +191,14 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
         if images is not None and images < batch:
             flag = word_of(Options, name)
             raise SearchError(f"{flag} {images}: fewer images than one batch of recipe {recipe!r}, {batch}")
+    around = choice.space == AROUND
+    presets = _candidates(options, choice, base, where.type)
+    generation = options.generation or GENERATIONS["cpu" if where.type == "cpu" else "gpu"]
+    cores = Share(where.type, 1).threads
+    jobs = options.jobs or (min(cores, generation) if around and where.type == "cpu" else 1)
+    # Not of the jobs: the same seed is the same search for any number of them.
+    threads = options.threads or (max(1, cores // generation) if around and where.type == "cpu" else None)
+    drawn = dataset.kind == "shapes"
     settled = device.settle(named(recipe, where.type), build(base), dataset.image_size, where)
     settings = Settings.from_json(
         {
@@ -177,7 +211,10 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
             "recipe": recipe,
             "device": where.type,
             "seed": options.seed or 0,
-            "jobs": options.jobs or 1,
+            "jobs": jobs,
+            "threads": threads,
+            "generation": generation,
+            "step_limit": (options.max_step_time or STEP_LIMIT) if around else None,
             "storage": options.storage,
             "trials": options.trials or TRIALS,
             "precision": settled.precision,
@@ -189,20 +226,33 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
             "objectives": choice.objectives,
             "pruner": choice.pruner,
             "max_macs": choice.max_macs,
-            "presets": rivals(
-                options.presets,
-                limited(project_budget(), choice.max_macs),
-                base.input_size,
-                base.classes,
-                where.type,
-            ),
-            "time_limit": options.time_limit,
+            "limits": choice.limits,
+            "presets": presets,
+            "time_limit": options.time_limit or time_limit(where.type, dataset.kind),
+            "winner_time": options.winner_time or (SHAPES_WINNER_TIME if drawn else None),
             "executor": _executor(options.executor or DEFAULT),
             "storage_wait": STORAGE_WAIT if options.storage_wait is None else options.storage_wait,
             **stages,
         }
     )
     return settings, dataset, base
+
+
+def _candidates(options: Options, choice: Choice, base: NetSpec, device: str) -> tuple[str, ...]:
+    """Return the names of the presets that take part.
+
+    Raises:
+        SearchError: A name that is no preset, one that breaks the budget, or none where moves need a start.
+    """
+    if options.start is not None and options.presets is not None:
+        raise SearchError(f"--start {options.start}: --presets {options.presets} names others; give one")
+    asked = options.start or options.presets
+    if asked == NONE and choice.space == AROUND:
+        raise SearchError(f"--presets {NONE}: --sampler {choice.sampler} starts from presets; name one")
+    budget = limited(project_budget(choice.limits), choice.max_macs)
+    # The largest would take longer than all other trainings; whoever sets a limit on MACs knows.
+    most = CPU_MACS if device == "cpu" and "max_macs" not in choice.limits else None
+    return rivals(asked, budget, base.input_size, base.classes, most)
 
 
 def _resumed(previous: SearchRecord, options: Options) -> Settings:
@@ -217,14 +267,17 @@ def _resumed(previous: SearchRecord, options: Options) -> Settings:
         asked = getattr(options, name)
         if name == "fill" and asked:
             continue  # --no-fill was not given
-        if name in ("objectives", "presets") and asked is not None:
+        if name == "limit":
+            asked = asked_limits(asked) or None
+        if name in ("objectives", "presets", "start") and asked is not None:
             asked = () if asked == NONE else tuple(word.strip() for word in asked.split(","))
         if name == "storage" and asked is not None:
             asked = hidden(asked)
-        if asked is not None and asked != getattr(settings, name):
+        kept = getattr(settings, _NAMED.get(name, name))
+        if asked is not None and asked != kept:
             given = word_of(Options, name) + ("" if name == "fill" else f" {asked}")
             raise SearchError(
-                f"{given}: the search {previous.name!r} was started with {getattr(settings, name)}; "
+                f"{given}: the search {previous.name!r} was started with {kept}; "
                 "leave the flag out, or choose another --name"
             )
     if options.device not in (None, "auto", settings.device):

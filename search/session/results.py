@@ -1,5 +1,6 @@
 """The winner's network as files, and the budget's verdict on what those files build."""
 
+import textwrap
 from pathlib import Path
 
 import rfcalc
@@ -9,10 +10,11 @@ from records.files import write_json, write_text
 from records.search import LimitRecord
 
 
-def write_network(folder: Path, spec: NetSpec) -> None:
-    """Write the winner's spec.json and its standalone model.py."""
+def write_network(folder: Path, spec: NetSpec, outcome: str | None = None) -> None:
+    """Write the winner's spec.json and its standalone model.py, which begins with the search's outcome."""
     write_json(folder / "spec.json", spec.to_json())
-    write_text(folder / "model.py", standalone_source(spec))
+    said = "".join(f"# {line}\n" for line in textwrap.wrap(outcome or "", 100))
+    write_text(folder / "model.py", said + standalone_source(spec))
 
 
 def verdict_of(

@@ -14,24 +14,25 @@ from search.execute import worker
 from search.execute.worker import Work
 from search.keep import folder, storage
 from search.propose.gate import Gate
-from search.session.chronicle import Chronicle
+from search.session.chronicle import WINNER, Chronicle
 from search.session.cost import Cost
-from search.session.finals import Finalists, Presets
+from search.session.finals import Finalists
 from search.session.plan import SearchPlan
+from search.session.presets import Presets
 from search.session.stage import Context, Stage
 from search.session.trials import Trials
 from search.session.winner import Winner
 from search.show.display import Display
 
-STAGES: tuple[Stage, ...] = (Trials(), Finalists(), Presets(), Winner())
+STAGES: tuple[Stage, ...] = (Presets(), Trials(), Finalists(), Winner())
 """What a search does, in this order."""
 DONE = "done"
 """The stage of a search that has ended."""
 
 
-def costs(plan: SearchPlan) -> list[Cost]:
-    """Return what each stage still has to train."""
-    return [stage.cost(plan) for stage in STAGES]
+def costs(plan: SearchPlan) -> dict[str, Cost]:
+    """Return what each stage still has to train, by its name."""
+    return {stage.name: stage.cost(plan) for stage in STAGES}
 
 
 def run(plan: SearchPlan, display: Display, work: Work = worker.run) -> SearchRecord:
@@ -45,7 +46,9 @@ def run(plan: SearchPlan, display: Display, work: Work = worker.run) -> SearchRe
     Raises:
         SearchError: It cannot go on; search.json has the reason, and --resume continues.
         Stopped: The user stopped it; likewise.
+        UserError: The folder of the run cannot be written.
     """
+    folder.make(plan.folder.path)
     gate = Gate(plan.budget, plan.base.input_size)
     chronicle = Chronicle(plan, gate, _command(plan.settings.storage))
     with folder.locked(plan.folder), stopping(insistent=(signal.SIGTERM,)) as stop:
@@ -70,7 +73,8 @@ def _go_through(context: Context) -> SearchRecord:
     plan, chronicle = context.plan, context.chronicle
     try:
         for place, stage in enumerate(STAGES):
-            context.later = tuple(each.cost(plan) for each in STAGES[place + 1 :])
+            # The winner's own training is outside of the time limit.
+            context.later = tuple(each.cost(plan) for each in STAGES[place + 1 :] if each.name != WINNER)
             chronicle.stage = stage.name
             chronicle.keep(plan.folder.trials())
             began, cost = time.monotonic(), stage.cost(plan)

@@ -50,7 +50,15 @@ class Trainings:
         """Return the first attempt at training `spec` on so many images."""
         settings = self.settings
         data = DataRequest(settings.data, settings.cache, settings.resize, images, settings.seed)
-        return Job(number=number, attempt=1, spec=spec, recipe=recipe.to_json(), seed=seed, data=data)
+        return Job(
+            number=number,
+            attempt=1,
+            spec=spec,
+            recipe=recipe.to_json(),
+            seed=seed,
+            data=data,
+            threads=settings.threads,
+        )
 
     def submit(self, job: Job, title: str) -> None:
         """Begin a training, which the user knows as `title`; there must be a free slot."""
@@ -93,6 +101,7 @@ class Trainings:
         on_epoch: Callable[[EpochRecord], None] = lambda epoch: None,
         *,
         patient: bool = True,
+        until: int | None = None,
     ) -> Iterator[tuple[Job, str, Outcome]]:
         """Train jobs with their titles to the end of their recipes; yield both with its outcome as it ends.
 
@@ -101,6 +110,7 @@ class Trainings:
             on_epoch: Called with each epoch of each job.
             patient: Whether the running trainings end as planned when the user asks for the end; otherwise at
                 their next epoch, as pruned.
+            until: Epoch after which a training ends, as pruned, before its recipe does.
 
         Raises:
             Stopped: The user asked for the end, and the trainings that were running have ended.
@@ -118,7 +128,8 @@ class Trainings:
                 if isinstance(event, EpochDone):
                     on_epoch(event.epoch)
                     last = event.epoch.epoch >= int(event.job.recipe["epochs"])
-                    self.answer(event.job, go_on=patient or last or not self.stop.asked)
+                    goes_on = patient or last or not self.stop.asked
+                    self.answer(event.job, go_on=goes_on and (last or event.epoch.epoch != until))
                 else:
                     running -= 1
                     yield event.job, titles[event.job.key], event.outcome

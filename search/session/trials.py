@@ -1,7 +1,6 @@
 """The stage of the trials: it asks, checks, submits and tells the study; workers only train."""
 
 from collections.abc import Callable, Collection, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,24 +8,26 @@ import optuna
 from optuna.trial import TrialState
 
 from models.spec import NetSpec
+from records.run import EpochRecord
 from records.search import TrialRecord
 from records.stopping import Stopped
 from records.text import percent, plural
 from search.errors import SearchError
 from search.execute.job import Job, Outcome
 from search.execute.protocol import EpochDone
-from search.keep import storage, study
+from search.keep import study
 from search.keep.folder import RunFolder
-from search.keep.patience import Patience
 from search.propose import pruning
+from search.propose.around import AROUND
 from search.propose.gate import Admission, Gate
 from search.propose.objectives import front
 from search.propose.proposals import Proposals, enqueue_anchors, make_sampler
 from search.propose.sampler import ExhaustedError, GatedSampler, trial_seed
 from search.propose.space import Space
+from search.session.climb import climb
 from search.session.cost import Cost
 from search.session.findings import Findings
-from search.session.identity import check_identity, identity
+from search.session.opened import opened
 from search.session.plan import SearchPlan
 from search.session.stage import Context
 from search.session.timing import TimeLimit
@@ -35,8 +36,8 @@ from search.show.standing import best_of
 
 FAILURES_IN_A_ROW = 10
 """After so many the fault is the set-up's, not the networks'."""
-PRUNED_SHARE = 0.9
-"""Share of the epochs that trials train, since some are pruned; seen in searches of 50 trials."""
+PRUNED_SHARE = 0.75
+"""Share of the epochs that trials train where half of them end at half."""
 
 
 class Trials:
@@ -51,23 +52,14 @@ class Trials:
 
     def run(self, context: Context, found: Findings) -> Findings:
         """Train candidates until there are as many as were asked for, or space or time are exhausted."""
+        if context.plan.settings.space == AROUND:
+            return climb(context, found)
         plan, settings, chronicle = context.plan, context.plan.settings, context.chronicle
-        url, name = settings.storage or plan.folder.storage(), plan.folder.path.name
         records = plan.folder.trials()
         proposals = Proposals(plan.space, context.gate)
         sampler = make_sampler(settings, plan.space, proposals, records)
-        with ExitStack() as stack:
-            stack.enter_context(
-                storage.failures(url, "the study's database failed; once it is well, --resume continues")
-            )
-            patience = Patience(url, settings.storage_wait, context.display.notice, check=context.stop.check)
-            backend = patience(lambda: storage.reach(url))
-            stack.callback(storage.release, backend)
-            trials = patience(lambda: study.open_study(name, backend, sampler, settings))
-            hold = stack.enter_context(storage.held(url, name))
-            patience.regain = hold.regain
-            patience(lambda: storage.claim_for_folder(trials, plan.folder.path, bool(records)))
-            patience(lambda: check_identity(trials, identity(plan, plan.space)))
+        with opened(context, sampler, records) as access:
+            trials, patience = access.study, access.patience
             if anchors := enqueue_anchors(trials, plan.space, proposals):
                 context.display.say(f"tried first: {', '.join(anchors)}")
             if again := patience(lambda: study.settle(trials, records, plan.space.choices)):
@@ -79,7 +71,7 @@ class Trials:
 
             keep(records)
             driver = Driver(
-                context.trainings(pulse=lambda: patience(hold.look)),
+                context.trainings(pulse=lambda: patience(access.look)),
                 plan.folder,
                 plan.space,
                 context.gate,
@@ -110,8 +102,7 @@ class Trials:
 
     def _limit(self, context: Context) -> TimeLimit:
         plan = context.plan
-        spent = plan.previous.seconds if plan.previous else 0.0
-        return TimeLimit(plan.settings.time_limit, _cost(plan, 1), context.later, spent)
+        return TimeLimit(plan.settings.time_limit, _cost(plan, 1), context.later, context.chronicle.elapsed)
 
 
 def count_ended(records: Iterable[TrialRecord]) -> int:
@@ -183,6 +174,7 @@ class Driver:
                 del running[event.job.number]
                 record = candidate.record(event.outcome, trainings.settings.pruner)
                 # The record first: a trial that has one is finished, whatever happens before the study knows.
+                self.folder.keep_losses(record, event.outcome.losses)
                 self.folder.keep(record)
                 self._tell(record)
                 records.append(record)
@@ -242,19 +234,25 @@ class Driver:
 
     def _weigh(self, candidate: "_Candidate", event: EpochDone) -> None:
         """Report the epoch to the study, and let the trial go on unless it is hopeless."""
-        epoch, accuracy = event.epoch.epoch, event.epoch.val_accuracy
-        assert accuracy is not None  # every job has validation images
+        epoch, value = event.epoch.epoch, self._judged_by(event.epoch)
         if epoch not in candidate.verdicts:  # a second attempt is judged as the first one was
             candidate.verdicts[epoch] = epoch >= self.trainings.settings.epochs or self._promising(
-                candidate.trial, accuracy, epoch
+                candidate.trial, value, epoch
             )
         self.trainings.answer(event.job, go_on=candidate.verdicts[epoch])
 
-    def _promising(self, trial: optuna.Trial, accuracy: float, epoch: int) -> bool:
+    def _judged_by(self, epoch: EpochRecord) -> float:
+        """Return what the search goes by: validation loss, or accuracy where that was asked for."""
+        by_loss = "loss" in self.trainings.settings.objectives
+        value = epoch.val_loss if by_loss else epoch.val_accuracy
+        assert value is not None  # every job has validation images
+        return value
+
+    def _promising(self, trial: optuna.Trial, value: float, epoch: int) -> bool:
         """Return whether a trial may go on after `epoch`."""
         if len(self.trainings.settings.objectives) > 1:
             return True  # Optuna prunes by one objective alone
-        self.patience(lambda: trial.report(accuracy, epoch))
+        self.patience(lambda: trial.report(value, epoch))
         return not self.patience(trial.should_prune)
 
 

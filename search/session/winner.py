@@ -1,60 +1,92 @@
 """The last stage: the winner, trained on train and validation, meets the test images once."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from models.spec import NetSpec
 from records.run import EpochRecord
-from records.search import TrialRecord
+from records.search import outcome
 from records.stopping import Stopped
+from records.text import duration, plural
 from search.errors import SearchError
 from search.execute.job import DataRequest, Job, Keep
+from search.execute.worker import Share
+from search.session.chronicle import WINNER
 from search.session.cost import Cost
 from search.session.findings import Findings
+from search.session.forecast import speed
 from search.session.plan import SearchPlan
+from search.session.presets import spec_of
 from search.session.results import verdict_of, write_network
 from search.session.stage import Context
 
 
 class Winner:
-    """Trains the best finalist with its recipe fixed, unless an earlier session has.
+    """Trains the winner with its recipe fixed, unless an earlier session has.
 
     Nothing is selected any more: all training images are learnt from, and the last averaged weights are those
     that count. A session that broke off here goes on at its last checkpoint.
     """
 
-    name = "winner"
+    name = WINNER
 
     def cost(self, plan: SearchPlan) -> Cost:
         """Return what one training on all training images costs."""
         return Cost(1, plan.settings.winner_epochs, len(plan.dataset.train))
 
     def run(self, context: Context, found: Findings) -> Findings:
-        """Fill the folder best/ with the winner."""
-        plan, best = context.plan, context.plan.folder.winner
-        number = found.finalists[0].number
-        chosen = replace(found, winner=number)
-        records = plan.folder.trials()
-        spec = NetSpec.from_json(_spec(records, number))
+        """Fill the folder best/ with the winner; without epochs, write its spec.json and model.py alone."""
+        plan, best, gate = context.plan, context.plan.folder.winner, context.gate
+        assert found.winner is not None
+        spec = spec_of(found.winner, plan.folder)
+        context.chronicle.findings = found
+        words = outcome(context.chronicle.record(records := plan.folder.trials()))
+        if words is not None:
+            context.display.say(words, style="bold")
+        if not plan.settings.winner_epochs:
+            write_network(plan.folder.path, spec, words)
+            model = plan.folder.path / "model.py"
+            return replace(found, verdict=verdict_of(model, gate.budget, gate.input_size))
+        chosen = found
         building = best.begin(spec.to_json())
         if building is not None:
+            chosen = replace(found, winner_epochs=self._epochs(context, spec))
             # While best/ still holds a former winner, search.json does not call it by the number of this one.
             if not best.path.exists():
                 context.chronicle.findings = chosen
                 context.chronicle.keep(records)
-            write_network(building, spec)
-            self._train(context, self._job(context, spec, str(building)))
+            write_network(building, spec, words)
+            self._train(context, self._job(context, spec, str(building), chosen.winner_epochs or 1))
             best.swap()
-        gate = context.gate
         return replace(chosen, verdict=verdict_of(best.path / "model.py", gate.budget, gate.input_size))
 
-    def _job(self, context: Context, spec: NetSpec, folder: str) -> Job:
+    def _epochs(self, context: Context, spec: NetSpec) -> int:
+        """Return how many epochs the winner has, and say how long they take.
+
+        Those of a session that broke off stay: a run cannot change its length.
+        """
+        plan, settings = context.plan, context.plan.settings
+        epochs, previous = settings.winner_epochs, plan.previous
+        checkpoint = plan.folder.winner.coming / "last.pt"
+        if previous is not None and previous.winner_epochs and checkpoint.is_file():
+            return previous.winner_epochs
+        images = len(plan.dataset.train)
+        each = images / speed(plan, spec, Share(settings.device, 1).threads)
+        if settings.winner_time is not None:
+            epochs = max(1, min(epochs, int(settings.winner_time / each)))
+        context.display.say(
+            f"the winner's own training: {plural(epochs, 'epoch')} of {images:,} images, about "
+            f"{duration(epochs * each)}, outside of the time limit"
+        )
+        return epochs
+
+    def _job(self, context: Context, spec: NetSpec, folder: str, epochs: int) -> Job:
         plan, settings = context.plan, context.plan.settings
         images = DataRequest(settings.data, settings.cache, settings.resize, None, settings.seed, whole=True)
         keep = Keep(folder, plan.folder.path.name, context.chronicle.command, plan.dataset.notice)
-        recipe = settings.winner_recipe.to_json()
-        return Job(0, 1, spec.to_json(), recipe, settings.seed, images, keep)
+        recipe = replace(settings.winner_recipe, epochs=epochs).to_json()
+        # Alone it has the whole machine.
+        threads = Share(settings.device, 1).threads
+        return Job(0, 1, spec.to_json(), recipe, settings.seed, images, keep, threads=threads)
 
     def _train(self, context: Context, job: Job) -> None:
         display, epochs = context.display, int(job.recipe["epochs"])
@@ -63,14 +95,9 @@ class Winner:
         def on_epoch(epoch: EpochRecord) -> None:
             display.epoch(epoch, epochs)
 
-        # Alone it has the whole machine.
         trainings = context.trainings(jobs=1)
-        for _, _, outcome in trainings.whole([(job, "winner")], on_epoch, patient=False):
-            if outcome.state == "pruned":
+        for _, _, ended in trainings.whole([(job, "winner")], on_epoch, patient=False):
+            if ended.state == "pruned":
                 raise Stopped
-            if outcome.state == "failed":
-                raise SearchError(f"the winner's training failed: {outcome.reason}")
-
-
-def _spec(records: Sequence[TrialRecord], number: int) -> dict[str, Any]:
-    return next(record.spec for record in records if record.number == number)
+            if ended.state == "failed":
+                raise SearchError(f"the winner's training failed: {ended.reason}")

@@ -3,12 +3,13 @@
 from rich.console import Console
 
 from records.run import RunRecord
-from records.search import SearchRecord, against_presets
+from records.search import SearchRecord, outcome
 from records.text import percent
 from search.keep.folder import RunFolder, find
 from search.keep.storage import is_held, needs_password
 from search.options import ShowOptions
 from search.show.display import finalists_table, presets_table, trials_table
+from search.show.lines import details
 from search.show.standing import Curve, stand
 
 
@@ -25,6 +26,8 @@ def show(options: ShowOptions, console: Console) -> int:
     driven = is_held(folder.lock)
     state = record.state if driven or record.state != "running" else "broken off, --resume continues it"
     console.print(f"search    {record.name}: {state}, stage {record.stage}", markup=False)
+    if (words := outcome(record)) is not None:
+        console.print(words, style="bold", markup=False)
     if record.reason:
         console.print(f"because   {record.reason}", markup=False)
     console.print(f"data      {record.dataset.title}", markup=False)
@@ -39,12 +42,14 @@ def show(options: ShowOptions, console: Console) -> int:
         console.print(finalists_table(record.finalists, record.winner))
     if record.presets:
         console.print(presets_table(record.presets))
-    if (words := against_presets(record)) is not None:
-        console.print(words)
+    for line in details(record, trials):
+        console.print(line, markup=False)
     if record.winner is not None and (folder.best / "run.json").is_file():
         winner = RunRecord.read(folder.best / "run.json")
+        titles = (each.title for each in record.finalists if each.number == record.winner)
+        title = next(titles, f"trial {record.winner}")
         console.print(
-            f"winner    trial {record.winner}, test accuracy {percent(winner.test_accuracy)} on "
+            f"winner    {title}, test accuracy {percent(winner.test_accuracy)} on "
             f"{winner.dataset.test_images:,} images of {winner.dataset.title}",
             markup=False,
         )

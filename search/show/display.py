@@ -12,7 +12,7 @@ from rich.table import Table
 
 from models.spec import NetSpec, stage_widths
 from records.run import EpochRecord
-from records.search import Finalist, PresetRun, SearchRecord, TrialRecord
+from records.search import Finalist, PresetRun, SearchRecord, TrialRecord, ranked
 from records.terminal import StepBar
 from records.text import percent
 from search.execute.job import Job
@@ -126,36 +126,46 @@ def _is_milestone(bar: StepBar) -> bool:
 
 
 def trials_table(trials: Sequence[TrialRecord], top: int = 10) -> Table:
-    """Return the best trials, the best first."""
-    scored = sorted(
-        (trial for trial in trials if trial.state == "complete" and trial.score is not None),
-        key=lambda trial: (-(trial.score or 0), trial.number),
-    )
-    table = Table(title=f"Best {min(top, len(scored))} of {len(trials)} trials", title_justify="left")
-    for name in ("trial", "validation", "params", "MACs", "RF", "widths", "seconds"):
+    """Return the best trials by validation loss, the best first."""
+    best = ranked(trials)
+    moved = any(trial.generation is not None for trial in trials)
+    table = Table(title=f"Best {min(top, len(best))} of {len(trials)} trials", title_justify="left")
+    for name in ("trial", "loss", "validation", "params", "MACs", "RF", "widths", "seconds"):
         table.add_column(name, justify="left" if name == "widths" else "right")
-    for trial in scored[:top]:
+    if moved:
+        table.add_column("from")
+    for trial in best[:top]:
+        descent = trial.preset or f"{trial.parent}: {'; '.join(trial.moves)}"
         table.add_row(
             str(trial.number),
+            _loss(trial.loss),
             percent(trial.score),
             f"{trial.params:,}",
             f"{trial.macs / 1e6:.1f} M",
             str(trial.receptive_field),
             " ".join(str(width) for width in stage_widths(NetSpec.from_json(trial.spec))),
             f"{trial.seconds:.0f}",
+            *([descent] if moved else []),
         )
     return table
 
 
 def finalists_table(finalists: Sequence[Finalist], winner: int | None) -> Table:
     """Return the finalists, the best first, the winner marked."""
-    table = Table(title="Finalists, trained longer", title_justify="left")
-    for name in ("trial", "validation", "as a trial", "epochs", "params", "MACs", "RF", "seconds"):
-        table.add_column(name, justify="right")
+    compared = any(finalist.gap is not None for finalist in finalists)
+    table = Table(title="Finalists, with seeds of their own", title_justify="left")
+    names = ("network", "loss", "against the best preset", "runs", "validation", "as a trial", "epochs")
+    shown = [name for name in names if compared or name not in ("against the best preset",)]
+    for name in (*shown, "params", "MACs", "RF", "seconds"):
+        table.add_column(name, justify="left" if name == "network" else "right")
     for finalist in finalists:
         won = finalist.number == winner
+        gap = finalist.gap
         table.add_row(
-            f"{'* ' if won else ''}{finalist.number}",
+            f"{'* ' if won else ''}{finalist.title}",
+            _loss(finalist.loss),
+            *([f"{gap.loss:+.4f} ± {gap.reach:.4f}" if gap else "-"] if compared else []),
+            str(max(1, len(finalist.scores))),
             percent(finalist.score),
             percent(finalist.trial_score),
             str(finalist.epochs),
@@ -169,8 +179,8 @@ def finalists_table(finalists: Sequence[Finalist], winner: int | None) -> Table:
 
 
 def presets_table(presets: Sequence[PresetRun]) -> Table:
-    """Return the presets that were trained as the finalists were, the best first."""
-    table = Table(title="Presets, trained as the finalists were", title_justify="left")
+    """Return the presets as trials, the best first."""
+    table = Table(title="Presets, as trials", title_justify="left")
     for name in ("preset", "validation", "epochs", "params", "MACs", "RF", "seconds"):
         table.add_column(name, justify="left" if name == "preset" else "right")
     for preset in presets:
@@ -184,3 +194,7 @@ def presets_table(presets: Sequence[PresetRun]) -> Table:
             f"{preset.seconds:.0f}",
         )
     return table
+
+
+def _loss(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

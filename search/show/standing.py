@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from records.search import SearchRecord, TrialRecord
+from records.search import SearchRecord, TrialRecord, ranked
 from records.text import percent
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -88,9 +88,8 @@ def stand(record: SearchRecord, trials: Sequence[TrialRecord], running: Iterable
 
 
 def best_of(trials: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the complete trial with the best score, the first of equals."""
-    scored = [trial for trial in trials if trial.state == "complete" and trial.score is not None]
-    return max(scored, key=lambda trial: (trial.score or 0.0, -trial.number), default=None)
+    """Return the complete trial with the lowest validation loss, the first of equals."""
+    return next(iter(ranked(trials)), None)
 
 
 def described(trial: TrialRecord) -> str:

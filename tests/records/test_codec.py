@@ -112,15 +112,15 @@ def test_the_csv_has_a_row_a_trial_with_its_newest_attempt(tmp_path: Path) -> No
     write_trials_csv(path, [_trial(2), failed, _trial(1, attempt=2)])
     lines = path.read_text().splitlines()
     assert lines[0] == (
-        "number,state,score,params,macs,receptive_field,c1_width,epochs,seconds,attempt,seed,reason"
+        "number,state,score,loss,params,macs,receptive_field,c1_width,epochs,seconds,attempt,seed,reason"
     )
-    assert lines[1] == "1,complete,0.5,90000,10,55,24,1,1.25,2,5,"
+    assert lines[1] == "1,complete,0.5,1.5,90000,10,55,24,1,1.25,2,5,"
     assert len(lines) == 3
 
 
 def test_the_csv_of_no_trials_has_its_header(tmp_path: Path) -> None:
     write_trials_csv(tmp_path / "trials.csv", [])
-    assert (tmp_path / "trials.csv").read_text() == "number,state,score,params,macs,receptive_field\n"
+    assert (tmp_path / "trials.csv").read_text() == "number,state,score,loss,params,macs,receptive_field\n"
 
 
 @dataclass(frozen=True)

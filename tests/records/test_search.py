@@ -10,7 +10,7 @@ import pytest
 
 from records.codec import Record, RecordError
 from records.run import DatasetFacts, Environment, RunRecord
-from records.search import Finalist, PresetRun, SearchRecord, against_presets
+from records.search import Finalist, Gap, PresetRun, SearchRecord, outcome
 
 
 def _preset(name: str, score: float, scores: tuple[float, ...] = ()) -> PresetRun:
@@ -35,7 +35,7 @@ def record() -> SearchRecord:
 
 
 def test_a_winner_that_is_better_says_by_how_much(record: SearchRecord) -> None:
-    assert against_presets(record) == (
+    assert outcome(record) == (
         "At equal training the winner beats the best preset, residual, by 2.0 points (76.0 against 74.0 % of "
         "validation; 6 epochs, 1 run each; standard error of a difference 0.9)."
     )
@@ -43,18 +43,48 @@ def test_a_winner_that_is_better_says_by_how_much(record: SearchRecord) -> None:
 
 def test_a_winner_that_is_worse_says_so(record: SearchRecord) -> None:
     twice = replace(record, presets=(_preset("tiny", 0.7), _preset("residual", 0.7725, (0.77, 0.775))))
-    words = against_presets(twice)
+    words = outcome(twice)
     assert words is not None
     assert "does not beat the best preset, residual: it is 1.2 points behind" in words
     assert "6 epochs, 2 runs each; standard error of a difference 0.6" in words
     assert "is level with the best preset, residual (" in str(
-        against_presets(replace(record, presets=(_preset("residual", 0.7601),)))
+        outcome(replace(record, presets=(_preset("residual", 0.7601),)))
     )
 
 
+@pytest.fixture
+def raced(record: SearchRecord) -> SearchRecord:
+    """Trial 3 and the preset were trained with two seeds each that no stage before had used."""
+    gap = Gap(-0.03, 0.01, 0.02, 1.5, 2)
+    trial = replace(record.finalists[1], losses=(0.70, 0.72), gap=gap)
+    preset = replace(record.finalists[0], preset="residual", score=0.745, losses=(0.73, 0.75))
+    return replace(record, finalists=(trial, preset), best_known="residual")
+
+
+def test_a_network_that_beats_the_best_preset_is_named_with_its_interval(raced: SearchRecord) -> None:
+    assert outcome(raced) == (
+        "Better than the best preset, residual: trial 3, by -0.0300 ± 0.0200 in validation loss and +1.5 "
+        "points, 2 fresh seeds each, 95 % interval (76.0 % against 74.5 % of validation)."
+    )
+    assert raced.finalists[0].gap is not None
+    assert raced.finalists[0].gap.better
+
+
+def test_where_nothing_beats_the_preset_the_outcome_says_that_first(raced: SearchRecord) -> None:
+    level = replace(raced.finalists[0], gap=Gap(-0.01, 0.01, 0.02, 0.5, 2))
+    found = replace(raced, winner=7, finalists=(level, raced.finalists[1]))
+    assert str(outcome(found)).startswith(
+        "No better network found; the best known is residual. The nearest, trial 3, differs by -0.0100 ± "
+    )
+    value = found.to_json()
+    assert list(value)[:2] == ["schema", "outcome"]
+    assert value["outcome"] == outcome(found)
+    assert SearchRecord.from_json(json.loads(json.dumps(value))) == found
+
+
 def test_without_a_pair_nothing_is_said(record: SearchRecord) -> None:
-    assert against_presets(replace(record, presets=())) is None
-    assert against_presets(replace(record, winner=None)) is None
+    assert outcome(replace(record, presets=())) is None
+    assert outcome(replace(record, winner=None)) is None
 
 
 def test_the_verdict_of_schema_1_is_read_as_numbers(record: SearchRecord) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.presets import PRESETS
@@ -52,13 +53,14 @@ class FakeExecutor:
             state, reason = "failed", curve
         elif go_on and len(epochs) < len(curve):
             accuracy = curve[len(epochs)]
-            epoch = EpochRecord(len(epochs) + 1, 1.0, accuracy, 1.0, accuracy, 0.1, 0.5)
+            epoch = EpochRecord(len(epochs) + 1, 1.0, accuracy, 1.0 - accuracy, accuracy, 0.1, 0.5)
             epochs.append(epoch)
             return [EpochDone(job, epoch)]
         elif not go_on:
             state = "pruned"
         del self._running[number]
-        return [JobDone(job, Outcome(number, job.attempt, state, 1.0, tuple(epochs), reason))]
+        losses = np.full(4, epochs[-1].val_loss if epochs else 0.0, dtype=np.float16).tobytes()
+        return [JobDone(job, Outcome(number, job.attempt, state, 1.0, tuple(epochs), reason, losses))]
 
     def answer(self, job: Job, *, go_on: bool) -> None:
         _, epochs, _ = self._running[job.number]
@@ -90,7 +92,6 @@ def settings() -> Settings:
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
     """Two classes that a network can tell apart: 90 images to train on, 10 to test on, each."""
-    import numpy as np
     from PIL import Image
 
     rng = np.random.default_rng(0)

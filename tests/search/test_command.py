@@ -69,6 +69,20 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         ),
         (
             ["--max-macs", "100k"],
+            "search: error: no preset fits the budget, nor does any near network: residual misses max_macs",
+        ),
+        (
+            ["--start", "resdual"],
+            "search: error: --presets resdual: 'resdual' is unknown; did you mean residual?",
+        ),
+        (
+            ["--presets", "none"],
+            "search: error: --presets none: --sampler climb starts from presets; name one",
+        ),
+        (["--limit", "max-params=lots"], "search: error: --limit max-params=lots: expected a number such as"),
+        (["--time-limit", "1s"], "search: error: --time-limit 1s: too short for the presets, "),
+        (
+            ["--max-macs", "100k", "--base", "tiny"],
             "search: error: --base tiny: no width makes it fit the budget; impossible are: max_macs, at most",
         ),
         (["--device", "cuda"], "search: error: device 'cuda' is not available here"),

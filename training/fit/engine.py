@@ -67,12 +67,12 @@ class Run:
         self.losses: list[torch.Tensor] = []
         """Of every step, epoch by epoch, on the CPU."""
         self.notice: str | None = None
+        self.judged: Evaluation | None = None
+        """The answers of the averaged weights to the validation images after the latest epoch."""
         self._model, self._train, self._seed, self._device = model.to(device), train, seed, device
         self._identity = identity_of(model, train, seed, teacher)
         self._partial: Partial | None = None
         self._began, self._rate = 0.0, 0.0
-        self.judged: Evaluation | None = None
-        """What the validation images said of the last epoch."""
         saved: Saved | None = None
         if resumed is not None and files.exists(resumed):
             state, self.notice = files.load(resumed)

@@ -20,6 +20,7 @@ from training.fit import checkpoint as files
 from training.fit.depthwise import faster_depthwise
 from training.fit.device import determinism, resolve
 from training.fit.engine import Run
+from training.fit.evaluate import Evaluation
 from training.fit.precision import float32_where_bfloat16_is_unfit
 from training.fit.progress import Progress as Progress
 from training.fit.recipe import Recipe
@@ -36,6 +37,8 @@ class History:
     """The recipe that was followed, "auto" replaced by what was chosen."""
     losses: npt.NDArray[np.float32]
     """Of every step; those of epochs before a checkpoint of an earlier version are missing."""
+    judged: Evaluation | None = None
+    """The answers to the validation images after the last epoch; None where this call trained none."""
 
 
 OnEpoch = Callable[[EpochRecord], bool | None]
@@ -124,7 +127,7 @@ def fit(
             )
     run.finish()
     losses = torch.cat(run.losses).numpy() if run.losses else np.zeros(0, dtype=np.float32)
-    return History(tuple(run.epochs), stopped, run.recipe, losses)
+    return History(tuple(run.epochs), stopped, run.recipe, losses, run.judged)
 
 
 class _Keeper:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from records.search import PresetRun, ScreeningRecord, TrialRecord, against_presets
+from records.search import PresetRun, ScreeningRecord, TrialRecord, outcome
 from reports.pages.page import write_search_report
 from reports.runs import open_search
 from reports.tables import runs as tables
@@ -148,7 +148,7 @@ def test_presets_stand_beside_the_finalists_on_screen_and_page(
         ["residual", "60.00 %", "2", "95,094"],
         ["tiny", "50.00 %", "1", "97,942"],
     ]
-    words = against_presets(record)
+    words = outcome(record)
     assert words is not None
     assert html.escape(words) in write_search_report(folder).read_text()
     show(open_search(folder), Console(width=300))

@@ -30,10 +30,22 @@ def _record(
     )  # fmt: skip
 
 
-def test_the_defaults_search_filled_widths_with_tpe_and_halving() -> None:
+def test_the_defaults_climb_from_the_presets() -> None:
     choice = choose(parse([]), "cpu")
+    assert (choice.space, choice.fill, choice.sampler) == ("around", True, "climb")
+    assert (choice.objectives, choice.pruner, choice.max_macs) == (("loss",), "half", CPU_MACS)
+    assert choose(parse(["--limit", "max-macs=40M"]), "cpu").max_macs is None
+    assert choose(parse([]), "cuda").max_macs is None
+    assert choose(parse(["--sampler", "random-moves"]), "cpu").space == "around"
+
+
+@pytest.mark.parametrize(
+    "flags", [["--space", "widths"], ["--sampler", "tpe"], ["--base", "tiny"], ["--pruner", "halving"]]
+)
+def test_widths_are_searched_with_tpe_by_loss(flags: list[str]) -> None:
+    choice = choose(parse(flags), "cpu")
     assert (choice.space, choice.fill, choice.sampler) == ("widths", True, "tpe")
-    assert (choice.objectives, choice.pruner, choice.max_macs) == (("accuracy",), "halving", None)
+    assert (choice.objectives, choice.pruner, choice.max_macs) == (("loss",), "halving", None)
 
 
 def test_the_whole_grammar_is_kept_cheap_on_a_cpu_alone() -> None:
@@ -51,10 +63,16 @@ def test_several_objectives_are_not_pruned() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--sampler", "tpi"], r"--sampler tpi: unknown; did you mean tpe\? choose one of tpe, random"),
-        (["--space", "ful"], r"--space ful: unknown; did you mean full\? choose one of widths, full, or a"),
+        (
+            ["--sampler", "tpi"],
+            r"--sampler tpi: unknown; did you mean tpe\? choose one of climb, random-moves, tpe",
+        ),
+        (
+            ["--space", "ful"],
+            r"--space ful: unknown; did you mean full\? choose one of around, widths, full, or a",
+        ),
         (["--objectives", "accuracy,mac"], r"'mac' is unknown; did you mean macs\?"),
-        (["--objectives", "macs"], "--objectives macs: needs accuracy, and each objective once"),
+        (["--objectives", "macs"], "--objectives macs: needs loss or accuracy, and each objective once"),
         (["--pruner", "halvin"], r"--pruner halvin: unknown; did you mean halving\?"),
         (
             ["--objectives", "accuracy,macs", "--pruner", "median"],
@@ -64,6 +82,13 @@ def test_several_objectives_are_not_pruned() -> None:
             ["--objectives", "accuracy,macs", "--sampler", "evolution"],
             "knows one objective, not accuracy,macs",
         ),
+        (["--space", "around", "--base", "tiny"], "--base tiny: --sampler climb starts from --start"),
+        (["--space", "around", "--sampler", "tpe"], "draws values of a space of dimensions; add --space"),
+        (["--space", "full", "--sampler", "climb"], "makes moves around presets, not in --space full"),
+        (["--sampler", "climb", "--pruner", "median"], "ends the worse half of a generation at half"),
+        (["--sampler", "climb", "--objectives", "loss,macs"], "goes by validation loss alone"),
+        (["--sampler", "tpe", "--generation", "4"], "--generation: belongs to --sampler climb"),
+        (["--limit", "max-mac=1M"], r"'max-mac' is unknown; did you mean max-macs\?"),
         (["--space", "full", "--base", "tiny"], "--base tiny: belongs to --space widths"),
     ],
 )

@@ -1,10 +1,11 @@
-"""Finalists and presets, with an executor that plays back curves: who is trained, and how."""
+"""The race, with an executor that plays back curves: who takes part, how long it goes on, who wins."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -12,140 +13,173 @@ import rfcalc
 from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
+from records.run import EpochRecord
 from records.search import TrialRecord
 from records.stopping import Stopped
 from search.errors import SearchError
 from search.execute.job import Job
 from search.keep.folder import RunFolder
 from search.propose.gate import Gate
-from search.propose.limits import project_budget
+from search.propose.limits import asked_limits, project_budget
 from search.propose.rivals import rivals
-from search.session.finals import Finals
+from search.session.finals import Race, Standing, choose, entrants
+from search.session.paired import Difference
+from search.session.presets import PRESET_SEEDS, train_presets
 from search.session.trainings import Trainings
 from search.settings import Settings
 from search.show.display import Display
 
-MakeFinals = Callable[..., Finals]
 GATE = Gate(project_budget(), (3, 32, 32))
+MakeRace = Callable[..., Race]
+
+
+def _trial(number: int, loss: float, preset: str | None = None) -> TrialRecord:
+    epoch = EpochRecord(1, 1.0, 0.5, loss, 1 - loss, 0.1, 1.0)
+    return TrialRecord(
+        number=number, attempt=1, state="complete", spec=PRESETS[preset or "tiny"].to_json(), recipe={},
+        seed=50 + number, values={}, params=90_000, macs=1_000, receptive_field=60, margins={},
+        score=1 - loss, seconds=1.0, epochs=(epoch,), preset=preset,
+    )  # fmt: skip
 
 
 @pytest.fixture
-def make_finals(tmp_path: Path, settings: Settings, fake_executor: Any) -> MakeFinals:
-    """Six trials have ended, the later the better, and one has failed."""
-    folder = RunFolder(tmp_path)
-    for number in range(7):
-        state = "failed" if number == 6 else "complete"
-        folder.keep(
-            TrialRecord(
-                number=number, attempt=1, state=state, spec=PRESETS["tiny"].to_json(), recipe={},
-                seed=50 + number, values={}, params=90_000, macs=1_000, receptive_field=60, margins={},
-                score=None if state == "failed" else 0.3 + number / 100, seconds=1.0,
-            )
-        )  # fmt: skip
-
-    def make(curve: Callable[[Job], Any], **changes: Any) -> Finals:
-        executor = fake_executor(curve)
-        return Finals(Trainings(replace(settings, **changes), executor, Display(Console(quiet=True))), folder)
+def make_race(tmp_path: Path, settings: Settings, fake_executor: Any) -> MakeRace:
+    def make(curve: Callable[[Job], Any], in_time: bool = True, **changes: Any) -> Race:
+        asked = {"final_seeds": 4, "final_epochs": 1, **changes}
+        trainings = Trainings(replace(settings, **asked), fake_executor(curve), Display(Console(quiet=True)))
+        return Race(trainings, RunFolder(tmp_path), lambda seconds: in_time)
 
     return make
 
 
-def _submitted(finals: Finals) -> list[Job]:
-    return finals.trainings.executor.submitted  # type: ignore[attr-defined, no-any-return]
+def _submitted(race: Race | Trainings) -> list[Job]:
+    trainings = race if isinstance(race, Trainings) else race.trainings
+    return trainings.executor.submitted  # type: ignore[attr-defined, no-any-return]
 
 
-def test_the_best_trials_become_finalists_and_the_best_of_them_comes_first(
-    make_finals: MakeFinals, settings: Settings
-) -> None:
-    finals = make_finals(lambda job: [0.5, 0.6, 0.7, 0.9 - job.number / 100])
-    finalists = finals.run_finalists()
-    assert [finalist.number for finalist in finalists] == [4, 5]
-    assert finalists[0].score == pytest.approx(0.86)
-    assert finalists[0].trial_score == pytest.approx(0.34)
-    assert finalists[0].epochs == settings.final_epochs
-    submitted = _submitted(finals)
-    assert submitted[-1].recipe["epochs"] == settings.final_epochs
-
-    count = len(submitted)
-    assert finals.run_finalists() == finalists  # resumed: nothing is trained again
-    assert len(submitted) == count
+PRESET, FIRST, SECOND = _trial(0, 0.5, "residual"), _trial(5, 0.4), _trial(6, 0.45)
 
 
-def test_a_failed_finalist_is_left_out(make_finals: MakeFinals) -> None:
-    finals = make_finals(lambda job: "died" if job.number == 5 else [0.5])
-    assert [finalist.number for finalist in finals.run_finalists()] == [4]
-    (finals.folder.path / "finalists" / "4-1.json").unlink()
+def _level(levels: dict[int, float]) -> Callable[[Job], list[float]]:
+    """Curves of one epoch: an accuracy for each network, and its own little noise for each seed."""
+    return lambda job: [levels[job.number] + (job.seed % 7 + job.number % 3) / 10_000]
+
+
+def test_a_network_that_is_clearly_better_wins_after_two_seeds(make_race: MakeRace) -> None:
+    race = make_race(_level({0: 0.5, 5: 0.7, 6: 0.49}))
+    standings = race.run([FIRST, SECOND, PRESET])
+    assert [each.record.number for each in standings] == [5, 0, 6]
+    assert {len(each.runs) for each in standings} == {2}
+    assert choose(standings).record is FIRST
+    assert standings[0].gap is not None
+    assert standings[0].gap.mean == pytest.approx(-0.2, abs=0.001)
+    assert standings[0].finalist().gap is not None
+    assert standings[1].gap is None  # the best preset is the measure
+    trial_seeds = {record.seed for record in (FIRST, SECOND, PRESET)}
+    race_seeds = {job.seed for job in _submitted(race)}
+    assert len(race_seeds) == 2  # the same for all networks
+    assert not race_seeds & trial_seeds  # and none that a stage before has used
+
+
+def test_the_preset_stays_where_nothing_beats_it_by_more_than_chance(make_race: MakeRace) -> None:
+    race = make_race(_level({0: 0.5, 5: 0.502, 6: 0.3}))
+    standings = race.run([FIRST, SECOND, PRESET])
+    assert standings[0].record is FIRST  # ahead, but not by more than chance
+    assert choose(standings).record is PRESET
+    runs = {each.record.number: len(each.runs) for each in standings}
+    assert runs == {5: 4, 0: 4, 6: 2}  # the one that is clearly behind gets no further seed
+
+
+def test_the_race_ends_when_every_network_is_clearly_behind(make_race: MakeRace) -> None:
+    race = make_race(_level({0: 0.7, 5: 0.4, 6: 0.3}))
+    standings = race.run([FIRST, SECOND, PRESET])
+    assert len(_submitted(race)) == 6
+    assert choose(standings).record is PRESET
+
+
+def test_the_race_ends_with_the_time_but_has_two_seeds(make_race: MakeRace) -> None:
+    race = make_race(_level({0: 0.5, 5: 0.502, 6: 0.5}), in_time=False)
+    standings = race.run([FIRST, SECOND, PRESET])
+    assert {len(each.runs) for each in standings} == {2}
+
+
+def test_a_race_that_broke_off_repeats_nothing(make_race: MakeRace) -> None:
+    levels = _level({0: 0.5, 5: 0.502, 6: 0.3})
+    whole = make_race(levels).run([FIRST, SECOND, PRESET])
+    again = make_race(levels)
+    assert [each.finalist() for each in again.run([FIRST, SECOND, PRESET])] == [e.finalist() for e in whole]
+    assert not _submitted(again)
+    losses = again.folder.losses(again.folder.trials("finalists")[0], "finalists")
+    assert losses is not None
+    assert losses.dtype == np.float16
+
+
+def test_without_a_preset_the_best_mean_wins(make_race: MakeRace) -> None:
+    standings = make_race(_level({5: 0.5, 6: 0.6}), final_seeds=2).run([FIRST, SECOND])
+    assert choose(standings).record is SECOND
+
+
+def test_a_failed_finalist_is_left_out(make_race: MakeRace) -> None:
+    race = make_race(lambda job: "died" if job.number == 5 else [0.5 if job.number else 0.7])
+    assert [each.record.number for each in race.run([FIRST, SECOND, PRESET])] == [0, 6]
     with pytest.raises(SearchError, match="every finalist failed"):
-        make_finals(lambda job: "died").run_finalists()
+        make_race(lambda job: "died").run([_trial(8, 0.3)])
 
 
-def test_finalists_are_trained_with_several_seeds_and_their_mean_counts(make_finals: MakeFinals) -> None:
-    finals = make_finals(lambda job: [job.seed % 1000 / 1000], final_seeds=3)
-    finalists = finals.run_finalists()
-    runs = _submitted(finals)
-    assert len(runs) == 6
-    for finalist in finalists:
-        seeds = [job.seed for job in runs if job.number == finalist.number]
-        assert len(set(seeds)) == 3
-        assert finalist.scores == tuple(seed % 1000 / 1000 for seed in seeds)
-        assert finalist.score == pytest.approx(sum(finalist.scores) / 3)
-        for run, seed in zip(("", "run-2/", "run-3/"), seeds, strict=True):
-            path = finals.folder.path / f"finalists/{run}{finalist.number}-1.json"
-            assert TrialRecord.read(path).seed == seed
-    assert finals.run_finalists() == finalists  # resumed: nothing is trained again
-    assert len(runs) == 6
-
-
-def test_the_presets_are_trained_as_the_finalists_are(make_finals: MakeFinals) -> None:
-    names = ("tiny", "residual")
-    finals = make_finals(
-        lambda job: [0.4 if job.spec["name"] == "tiny" else 0.6], presets=names, final_seeds=2
-    )
-    finals.run_finalists()
-    before = len(_submitted(finals))
-    found = finals.run_presets(GATE, classes=4)
-    assert [(preset.name, preset.score, len(preset.scores)) for preset in found] == [
-        ("residual", 0.6, 2),
-        ("tiny", 0.4, 2),
-    ]
-    finalist, preset = _submitted(finals)[before - 1], _submitted(finals)[before]
-    assert (preset.recipe, preset.data) == (finalist.recipe, finalist.data)
-    assert len({job.seed for job in _submitted(finals)}) == 8
-    spec = NetSpec.from_json(preset.spec)
-    assert spec == replace(PRESETS["tiny"], classes=4)
-    known = next(each for each in found if each.name == "tiny")
-    assert known.params == sum(parameter.numel() for parameter in build(spec).parameters())
-
-    count = len(_submitted(finals))
-    assert finals.run_presets(GATE, classes=4) == found  # resumed: nothing is trained again
-    assert len(_submitted(finals)) == count
-
-
-def test_a_preset_that_fails_is_left_out_and_ends_nothing(make_finals: MakeFinals) -> None:
-    finals = make_finals(
-        lambda job: "died" if job.spec["name"] == "tiny" else [0.6], presets=("tiny", "residual")
-    )
-    assert [preset.name for preset in finals.run_presets(GATE, classes=10)] == ["residual"]
-
-
-def test_ctrl_c_lets_the_running_finalist_end_and_starts_no_other(make_finals: MakeFinals) -> None:
-    finals = make_finals(lambda job: [0.5])
-    finals.trainings.stop.asked = True
+def test_ctrl_c_lets_the_running_finalist_end_and_starts_no_other(make_race: MakeRace) -> None:
+    race = make_race(_level({0: 0.5, 5: 0.5}))
+    race.trainings.stop.asked = True
     with pytest.raises(Stopped):
-        finals.run_finalists()
-    assert not _submitted(finals)
+        race.run([FIRST, PRESET])
+    assert not _submitted(race)
+
+
+def test_the_best_trials_race_and_every_preset_that_has_a_chance(tmp_path: Path) -> None:
+    trials = [_trial(number, 0.5 - number / 100) for number in range(3, 9)]
+    presets = [_trial(0, 0.45, "residual"), _trial(1, 0.46, "transposed"), _trial(2, 0.9, "tiny")]
+    found = entrants([*trials, *presets], presets, 2, RunFolder(tmp_path))
+    assert [record.number for record in found] == [8, 7, 0, 1]
+    with pytest.raises(SearchError, match="no trial was completed"):
+        entrants([], [], 2, RunFolder(tmp_path))
+
+
+def test_a_difference_is_better_only_with_its_whole_interval() -> None:
+    standings = [Standing(FIRST, gap=Difference(-0.02, 0.01, 0.03, 2)), Standing(PRESET)]
+    assert choose(standings).record is PRESET
+    standings[0].gap = Difference(-0.04, 0.01, 0.03, 2)
+    assert choose(standings).record is FIRST
+
+
+def test_presets_outside_of_the_space_are_trained_as_trials_are(
+    make_race: MakeRace, settings: Settings
+) -> None:
+    race = make_race(
+        lambda job: "died" if job.spec["name"] == "transposed" else [0.4, 0.5, 0.6],
+        presets=("tiny", "residual", "transposed"),
+    )
+    found = train_presets(race.trainings, race.folder, GATE, classes=4)
+    assert {record.preset for record in found} == {"tiny", "residual"}
+    assert {job.recipe["epochs"] for job in _submitted(race)} == {settings.epochs}
+    tiny = next(record for record in found if record.preset == "tiny")
+    assert tiny.number == PRESET_SEEDS
+    spec = NetSpec.from_json(tiny.spec)
+    assert spec == replace(PRESETS["tiny"], classes=4)
+    assert tiny.params == sum(parameter.numel() for parameter in build(spec).parameters())
+    count = len(_submitted(race))
+    train_presets(race.trainings, race.folder, GATE, classes=4)
+    assert len(_submitted(race)) == count + 2  # the one that failed is tried again, twice as before
 
 
 def test_by_default_the_presets_are_those_that_fit() -> None:
     budget, size = project_budget(), (3, 32, 32)
-    assert rivals(None, budget, size, 10, "cuda") == tuple(PRESETS)
-    small = rivals(None, budget, size, 10, "cpu")
+    assert rivals(None, budget, size, 10) == tuple(PRESETS)
+    small = rivals(None, budget, size, 10, 20_000_000)
     assert 0 < len(small) < len(PRESETS)
     assert all(rfcalc.analyze(build(PRESETS[name]), input_size=size).macs <= 20_000_000 for name in small)
-    assert rivals(None, replace(budget, max_params=96_000), size, 10, "cuda") == tuple(
+    assert rivals(None, replace(budget, max_params=97_500), size, 10) == tuple(
         name
         for name, spec in PRESETS.items()
-        if sum(each.numel() for each in build(spec).parameters()) <= 96_000
+        if sum(each.numel() for each in build(spec).parameters()) <= 97_500
     )
 
 
@@ -157,12 +191,34 @@ def test_by_default_the_presets_are_those_that_fit() -> None:
         ("wide", "wide breaks max_macs"),
     ],
 )
-def test_presets_that_cannot_be_a_measure_are_refused(asked: str, text: str) -> None:
+def test_presets_that_cannot_take_part_are_refused(asked: str, text: str) -> None:
     budget = replace(project_budget(), max_macs=20_000_000)
     with pytest.raises(SearchError, match=text):
-        rivals(asked, budget, (3, 32, 32), 10, "cpu")
+        rivals(asked, budget, (3, 32, 32), 10)
 
 
 def test_none_of_them_can_be_asked_for_and_one_that_is_large_too() -> None:
-    assert rivals("none", project_budget(), (3, 32, 32), 10, "cpu") == ()
-    assert rivals("wide", project_budget(), (3, 32, 32), 10, "cpu") == ("wide",)
+    assert rivals("none", project_budget(), (3, 32, 32), 10) == ()
+    assert rivals("wide", project_budget(), (3, 32, 32), 10, 20_000_000) == ("wide",)
+
+
+def test_a_limit_takes_the_place_of_the_projects() -> None:
+    found = asked_limits(["max-macs=40M", "require-gap=no"])
+    assert found == {"max_macs": 40_000_000, "require_gap": False}
+    budget = project_budget(found)
+    assert (budget.max_macs, budget.require_gap) == (40_000_000, False)
+    assert budget.max_params == project_budget().max_params
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("max-mac=40M", "'max-mac' is unknown; did you mean max-macs?"),
+        ("max-macs=lots", "--limit max-macs=lots: expected a number such as 12000000 or 12M, got 'lots'"),
+        ("require-gap=1", "require-gap takes yes or no, got '1'"),
+        ("max-macs", "expected a number such as"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused(word: str, text: str) -> None:
+    with pytest.raises(SearchError, match=text):
+        asked_limits([word])

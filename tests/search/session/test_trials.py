@@ -119,7 +119,7 @@ def test_the_hopeless_are_pruned_and_counted(
     assert len(records) == settings.trials
     assert [record.number for record in records if record.state == "pruned"] == [4]
     assert len(records[4].epochs) == 2  # the first epoch is never held against a network
-    assert records[4].reason == "below the median of the other trials after epoch 2"
+    assert records[4].reason == "worse than the median of the other trials after epoch 2"
     assert driver.study.trials[4].state == TrialState.PRUNED
 
 

@@ -1,0 +1,55 @@
+"""The study of a search, open and held for one driver."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import optuna
+
+from records.search import TrialRecord
+from search.keep import storage, study
+from search.keep.patience import Patience
+from search.session.identity import check_identity, identity
+from search.session.stage import Context
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The study and how it is reached.
+
+    Attributes:
+        study: Of this search; nobody else drives it.
+        patience: Asks the database, and waits for it where it is away.
+        look: Called now and then; raises where the hold on the study is lost.
+    """
+
+    study: optuna.Study
+    patience: Patience
+    look: Callable[[], None]
+
+
+@contextmanager
+def opened(
+    context: Context, sampler: optuna.samplers.BaseSampler, records: Sequence[TrialRecord]
+) -> Iterator[Opened]:
+    """Open the study of a search, or create it.
+
+    Raises:
+        SearchError: The database cannot be reached or fails, another driver holds the study, or it is another
+            search's.
+    """
+    plan, settings = context.plan, context.plan.settings
+    url, name = settings.storage or plan.folder.storage(), plan.folder.path.name
+    with ExitStack() as stack:
+        stack.enter_context(
+            storage.failures(url, "the study's database failed; once it is well, --resume continues")
+        )
+        patience = Patience(url, settings.storage_wait, context.display.notice, check=context.stop.check)
+        backend = patience(lambda: storage.reach(url))
+        stack.callback(storage.release, backend)
+        found = patience(lambda: study.open_study(name, backend, sampler, settings))
+        hold = stack.enter_context(storage.held(url, name))
+        patience.regain = hold.regain
+        patience(lambda: storage.claim_for_folder(found, plan.folder.path, bool(records)))
+        patience(lambda: check_identity(found, identity(plan, plan.space)))
+        yield Opened(found, patience, hold.look)

@@ -1,0 +1,107 @@
+"""The presets as trials, for a space that they are not part of."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from models.spec import NetSpec
+from records.search import PresetRun, TrialRecord, by_loss
+from records.text import percent
+from search.execute.job import Job
+from search.keep.folder import RunFolder
+from search.propose.around import AROUND
+from search.propose.gate import Gate
+from search.propose.rivals import rival
+from search.propose.sampler import trial_seed
+from search.session.cost import Cost
+from search.session.findings import Findings
+from search.session.plan import SearchPlan
+from search.session.stage import Context
+from search.session.trainings import Trainings
+
+PRESET_SEEDS = 1_000_000
+"""Presets that are no trials of the study have the numbers and seeds of trials that no search gets to."""
+PRESETS = "presets"
+"""Folder of their records."""
+
+
+class Presets:
+    """The stage of the presets, for spaces that they are not part of; otherwise they are the first trials."""
+
+    name = PRESETS
+
+    def cost(self, plan: SearchPlan) -> Cost:
+        """Return what the presets that are missing cost, each trained once as a trial is."""
+        settings = plan.settings
+        images = min(plan.train_images, settings.subset or plan.train_images)
+        done = {record.number for record in plan.folder.trials(PRESETS) if record.state == "complete"}
+        missing = 0 if settings.space == AROUND else max(0, len(settings.presets) - len(done))
+        return Cost(missing, settings.epochs, images, plan.validation_images, settings.jobs)
+
+    def run(self, context: Context, found: Findings) -> Findings:
+        """Train the presets as trials are trained."""
+        if context.plan.settings.space == AROUND:
+            return found
+        trained = train_presets(
+            context.trainings(), context.plan.folder, context.gate, context.plan.base.classes
+        )
+        return replace(found, presets=preset_runs(trained))
+
+
+def train_presets(trainings: Trainings, folder: RunFolder, gate: Gate, classes: int) -> list[TrialRecord]:
+    """Train each preset once, as trials are; return those that did not fail, the best first.
+
+    Raises:
+        Stopped: The user asked for the end.
+    """
+    settings = trainings.settings
+    ended = {record.number: record for record in folder.trials(PRESETS) if record.state == "complete"}
+    entered: dict[int, tuple[str, NetSpec]] = {}
+    jobs: list[tuple[Job, str]] = []
+    for place, name in enumerate(settings.presets):
+        number, spec = PRESET_SEEDS + place, rival(name, gate.input_size, classes)
+        if number in ended:
+            continue
+        entered[number] = name, spec
+        seed = trial_seed(settings.seed, number)
+        job = trainings.job(number, spec.to_json(), settings.trial_recipe, settings.subset, seed)
+        jobs.append((job, f"preset {name}"))
+    trainings.display.stage(PRESETS, len(settings.presets), len(settings.presets) - len(jobs))
+    for job, title, outcome in trainings.whole(jobs):
+        name, spec = entered[job.number]
+        known = gate.admission(spec)
+        record = TrialRecord(
+            number=job.number, attempt=outcome.attempt, state=outcome.state, spec=job.spec, recipe=job.recipe,
+            seed=job.seed, values={}, params=known.params, macs=known.macs,
+            receptive_field=known.receptive_field, margins=known.margins, score=outcome.score,
+            seconds=outcome.seconds, epochs=outcome.epochs, reason=outcome.reason, preset=name, arm="preset",
+        )  # fmt: skip
+        folder.keep_losses(record, outcome.losses, PRESETS)
+        folder.keep(record, PRESETS)
+        if record.state == "complete":
+            ended[record.number] = record
+            trainings.display.advance(f"{title}: {percent(record.score)}")
+        else:
+            trainings.display.say(f"{title} failed: {record.reason}", style="yellow")
+    return sorted(ended.values(), key=by_loss)
+
+
+def preset_runs(records: Sequence[TrialRecord]) -> tuple[PresetRun, ...]:
+    """Return the presets' trials as search.json holds them, the best first."""
+    return tuple(
+        PresetRun(
+            name=record.preset or record.title,
+            score=record.score or 0.0,
+            params=record.params,
+            macs=record.macs,
+            receptive_field=record.receptive_field,
+            epochs=len(record.epochs),
+            seconds=record.seconds,
+        )
+        for record in records
+    )
+
+
+def spec_of(number: int, folder: RunFolder) -> NetSpec:
+    """Return the network of a trial or preset."""
+    records = (*folder.trials(), *folder.trials(PRESETS))
+    return NetSpec.from_json(next(record.spec for record in records if record.number == number))

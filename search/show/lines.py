@@ -1,0 +1,49 @@
+"""What a search found about itself, in lines: the way to the winner, its arms, how well its signals rank."""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from records.search import FLATTERING, SearchRecord, TrialRecord, ranked
+
+
+def details(record: SearchRecord, trials: Sequence[TrialRecord]) -> Iterator[str]:
+    """Yield the lines below the tables."""
+    if ranked(trials):
+        yield f"trials are shown by validation loss; {FLATTERING}"
+    if record.lineage:
+        yield f"lineage: {way(record)}"
+    if (line := arms(trials)) is not None:
+        yield line
+    for name, tau in record.taus.items():
+        yield f"Kendall's tau of {name}: {tau:.2f}"
+
+
+def way(record: SearchRecord) -> str:
+    """Return the way from a preset to the winner, each move with its gain in validation loss."""
+    parts = []
+    for step in record.lineage:
+        gain = "" if step.gain is None else f" ({step.gain:+.4f} ± {step.error or 0.0:.4f})"
+        parts.append(f"{step.title}{gain}")
+    return " -> ".join(parts)
+
+
+def arms(trials: Sequence[TrialRecord]) -> str | None:
+    """Return how the children that predictions chose compare with random ones; None where there were none.
+
+    Only generations that have both count, and the losses at the epoch that all of a generation reached.
+    """
+    losses: dict[str, list[float]] = {"chosen": [], "random": []}
+    both = {each.generation for each in trials if each.arm == "chosen"}
+    for generation in both:
+        members = [each for each in trials if each.generation == generation and each.epochs]
+        epoch = min((len(each.epochs) for each in members), default=0)
+        for each in members:
+            if epoch and each.arm in losses:
+                losses[each.arm].append(each.epochs[epoch - 1].val_loss or 0.0)
+    if not losses["chosen"] or not losses["random"]:
+        return None
+    means = {name: fmean(found) for name, found in losses.items()}
+    return (
+        f"chosen by prediction: loss {means['chosen']:.4f} (n = {len(losses['chosen'])}), random children of "
+        f"the same generations: {means['random']:.4f} (n = {len(losses['random'])}), at half of their epochs"
+    )
