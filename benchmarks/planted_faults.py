@@ -87,7 +87,7 @@ FAULTS = (
     Fault("rfcalc/analysis/measures.py", "return min(field.size),", "return max(field.size),", BUDGET),
     Fault("rfcalc/analysis/budget.py", "if limit.held is False)", "if not limit.held)", BUDGET),
     # Training.
-    Fault("training/fit/muon.py", "max(1.0, rows / columns) ** 0.5", "1.0", FIT),
+    Fault("training/fit/muon.py", "scale = max(1.0, rows / columns) ** 0.5", "scale = 1.0", FIT),
     Fault("training/fit/muon.py", 'lerp_(parameter.grad, 1 - group["momentum"])', 'lerp_(parameter.grad, group["momentum"])', FIT),
     Fault("training/fit/evaluate.py", "where=counts > 0)", "where=counts > 1)", FIT),
     Fault("training/fit/optim.py", 'rate * group.get("share", 1.0)', "rate", FIT),
@@ -97,7 +97,7 @@ FAULTS = (
     # Records and the search.
     Fault("records/files.py", "temporary.unlink(missing_ok=True)\n        raise", "pass\n        raise", "tests/records"),
     Fault("records/files.py", "allow_nan=False", "allow_nan=True", "tests/records"),
-    Fault("search/propose/pruning.py", "2 if epochs < 6 else 3", "3", "tests/search"),
+    Fault("search/propose/pruning.py", "reduction_factor=2", "reduction_factor=3", "tests/search/propose"),
     Fault("search/propose/gate.py", "receptive_field=min(", "receptive_field=max(", "tests/search/propose/test_gate.py"),
 )  # fmt: skip
 

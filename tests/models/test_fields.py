@@ -19,7 +19,8 @@ from models.presets import PRESETS
 from models.spec import LayerSpec, NetSpec
 
 LOCAL = (nn.Conv2d, nn.ConvTranspose2d)
-DROPPED = (nn.BatchNorm2d, ChannelNorm, SqueezeExcite, nn.ReLU, nn.SiLU, nn.GELU, nn.Hardswish, nn.Dropout)
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish)
+DROPPED = (nn.BatchNorm2d, ChannelNorm, SqueezeExcite, *ACTIVATIONS, nn.Dropout)
 
 
 def column(module: nn.Module) -> nn.Module:

@@ -19,6 +19,8 @@ from models.source import standalone_source
 from models.spec import BranchSpec, LayerSpec, NetSpec, OutputSpec, SpecError, StageSpec
 
 NETWORKS = 1_000
+LATER = {"residual-mcu"}
+"""Presets that the digest does not hold: they were added after it."""
 DIGEST = "1144be76d00af87b5d4e298aa7fd31ee2c1898b83c763f6070d5aa4aba3d7f08"
 """Renewed once: a squeeze-excite gate no longer parts a depthwise-separable pair."""
 REFUSED = 7_217
@@ -87,9 +89,10 @@ def network(draw: random.Random) -> NetSpec:
 
 
 def test_specs_figures_and_sources_are_those_of_earlier_releases() -> None:
-    draw, found, refused = random.Random(15), list(PRESETS.values()), 0
+    earlier = [spec for name, spec in PRESETS.items() if name not in LATER]
+    draw, found, refused = random.Random(15), list(earlier), 0
     kinds = set()
-    while len(found) < NETWORKS + len(PRESETS):
+    while len(found) < NETWORKS + len(earlier):
         try:
             found.append(network(draw))
         except SpecError:

@@ -1,8 +1,10 @@
-"""Depthwise kernels: by Triton's interpreter on a CPU, and the choice between them and torch's."""
+"""Depthwise kernels: the op, the choice between Triton and torch; interpreted_kernels.py has the kernels."""
 
-import importlib
 import importlib.util
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,17 +20,6 @@ CASES = [
 ]
 
 
-@pytest.fixture
-def kernels(monkeypatch):
-    """The kernels, interpreted: Triton reads the variable when they are defined."""
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("Triton is not installed")
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.delitem(sys.modules, "training.fit.depthwise_triton", raising=False)
-    yield importlib.import_module("training.fit.depthwise_triton")
-    sys.modules.pop("training.fit.depthwise_triton", None)
-
-
 def expected(side: int, stride: int, dilation: int, channels: int, size: tuple[int, int]):
     """Images, kernel, output, its gradient, and both gradients by torch in float64."""
     torch.manual_seed(side)
@@ -41,27 +32,17 @@ def expected(side: int, stride: int, dilation: int, channels: int, size: tuple[i
     return images.detach(), kernel.detach(), output.detach(), gradient, *pulled
 
 
-@pytest.mark.parametrize(("side", "stride", "dilation"), CASES)
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_the_kernels_are_torchs_in_float64(kernels, side, stride, dilation, layout):
-    channels = 33 if side == 3 else 3
-    found = expected(side, stride, dilation, channels, (7, 6))
-    images, kernel, output, gradient, of_images, of_kernel = (each.float() for each in found)
-    images, gradient = images.to(memory_format=layout), gradient.to(memory_format=layout)
-    settings = (stride, dilation * (side // 2), dilation)
-    made = kernels.forward(images, kernel, *settings, torch.empty_like(output))
-    assert torch.allclose(made, output, atol=1e-4)
-    made = kernels.image_gradient(gradient, kernel, *settings, torch.empty_like(images))
-    assert torch.allclose(made, of_images, atol=1e-4)
-    made = kernels.kernel_gradient(images, gradient, side, *settings)
-    assert torch.allclose(made, of_kernel, atol=1e-4)
-
-
-def test_the_kernels_gradient_is_summed_over_shares(kernels, monkeypatch):
-    monkeypatch.setattr(kernels, "_BLOCK", 32)
-    images, _, _, gradient, _, of_kernel = (each.float() for each in expected(3, 1, 1, 3, (7, 6)))
-    made = kernels.kernel_gradient(images, gradient, 3, 1, 1, 1)
-    assert torch.allclose(made, of_kernel, atol=1e-4)
+def test_the_kernels_are_torchs_in_a_process_of_their_own():
+    """Triton decides whether it interprets when it is first imported, perhaps by torch."""
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+    file = Path(__file__).with_name("interpreted_kernels.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(file)],
+        env=os.environ | {"TRITON_INTERPRET": "1"}, cwd=file.parents[3], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert f"{2 * len(CASES) + 1} passed" in done.stdout
 
 
 @pytest.mark.parametrize(("side", "stride", "dilation"), CASES)
@@ -131,7 +112,10 @@ def pretended(monkeypatch, network):
         module, "_shapes", lambda model, layers, shape, *more: shapes(model, layers, shape, "cpu", "float32")
     )
     monkeypatch.setattr(module, "autocast", lambda device, precision: torch.autocast("cpu", enabled=False))
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object())
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        module.importlib.util, "find_spec", lambda name: object() if name == "triton" else found(name)
+    )
     return asked
 
 
@@ -171,7 +155,10 @@ def test_without_triton_or_a_gpu_or_in_a_short_run_nothing_is_asked(pretended, n
         pass
     with faster_depthwise(network, (16, 3, 8, 6), Gpu(), "float32", WORTH_STEPS - 1):
         pass
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        module.importlib.util, "find_spec", lambda name: None if name == "triton" else found(name)
+    )
     with faster_depthwise(network, (16, 3, 8, 6), Gpu(), "float32", WORTH_STEPS):
         pass
     assert pretended == []
