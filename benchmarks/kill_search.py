@@ -45,7 +45,7 @@ SILENCE = 5.0
 
 
 def played(job: Job, device: str, report: Report) -> Outcome:
-    """Pretend to train: some epochs whose accuracies depend on the network alone; the winner is trained."""
+    """Pretend to train: epochs whose accuracies depend on the network alone; the winner is trained."""
     if job.keep is not None:
         return worker.run(job, device, report)
     began = time.perf_counter()
@@ -55,7 +55,7 @@ def played(job: Job, device: str, report: Report) -> Outcome:
     for number in range(1, int(job.recipe["epochs"]) + 1):
         time.sleep(0.03)
         accuracy = level + 0.5 * number / (number + 2)
-        epochs.append(EpochRecord(number, 1.0, accuracy, 1.0, accuracy, 0.1, 0.03))
+        epochs.append(EpochRecord(number, 1.0, accuracy, 1.0 - accuracy, accuracy, 0.1, 0.03))
         if not report(epochs[-1]):
             state = "pruned"
             break

@@ -306,6 +306,12 @@ def _number(text: str) -> int | bool | None:
     return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else None
 
 
+def winner_title(record: SearchRecord) -> str:
+    """Return what the winner is called: the name of a preset, or its trial."""
+    titles = (each.title for each in record.finalists if each.number == record.winner)
+    return next(titles, f"trial {record.winner}")
+
+
 def outcome(record: SearchRecord) -> str | None:
     """Return one sentence that says what came of the search; None before its finalists were trained.
 

@@ -107,10 +107,10 @@ def _announce(plan: "SearchPlan", console: "Console") -> None:
 def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") -> None:
     """Show the outcome and write the report."""
     from records.run import RunRecord
-    from records.search import outcome
+    from records.search import outcome, winner_title
+    from records.story import details
     from reports.pages.page import write_search_report
     from search.show.display import finalists_table, presets_table, trials_table
-    from search.show.lines import details
     from search.show.standing import counts_line
 
     trials = plan.folder.trials()
@@ -131,9 +131,8 @@ def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") ->
     if winner is None:
         console.print(f"wrote {plan.folder.path / 'model.py'} and {report}; train.py trains it", markup=False)
         return
-    title = next((each.title for each in record.finalists if each.number == record.winner), record.winner)
     console.print(
-        f"winner: {title}, {winner.params:,} parameters, {winner.macs / 1e6:.1f} M MACs, "
+        f"winner: {winner_title(record)}, {winner.params:,} parameters, {winner.macs / 1e6:.1f} M MACs, "
         f"receptive field {min(winner.receptive_field)}"
     )
     console.print(

@@ -94,8 +94,8 @@ class Options:
         group=_STAGES,
     )
     winner_time: float | None = flag(
-        "give the winner fewer epochs where they would take longer than T (default on the built-in shapes: "
-        "1m15s, otherwise no limit)",
+        "give the winner fewer epochs, but no fewer than a finalist, where they would take longer than T "
+        "(default on the built-in shapes: 1m15s, otherwise no limit)",
         read=duration,
         metavar="T",
         group=_STAGES,

@@ -98,7 +98,7 @@ class Settings(Record):
 # On a CPU trials are as long as finalists: short ones rank fast starters (docs/results/search.md).
 STAGES = ("epochs", "subset", "finalists", "final_epochs", "final_subset", "winner_epochs", "final_seeds")
 _DEFAULTS: dict[tuple[str, str], tuple[int | None, ...]] = {
-    ("cpu", "shapes"): (4, 5_000, 2, 4, 5_000, 12, 4),
+    ("cpu", "shapes"): (4, 3_000, 2, 4, 3_000, 12, 4),
     ("cpu", "images"): (6, 15_000, 2, 6, 15_000, 30, 4),
     ("gpu", "shapes"): (6, None, 3, 16, None, 40, 3),
     ("gpu", "images"): (10, None, 3, 20, None, 150, 3),

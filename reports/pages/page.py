@@ -63,8 +63,8 @@ def search_page(run: SearchRun) -> str:
         *(shared.banner("Not finished" if unfinished else "Note", note) for note in run.notes),
         shared.data_banner(run.record.dataset),
         element("h1", title),
-        sections.lead(run),
         sections.against_best_preset(run),
+        sections.lead(run),
         sections.key_figures(run),
     ]
     chapters = [

@@ -6,7 +6,8 @@ The one on accuracy against cost is in `accuracy_section`.
 from dataclasses import replace
 from typing import Any
 
-from records.search import outcome
+from records.search import outcome, winner_title
+from records.story import details
 from records.text import duration, plural
 from reports.pages import network
 from reports.pages import parts as shared
@@ -37,7 +38,7 @@ def lead(run: SearchRun) -> Markup:
     words += [f"in {duration(record.seconds)} on {record.environment.hardware}. Data set: "]
     words += [element("b", record.dataset.title), ". "]
     if record.winner is not None and run.best is not None:
-        words += ["Trial ", element("b", record.winner), " won on validation"]
+        words += [element("b", winner_title(record).capitalize()), " won on validation"]
         tested = run.best.record.test_accuracy is not None
         words += [", was trained again and met the test set once."] if tested else ["."]
     return element("p", words, class_="lead")
@@ -118,7 +119,8 @@ def winner(run: SearchRun) -> Markup | None:
     if best is None:
         return None
     why = (
-        f"Trial {run.record.winner}: the network {best.record.network}, with what the search proposed for it."
+        f"{winner_title(run.record).capitalize()}: the network {best.record.network}, "
+        "with what the search proposed for it."
     )
     return section("winner", "The winner", why, network.content(best))
 
@@ -214,11 +216,14 @@ def finalists(run: SearchRun) -> Markup | None:
         return None
     runs = max(max(1, len(each.scores)) for each in run.record.finalists)
     why = "The best trials, trained again for longer; the winner is the best on validation."
+    if run.record.best_known is not None:
+        why = "The best trials and presets, trained with fresh seeds; the preset stays unless it is beaten."
     why += " One run each: no spread is known." if runs == 1 else f" Mean and spread of up to {runs} seeds."
     parts = [table(tables.finalists(run.record), "finalists-table")]
     if run.record.presets:
         parts.append(table(tables.presets(run.record), "presets-table"))
         parts.append(element("p", outcome(run.record) or ""))
+    parts += [element("p", line) for line in details(run.record, run.trials)]
     return section("finalists", "Finalists", why, parts)
 
 

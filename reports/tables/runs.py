@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from records.run import EpochRecord, RunRecord
-from records.search import LimitRecord, SearchRecord, TrialRecord
+from records.search import Gap, LimitRecord, SearchRecord, TrialRecord
 from reports.mistakes import Mistake
 from reports.tables.table import Cell, Column, Table, counts, millions, percents, times
 
@@ -103,8 +103,10 @@ def finalists(record: SearchRecord) -> Table:
         *(Column("runs", number=True), Column("standard deviation", _points, number=True)),
         *(percents("lowest"), percents("highest")),
     )
+    raced = any(each.losses for each in record.finalists)
     columns = (
-        Column("trial", number=True),
+        Column("network") if raced else Column("trial", number=True),
+        *((Column("loss", _four, number=True), Column("against the best preset")) if raced else ()),
         percents("validation, mean" if repeated else "validation"),
         *(spread if repeated else ()),
         percents("as a trial"),
@@ -115,10 +117,11 @@ def finalists(record: SearchRecord) -> Table:
         times("time"),
         Column(""),
     )
-    ranked = sorted(record.finalists, key=lambda each: (-each.score, each.number))
+    ranked = sorted(record.finalists, key=lambda each: (each.loss or 0.0, -each.score, each.number))
     rows = tuple(
         (
-            *(each.number, each.score),
+            *((each.title, each.loss, _gap(each.gap)) if raced else (each.number,)),
+            each.score,
             *(_spread(each.scores or (each.score,)) if repeated else ()),
             *(each.trial_score, each.params, each.macs, each.receptive_field),
             *(each.epochs, each.seconds, "winner" if each.number == record.winner else ""),
@@ -126,11 +129,18 @@ def finalists(record: SearchRecord) -> Table:
         for each in ranked
     )
     how = "over runs of different seeds" if repeated else "one run each"
+    if raced:
+        return Table(f"Finalists, with seeds that no stage before had used ({how})", columns, rows)
     return Table(f"Finalists, trained again for longer (validation accuracy, {how})", columns, rows)
 
 
+def _gap(gap: Gap | None) -> str | None:
+    """Return a difference in validation loss with half of its 95 % interval."""
+    return None if gap is None else f"{gap.loss:+.4f} ± {gap.reach:.4f}"
+
+
 def presets(record: SearchRecord) -> Table:
-    """The presets that were trained as the finalists were, the best first."""
+    """The presets, the best first: trained as trials, in searches of earlier versions as finalists."""
     columns = (
         *(Column("preset"), percents("validation"), Column("runs", number=True), counts("params")),
         *(Column("MACs", millions, number=True), counts("RF"), Column("epochs", number=True), times("time")),
@@ -142,7 +152,8 @@ def presets(record: SearchRecord) -> Table:
         )
         for each in sorted(record.presets, key=lambda each: (-each.score, each.name))
     )
-    return Table("Presets, trained as the finalists were (validation accuracy)", columns, rows)
+    how = "the finalists were" if record.best_known is None else "trials are"
+    return Table(f"Presets, trained as {how} (validation accuracy)", columns, rows)
 
 
 def _spread(scores: Sequence[float]) -> tuple[Cell, ...]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from records.search import outcome
+from records.search import outcome, winner_title
+from records.story import details
 from records.text import duration
 from reports.runs import SearchRun, TrainRun
 from reports.tables import runs as tables
@@ -30,9 +31,10 @@ def _search(run: SearchRun) -> Iterable[RenderableType]:
         f"search {record.name}: {counted}; {duration(record.seconds)} on {record.environment.hardware}"
     )
     yield Text(f"data set {record.dataset.title}")
+    yield from (Text(words, style="bold") for words in [outcome(record)] if words)
     if run.best is not None:
         name, value, note = accuracy_words(run.best.record)
-        yield Text(f"winner   trial {record.winner}: {name.lower()} {value} ({note})", style="bold")
+        yield Text(f"winner   {winner_title(record)}: {name.lower()} {value} ({note})", style="bold")
     elif run.scored:
         best = run.scored[0]
         yield Text(
@@ -44,7 +46,7 @@ def _search(run: SearchRun) -> Iterable[RenderableType]:
         yield tables.finalists(record).to_rich()
         if record.presets:
             yield tables.presets(record).to_rich()
-        yield from (Text(words) for words in [outcome(record)] if words)
+        yield from (Text(words) for words in details(record, run.trials))
     elif run.scored:
         yield tables.trials(run.scored[:BEST], f"Best {min(BEST, len(run.scored))} trials").to_rich()
 

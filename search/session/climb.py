@@ -141,14 +141,16 @@ class Climber:
         limit, jobs = self.settings.time_limit, self.settings.jobs
         if limit is None:
             return count
-        # Of the newest generation: its networks are the most like those to come.
+        # Of the newest generation: its networks are the most like those to come. Of the presets the slowest
+        # counts, since children descend from all of them.
         complete = [record for record in records if record.state == "complete"]
         newest = max(record.generation or 0 for record in complete)
-        run = fmean(record.seconds for record in complete if (record.generation or 0) == newest)
+        took = [record.seconds for record in complete if (record.generation or 0) == newest]
+        run = fmean(took) if newest else max(took)
         finals = run * self._final_share() * math.ceil(RACED * (self.settings.finalists + 1) / jobs)
         left = limit - self.context.chronicle.elapsed - MARGIN * finals
         share = 1.0 if self.half >= self.settings.epochs else (1 + self.half / self.settings.epochs) / 2
-        for number in range(count, FEWEST - 1, -1):
+        for number in range(count, min(FEWEST, count) - 1, -1):
             if MARGIN * run * share * math.ceil(number / jobs) <= left:
                 return number
         return 0

@@ -189,7 +189,7 @@ class Race:
             if not going:
                 raise SearchError("every finalist failed; see the reasons in the folder finalists/")
             compare(standings)
-            if number >= LEAST:
+            if number >= LEAST or all(each.record.preset for each in going):
                 going = undecided(going)
             if not going:
                 break

@@ -88,12 +88,19 @@ def check_time(plan: SearchPlan, costs: Mapping[str, Cost], images_per_second: f
         )
 
 
-def speed(plan: SearchPlan, spec: NetSpec, threads: int) -> float:
-    """Return the images a second of one training of `spec`, with so many threads, measured now."""
+def speed(plan: SearchPlan, spec: NetSpec, threads: int, batches: int = PROBE_BATCHES) -> float:
+    """Return the images a second of one training of `spec`, with so many threads, measured now.
+
+    Args:
+        plan: The search.
+        spec: What is trained.
+        threads: Of torch's kernels.
+        batches: How many are trained on, twice after one pass that warms up.
+    """
     settings = plan.settings
     train, _ = holdout(plan.dataset.train.labels)
-    recipe = replace(settings.trial_recipe, epochs=2)
-    probe = Samples.of(plan.dataset.train, train[: PROBE_BATCHES * recipe.batch_size], plan.dataset)
+    recipe = replace(settings.trial_recipe, epochs=3)
+    probe = Samples.of(plan.dataset.train, train[: batches * recipe.batch_size], plan.dataset)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -101,5 +108,5 @@ def speed(plan: SearchPlan, spec: NetSpec, threads: int) -> float:
         history = fit(build(spec), probe, None, recipe, seed=0, device=settings.device)
     finally:
         torch.set_num_threads(before)
-    # The second epoch: the first one also warms up caches and threads.
-    return len(probe) / history.epochs[-1].seconds
+    # The first epoch also warms up caches and threads.
+    return len(probe) / min(epoch.seconds for epoch in history.epochs[1:])

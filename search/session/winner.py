@@ -19,6 +19,9 @@ from search.session.presets import spec_of
 from search.session.results import verdict_of, write_network
 from search.session.stage import Context
 
+WINNER_BATCHES = 30
+"""Batches of the measurement that says how long the winner's own training takes."""
+
 
 class Winner:
     """Trains the winner with its recipe fixed, unless an earlier session has.
@@ -70,9 +73,10 @@ class Winner:
         if previous is not None and previous.winner_epochs and checkpoint.is_file():
             return previous.winner_epochs
         images = len(plan.dataset.train)
-        each = images / speed(plan, spec, Share(settings.device, 1).threads)
+        each = images / speed(plan, spec, Share(settings.device, 1).threads, WINNER_BATCHES)
         if settings.winner_time is not None:
-            epochs = max(1, min(epochs, int(settings.winner_time / each)))
+            # Fewer than a finalist has would waste what was found.
+            epochs = min(epochs, max(settings.final_epochs, int(settings.winner_time / each)))
         context.display.say(
             f"the winner's own training: {plural(epochs, 'epoch')} of {images:,} images, about "
             f"{duration(epochs * each)}, outside of the time limit"

@@ -3,13 +3,13 @@
 from rich.console import Console
 
 from records.run import RunRecord
-from records.search import SearchRecord, outcome
+from records.search import SearchRecord, outcome, winner_title
+from records.story import details
 from records.text import percent
 from search.keep.folder import RunFolder, find
 from search.keep.storage import is_held, needs_password
 from search.options import ShowOptions
 from search.show.display import finalists_table, presets_table, trials_table
-from search.show.lines import details
 from search.show.standing import Curve, stand
 
 
@@ -46,10 +46,8 @@ def show(options: ShowOptions, console: Console) -> int:
         console.print(line, markup=False)
     if record.winner is not None and (folder.best / "run.json").is_file():
         winner = RunRecord.read(folder.best / "run.json")
-        titles = (each.title for each in record.finalists if each.number == record.winner)
-        title = next(titles, f"trial {record.winner}")
         console.print(
-            f"winner    {title}, test accuracy {percent(winner.test_accuracy)} on "
+            f"winner    {winner_title(record)}, test accuracy {percent(winner.test_accuracy)} on "
             f"{winner.dataset.test_images:,} images of {winner.dataset.title}",
             markup=False,
         )

@@ -130,12 +130,13 @@ def trials_table(trials: Sequence[TrialRecord], top: int = 10) -> Table:
     best = ranked(trials)
     moved = any(trial.generation is not None for trial in trials)
     table = Table(title=f"Best {min(top, len(best))} of {len(trials)} trials", title_justify="left")
-    for name in ("trial", "loss", "validation", "params", "MACs", "RF", "widths", "seconds"):
-        table.add_column(name, justify="left" if name == "widths" else "right")
-    if moved:
-        table.add_column("from")
+    for name in ("trial", "loss", "validation", "params", "MACs", "RF"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("from" if moved else "widths")
     for trial in best[:top]:
-        descent = trial.preset or f"{trial.parent}: {'; '.join(trial.moves)}"
+        last = " ".join(str(width) for width in stage_widths(NetSpec.from_json(trial.spec)))
+        if moved:
+            last = trial.preset or f"{trial.parent}: {'; '.join(trial.moves)}"
         table.add_row(
             str(trial.number),
             _loss(trial.loss),
@@ -143,9 +144,7 @@ def trials_table(trials: Sequence[TrialRecord], top: int = 10) -> Table:
             f"{trial.params:,}",
             f"{trial.macs / 1e6:.1f} M",
             str(trial.receptive_field),
-            " ".join(str(width) for width in stage_widths(NetSpec.from_json(trial.spec))),
-            f"{trial.seconds:.0f}",
-            *([descent] if moved else []),
+            last,
         )
     return table
 
@@ -154,10 +153,9 @@ def finalists_table(finalists: Sequence[Finalist], winner: int | None) -> Table:
     """Return the finalists, the best first, the winner marked."""
     compared = any(finalist.gap is not None for finalist in finalists)
     table = Table(title="Finalists, with seeds of their own", title_justify="left")
-    names = ("network", "loss", "against the best preset", "runs", "validation", "as a trial", "epochs")
-    shown = [name for name in names if compared or name not in ("against the best preset",)]
-    for name in (*shown, "params", "MACs", "RF", "seconds"):
-        table.add_column(name, justify="left" if name == "network" else "right")
+    gaps = ["to best preset"] if compared else []
+    for name in ("network", "loss", *gaps, "runs", "validation", "params", "MACs"):
+        table.add_column(name, justify="left" if name == "network" else "right", no_wrap=True)
     for finalist in finalists:
         won = finalist.number == winner
         gap = finalist.gap
@@ -167,12 +165,8 @@ def finalists_table(finalists: Sequence[Finalist], winner: int | None) -> Table:
             *([f"{gap.loss:+.4f} ± {gap.reach:.4f}" if gap else "-"] if compared else []),
             str(max(1, len(finalist.scores))),
             percent(finalist.score),
-            percent(finalist.trial_score),
-            str(finalist.epochs),
             f"{finalist.params:,}",
             f"{finalist.macs / 1e6:.1f} M",
-            str(finalist.receptive_field),
-            f"{finalist.seconds:.0f}",
             style="bold" if won else None,
         )
     return table

@@ -152,9 +152,14 @@ def test_a_search_killed_in_its_trials_goes_on_to_the_end(image_folder: Path, tm
     assert all(limit["holds"] for limit in record["verdict"])
     with (folder / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len({(row["c2_ratio"], row["c3_ratio"], row["c4_ratio"]) for row in rows}) == len(rows)
-    assert record["screening"]["drawn"] == 2000
-    assert record["settings"]["pruner"] == "halving"
+    specs = [json.loads(path.read_text())["spec"] for path in folder.glob("trials/[0-9]*.json")]
+    assert len({json.dumps(spec, sort_keys=True) for spec in specs}) == len(rows)
+    assert [row["preset"] for row in rows[:3]] == ["residual", "tiny", "transposed"]
+    assert all(row["moves"] for row in rows[3:])
+    assert record["settings"]["sampler"] == "climb"
+    assert record["best_known"] in record["outcome"]
+    assert (folder / "best" / "model.py").read_text().startswith("# ")
+    assert len(list(folder.glob("trials/[0-9]*.npy"))) == len(rows)
     assert sum(row["state"] != "failed" for row in rows) == 7
 
     best = folder / "best"
@@ -208,12 +213,50 @@ def test_resume_without_anything_to_resume_starts_afresh_with_a_notice(
 
 
 @pytest.mark.slow
+def test_widths_are_searched_by_tpe_beside_the_presets(image_folder: Path, tmp_path: Path) -> None:
+    flags = ["--name", "run", "--sampler", "tpe", "--trials", "3", "--presets", "tiny", *SMALL]
+    done = _run(_command(tmp_path, image_folder, *flags))
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "out" / "run"
+    record = json.loads((folder / "search.json").read_text())
+    assert record["settings"]["objectives"] == ["loss"]
+    assert record["screening"]["drawn"] == 2000
+    assert [each["name"] for each in record["presets"]] == ["tiny"]
+    assert record["best_known"] == "tiny"
+    assert {each["preset"] for each in record["finalists"]} == {"tiny", None}
+    assert record["outcome"] in done.stdout.replace("\n", " ") or "tiny" in record["outcome"]
+
+
+@pytest.mark.slow
+def test_without_epochs_of_its_own_the_winner_is_left_to_train_py(image_folder: Path, tmp_path: Path) -> None:
+    flags = ["--name", "run", "--trials", "1", *SMALL, "--winner-epochs", "0"]
+    done = _run(_command(tmp_path, image_folder, *flags))
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "out" / "run"
+    assert not (folder / "best").exists()
+    assert (folder / "model.py").read_text().startswith("# No better network found")
+    assert (folder / "report.html").is_file()
+
+
+@pytest.mark.slow
 def test_a_raised_search_replaces_its_winner_where_python_writes_bytecode(
     image_folder: Path, tmp_path: Path
 ) -> None:
     """The search imports best/model.py, so Python makes best/__pycache__ in any normal shell."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    flags = ["--name", "run", "--presets", "none", *SMALL, "--epochs", "1", "--finalists", "1"]
+    flags = [
+        "--name",
+        "run",
+        "--space",
+        "widths",
+        "--presets",
+        "none",
+        *SMALL,
+        "--epochs",
+        "1",
+        "--finalists",
+        "1",
+    ]
     folder = tmp_path / "out" / "run"
 
     def search(*more: str) -> None:
@@ -225,7 +268,9 @@ def test_a_raised_search_replaces_its_winner_where_python_writes_bytecode(
     assert (folder / "best" / "__pycache__").is_dir(), "this Python writes no bytecode, so nothing is tested"
     first = json.loads((folder / "best" / "spec.json").read_text())
     trial = folder / "trials" / "0-1.json"
-    trial.write_text(json.dumps(json.loads(trial.read_text()) | {"score": 0.0}))  # so that another one wins
+    value = json.loads(trial.read_text())
+    value["epochs"][-1]["val_loss"] = 99.0  # so that another one wins
+    trial.write_text(json.dumps(value))
     search("--resume", "--trials", "3")
     assert json.loads((folder / "best" / "spec.json").read_text()) != first
     assert json.loads((folder / "search.json").read_text())["winner"] != 0

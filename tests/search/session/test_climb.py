@@ -224,6 +224,12 @@ def test_the_time_limit_leaves_room_for_the_finalists(make_climber: MakeClimber)
     assert reason is None or "time limit" in reason
 
 
+def test_a_last_generation_of_one_fits_where_the_time_does(make_climber: MakeClimber) -> None:
+    climber = make_climber(trials=8, time_limit=1_000.0, final_epochs=4)
+    assert climber.run() == (None, False)
+    assert [record.generation for record in climber.folder.trials()].count(2) == 1
+
+
 def test_a_failed_trial_does_not_count_and_many_end_the_search(make_climber: MakeClimber) -> None:
     climber = make_climber(lambda job: "died" if job.number == 4 else _curve(job), retries=0, trials=8)
     climber.run()

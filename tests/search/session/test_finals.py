@@ -119,6 +119,12 @@ def test_without_a_preset_the_best_mean_wins(make_race: MakeRace) -> None:
     assert choose(standings).record is SECOND
 
 
+def test_a_preset_without_rivals_needs_no_race(make_race: MakeRace) -> None:
+    race = make_race(_level({0: 0.5}))
+    assert choose(race.run([PRESET])).record is PRESET
+    assert len(_submitted(race)) == 1
+
+
 def test_a_failed_finalist_is_left_out(make_race: MakeRace) -> None:
     race = make_race(lambda job: "died" if job.number == 5 else [0.5 if job.number else 0.7])
     assert [each.record.number for each in race.run([FIRST, SECOND, PRESET])] == [0, 6]
