@@ -48,7 +48,7 @@ def _search(options: Options, console: "Console") -> int:
     from search.show.display import Display
 
     plan = plan_search(options, console)
-    _announce(plan, console)
+    plan = _announce(plan, options, console)
     try:
         with Display(console) as display:
             record = run_search(plan, display)
@@ -59,14 +59,14 @@ def _search(options: Options, console: "Console") -> int:
     return 0
 
 
-def _announce(plan: "SearchPlan", console: "Console") -> None:
-    """Say what will be done, on what, for how long."""
+def _announce(plan: "SearchPlan", options: Options, console: "Console") -> "SearchPlan":
+    """Say what will be done, on what, for how long; return the plan with a time limit that suffices."""
     from rich.markup import escape
 
     from records.text import duration
     from search.propose.around import AROUND
     from search.propose.screening import summary
-    from search.session.forecast import forecast
+    from search.session.forecast import with_forecast
     from search.session.session import costs
     from search.session.trials import count_ended
 
@@ -75,7 +75,14 @@ def _announce(plan: "SearchPlan", console: "Console") -> None:
         console.print(escape(dataset.notice), style="bold yellow")
     height, width = dataset.image_size
     finished = count_ended(plan.folder.trials())
-    expected = forecast(plan, costs(plan))
+    plan, expected = with_forecast(plan, costs(plan), given=options.time_limit is not None)
+    if plan.settings.time_limit != settings.time_limit:
+        console.print(
+            f"{duration(settings.time_limit or 0)}, the usual --time-limit, do not suffice at "
+            f"{expected.images_per_second:,.0f} images/s: it is {duration(plan.settings.time_limit or 0)}.",
+            style="bold yellow",
+        )
+        settings = plan.settings
     console.print(
         f"data      {escape(dataset.title)}, {len(dataset.classes)} classes of {height}x{width} pixels"
     )
@@ -102,6 +109,7 @@ def _announce(plan: "SearchPlan", console: "Console") -> None:
         f"          {expected.folder_bytes / 1e6:.0f} MB of disk, {expected.cache_bytes / 1e6:.0f} MB for "
         f"the decoded images in {escape(settings.cache)}"
     )
+    return plan
 
 
 def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") -> None:

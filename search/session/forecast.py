@@ -1,5 +1,6 @@
 """How long a search takes and how much disk it needs, shown before it starts."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ import torch
 from models.arithmetic import figures
 from models.net import build
 from models.spec import NetSpec
-from search.errors import SearchError
+from search.errors import TooShortError
 from search.execute.worker import Share
 from search.session.chronicle import WINNER
 from search.session.cost import Cost
@@ -42,7 +43,7 @@ def forecast(plan: SearchPlan, costs: Mapping[str, Cost]) -> Forecast:
     """Measure the training speed of the base network for some seconds, and scale it to the stages' costs.
 
     Raises:
-        SearchError: The time limit is too short for the presets, a trial and the finalists.
+        TooShortError: The time limit is too short for the presets, a trial and the finalists.
     """
     settings = plan.settings
     alone = Share(settings.device, 1).threads
@@ -64,11 +65,33 @@ def forecast(plan: SearchPlan, costs: Mapping[str, Cost]) -> Forecast:
     return Forecast(seconds, winner, RUN_FOLDER_BYTES, cache, each)
 
 
+def with_forecast(plan: SearchPlan, costs: Mapping[str, Cost], *, given: bool) -> tuple[SearchPlan, Forecast]:
+    """Return the plan and its forecast; a time limit that nobody chose is raised where the machine is slow.
+
+    Args:
+        plan: The search.
+        costs: Of its stages.
+        given: The user named the limit, which then stays as it is.
+
+    Raises:
+        TooShortError: The time limit is too short.
+    """
+    try:
+        return plan, forecast(plan, costs)
+    except TooShortError as error:
+        if given:
+            raise
+        # A quarter more: a busy machine is measured faster or slower from one moment to the next.
+        limit = 60.0 * math.ceil(1.25 * error.needed / 60)
+    plan = replace(plan, settings=replace(plan.settings, time_limit=limit))
+    return plan, forecast(plan, costs)
+
+
 def check_time(plan: SearchPlan, costs: Mapping[str, Cost], images_per_second: float) -> None:
     """Refuse a time limit in which a search cannot find anything.
 
     Raises:
-        SearchError: It is too short; the text says how long it must be.
+        TooShortError: It is too short; the text says how long it must be.
     """
     settings = plan.settings
     if settings.time_limit is None:
@@ -81,10 +104,11 @@ def check_time(plan: SearchPlan, costs: Mapping[str, Cost], images_per_second: f
     least = [presets, children, costs["finalists"]]
     needed = MARGIN * sum(cost.passes for cost in least) / images_per_second
     if needed > settings.time_limit:
-        raise SearchError(
+        raise TooShortError(
             f"--time-limit {settings.time_limit:g}s: too short for the presets, {children.trainings:g} "
             f"trials and the finalists: about {needed:.0f}s at {images_per_second:,.0f} images/s; raise it, "
-            "or lower --epochs, --subset, --final-epochs, --final-subset or --finalists"
+            "or lower --epochs, --subset, --final-epochs, --final-subset or --finalists",
+            needed,
         )
 
 
