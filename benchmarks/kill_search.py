@@ -40,6 +40,8 @@ PATIENCE = 300.0
 """Seconds after which a session that neither ends nor finishes a trial counts as hung."""
 GRACE = 15.0
 """Seconds that the processes of a dead driver have to end."""
+GAVE_UP = 2
+"""Exit code of a session that ended by itself and can be resumed: no fault where it was struck."""
 SILENCE = 5.0
 """Seconds until a stopped worker is given up, here."""
 
@@ -66,6 +68,7 @@ def drive(arguments: list[str]) -> int:
     """Be the process that is killed: `python -m search`, but for the training of trials."""
     from rich.console import Console
 
+    from search.errors import SearchError
     from search.execute import local
     from search.options import parse_search
     from search.session.plan import plan_search
@@ -75,8 +78,12 @@ def drive(arguments: list[str]) -> int:
     local.SILENCE = SILENCE
     console = Console(soft_wrap=True)
     plan = plan_search(parse_search(arguments), console)
-    with Display(console) as display:
-        run(plan, display, played)
+    try:
+        with Display(console) as display:
+            run(plan, display, played)
+    except SearchError as error:  # both attempts at the winner were struck, say; --resume continues
+        sys.stderr.write(f"{error}\n")
+        return GAVE_UP
     return 0
 
 
@@ -108,10 +115,12 @@ class Campaign:
         code: int | None = None
         while code != 0:
             driver = self._start(run)
+            before = self.kills.total()
             code = self._session(driver, run, seen, kills)
             self.left += [f"{each} (session ended with {code})" for each in _survivors(driver.pid)]
             self.lost += sum(not path.is_file() or path.read_bytes() != text for path, text in seen.items())
-            if code not in (0, -signal.SIGKILL):
+            struck = code == GAVE_UP and self.kills.total() > before
+            if code not in (0, -signal.SIGKILL) and not struck:
                 raise SystemExit(f"a session ended with {code}; see {self.folder / 'log.txt'}")
         self.acknowledged += len(seen)
         self._judge(run)

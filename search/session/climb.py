@@ -27,6 +27,7 @@ from search.propose.starts import starts
 from search.session.breeding import Breeding, comparable
 from search.session.findings import Findings
 from search.session.opened import Opened, opened
+from search.session.presets import contenders
 from search.session.stage import Context
 from search.session.steptime import StepTime
 from search.session.timing import MARGIN
@@ -147,7 +148,9 @@ class Climber:
         newest = max(record.generation or 0 for record in complete)
         took = [record.seconds for record in complete if (record.generation or 0) == newest]
         run = fmean(took) if newest else max(took)
-        finals = run * self._final_share() * math.ceil(RACED * (self.settings.finalists + 1) / jobs)
+        presets = [record for record in ranked(complete) if record.generation == 0]
+        racing = self.settings.finalists + len(contenders(presets, self.folder))
+        finals = run * self._final_share() * math.ceil(RACED * racing / jobs)
         left = limit - self.context.chronicle.elapsed - MARGIN * finals
         share = 1.0 if self.half >= self.settings.epochs else (1 + self.half / self.settings.epochs) / 2
         for number in range(count, min(FEWEST, count) - 1, -1):

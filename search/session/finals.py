@@ -23,7 +23,7 @@ from search.session.findings import Findings
 from search.session.lineage import lineage
 from search.session.paired import Difference, Losses, Noise, difference
 from search.session.plan import SearchPlan
-from search.session.presets import PRESET_SEEDS, PRESETS, preset_runs
+from search.session.presets import PRESETS, contenders, preset_runs
 from search.session.stage import Context
 from search.session.timing import MARGIN
 from search.session.trainings import Trainings
@@ -127,33 +127,18 @@ class Standing:
 def entrants(
     trials: Sequence[TrialRecord], presets: Sequence[TrialRecord], count: int, folder: RunFolder
 ) -> list[TrialRecord]:
-    """Return who races: the best `count` trials, and each preset that its own trial leaves a chance.
-
-    The best preset races by right, another one unless its trial is behind that by more than chance.
+    """Return who races: the best `count` trials, and the presets that are contenders.
 
     Raises:
         SearchError: No trial was completed.
     """
     found = [record for record in ranked(trials) if record.preset is None][:count]
-    best = list(presets[:1])
-    for record in presets[1:]:
-        gap = difference(
-            [record.loss or 0.0], [best[0].loss or 0.0], Noise(), _pairs(folder, record, best[0])
-        )
-        if not gap.worse:
-            best.append(record)
+    best = contenders(presets, folder)
     if not found and not best:
         raise SearchError(
             "no trial was completed, there is nothing to choose from; trials.csv has the reasons"
         )
     return [*found, *best]
-
-
-def _pairs(folder: RunFolder, one: TrialRecord, other: TrialRecord) -> list[tuple[Losses, Losses]]:
-    ours, theirs = (
-        folder.losses(each, PRESETS if each.number >= PRESET_SEEDS else "trials") for each in (one, other)
-    )
-    return [(ours, theirs)] if ours is not None and theirs is not None and len(ours) == len(theirs) else []
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from search.propose.rivals import rival
 from search.propose.sampler import trial_seed
 from search.session.cost import Cost
 from search.session.findings import Findings
+from search.session.paired import Noise, difference
 from search.session.plan import SearchPlan
 from search.session.stage import Context
 from search.session.trainings import Trainings
@@ -45,6 +46,32 @@ class Presets:
             context.trainings(), context.plan.folder, context.gate, context.plan.base.classes
         )
         return replace(found, presets=preset_runs(trained))
+
+
+def contenders(presets: Sequence[TrialRecord], folder: RunFolder) -> list[TrialRecord]:
+    """Return the presets that race: the best by its trial, and the second where it is as good as that.
+
+    As good is a trial that is behind by no more than one standard error of images and seeds. More would cost
+    the time of a generation, to tell presets apart that are level.
+
+    Args:
+        presets: Their trials, the best first.
+        folder: Of the search, which has the losses of each image.
+    """
+    if len(presets) < 2:
+        return list(presets)
+    best, second = presets[:2]
+    ours, theirs = (
+        folder.losses(each, PRESETS if each.number >= PRESET_SEEDS else "trials") for each in (second, best)
+    )
+    paired = ours is not None and theirs is not None and len(ours) == len(theirs)
+    gap = difference(
+        [second.loss or 0.0],
+        [best.loss or 0.0],
+        Noise(),
+        [(ours, theirs)] if paired and ours is not None and theirs is not None else (),
+    )
+    return [best, second] if gap.mean <= gap.error else [best]
 
 
 def train_presets(trainings: Trainings, folder: RunFolder, gate: Gate, classes: int) -> list[TrialRecord]:

@@ -213,9 +213,13 @@ def test_a_network_whose_step_takes_too_long_is_turned_away(make_climber: MakeCl
 
 
 def test_the_time_limit_leaves_room_for_the_finalists(make_climber: MakeClimber) -> None:
-    # A trial takes 2 s (four epochs), half of a generation ends at half; two finalists and a preset have two
-    # runs each: 6 * 2 * 1.1 s.
-    climber = make_climber(time_limit=100.0, elapsed=100.0 - 13.2 - 1.1 * 2 * 0.75 * 3 - 0.01, final_epochs=4)
+    def apart(job: Job) -> list[float]:
+        return [0.1 + 0.2 * epoch - 0.05 * (job.number % 3) for epoch in range(4)]
+
+    # A trial takes 2 s (four epochs), half of a generation ends at half; two finalists and a preset, which is
+    # clearly the best of three, have two runs each: 6 * 2 * 1.1 s.
+    left = 13.2 + 1.1 * 2 * 0.75 * 3 + 0.01
+    climber = make_climber(apart, time_limit=100.0, elapsed=100.0 - left, final_epochs=4)
     reason, _ = climber.run()
     records = climber.folder.trials()
     assert [record.generation for record in records].count(1) == 3  # cut short from 4

@@ -140,11 +140,13 @@ def test_ctrl_c_lets_the_running_finalist_end_and_starts_no_other(make_race: Mak
     assert not _submitted(race)
 
 
-def test_the_best_trials_race_and_every_preset_that_has_a_chance(tmp_path: Path) -> None:
+def test_the_best_trials_race_with_the_best_preset_and_one_that_is_as_good(tmp_path: Path) -> None:
     trials = [_trial(number, 0.5 - number / 100) for number in range(3, 9)]
-    presets = [_trial(0, 0.45, "residual"), _trial(1, 0.46, "transposed"), _trial(2, 0.9, "tiny")]
+    presets = [_trial(0, 0.45, "residual"), _trial(1, 0.455, "transposed"), _trial(2, 0.9, "tiny")]
     found = entrants([*trials, *presets], presets, 2, RunFolder(tmp_path))
     assert [record.number for record in found] == [8, 7, 0, 1]
+    behind = [presets[0], _trial(1, 0.47, "transposed"), presets[2]]
+    assert [record.number for record in entrants(trials, behind, 2, RunFolder(tmp_path))] == [8, 7, 0]
     with pytest.raises(SearchError, match="no trial was completed"):
         entrants([], [], 2, RunFolder(tmp_path))
 
