@@ -29,7 +29,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from records.run import EpochRecord
-from records.search import SearchRecord, TrialRecord
+from records.search import SearchRecord
+from records.trial import TrialRecord
 from search.execute import worker
 from search.execute.job import Job, Outcome
 from search.execute.worker import Report

@@ -32,7 +32,8 @@ from models.presets import PRESETS
 from models.source import standalone_source
 from records.files import write_json
 from records.run import DatasetFacts, Environment, EpochRecord, RunRecord
-from records.search import Finalist, LimitRecord, SearchRecord, TrialRecord
+from records.search import Finalist, LimitRecord, SearchRecord
+from records.trial import TrialRecord
 from reports.figures.training import save_mistakes
 from training.fit.recipe import RECIPES
 

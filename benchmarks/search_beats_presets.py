@@ -43,7 +43,8 @@ from rich.console import Console
 from rich.table import Table
 
 from records.flags import natural, positive
-from records.search import SearchRecord, TrialRecord
+from records.search import SearchRecord
+from records.trial import TrialRecord
 from search.execute import worker
 from search.execute.job import DataRequest, Job
 from search.keep.folder import RunFolder

@@ -19,7 +19,8 @@ import torch
 import torchinfo
 from torch import nn
 
-from rfcalc.analysis.analyze import Analysis, analyze
+from rfcalc.analysis.analyze import analyze
+from rfcalc.analysis.result import Analysis
 
 # One of each family that timm builds in a few seconds; its smallest member, where sizes run the same ops.
 MODELS = [

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from records.search import FLATTERING, SearchRecord, TrialRecord, ranked
+from records.outcome import FLATTERING
+from records.search import SearchRecord
+from records.trial import TrialRecord, ranked
 
 
 def details(record: SearchRecord, trials: Sequence[TrialRecord]) -> Iterator[str]:
@@ -35,7 +37,11 @@ def arms(trials: Sequence[TrialRecord]) -> str | None:
     losses: dict[str, list[float]] = {"chosen": [], "random": []}
     both = {each.generation for each in trials if each.arm == "chosen"}
     for generation in both:
-        members = [each for each in trials if each.generation == generation and each.epochs]
+        members = [
+            each
+            for each in trials
+            if each.generation == generation and each.epochs and each.state != "failed"
+        ]
         epoch = min((len(each.epochs) for each in members), default=0)
         for each in members:
             if epoch and each.arm in losses:
@@ -45,5 +51,6 @@ def arms(trials: Sequence[TrialRecord]) -> str | None:
     means = {name: fmean(found) for name, found in losses.items()}
     return (
         f"chosen by prediction: loss {means['chosen']:.4f} (n = {len(losses['chosen'])}), random children of "
-        f"the same generations: {means['random']:.4f} (n = {len(losses['random'])}), at half of their epochs"
+        f"the same generations: {means['random']:.4f} (n = {len(losses['random'])}), "
+        "at the last epoch that all of them had"
     )

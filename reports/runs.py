@@ -9,7 +9,8 @@ from records.codec import RecordError
 from records.pictures import PictureError, opened
 from records.predictions import Predictions
 from records.run import RunRecord
-from records.search import STATES, SearchRecord, TrialRecord
+from records.search import SearchRecord
+from records.trial import STATES, TrialRecord
 from reports.errors import ReportError
 from reports.mistakes import Mistake, most_confident_mistakes
 

@@ -16,13 +16,13 @@ from rfcalc._version import __version__ as __version__
 # The only list of the public names: type checkers follow these imports, and at run time their text is read.
 if TYPE_CHECKING:
     from rfcalc import testing as testing
-    from rfcalc.analysis.analyze import Analysis as Analysis
-    from rfcalc.analysis.analyze import Row as Row
     from rfcalc.analysis.analyze import analyze as analyze
     from rfcalc.analysis.budget import Budget as Budget
     from rfcalc.analysis.budget import Limit as Limit
     from rfcalc.analysis.budget import Verdict as Verdict
     from rfcalc.analysis.budget import judge as judge
+    from rfcalc.analysis.result import Analysis as Analysis
+    from rfcalc.analysis.result import Row as Row
     from rfcalc.analysis.settings import find_budget as find_budget
     from rfcalc.analysis.settings import read_budget as read_budget
     from rfcalc.analysis.structure import Structure as Structure

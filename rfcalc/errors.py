@@ -44,4 +44,5 @@ def wording(error: BaseException | None) -> str:
 
 def one_line(text: str) -> str:
     """Return a text with line breaks as spaces and other control characters as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rfcalc.analysis.analyze import Analysis, analyze
+from rfcalc.analysis.analyze import analyze
 from rfcalc.analysis.budget import Budget, Verdict, judge
+from rfcalc.analysis.result import Analysis
 from rfcalc.analysis.settings import find_budget, read_budget
 from rfcalc.errors import BudgetError
 

@@ -114,8 +114,8 @@ def _announce(plan: "SearchPlan", options: Options, console: "Console") -> "Sear
 
 def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") -> None:
     """Show the outcome and write the report."""
+    from records.outcome import outcome, winner_title
     from records.run import RunRecord
-    from records.search import outcome, winner_title
     from records.story import details
     from reports.pages.page import write_search_report
     from search.show.display import finalists_table, presets_table, trials_table

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from reports.figures.training import BLUE, INK, ORANGE, VERMILION, figure, of_training, save_each, say
 from reports.runs import SearchRun
 from reports.tables import runs as tables

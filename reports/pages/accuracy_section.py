@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from records.search import TrialRecord
 from records.text import plural
+from records.trial import TrialRecord
 from reports.pages.html import Markup, element, table
 from reports.pages.parts import chart, section
 from reports.runs import SearchRun

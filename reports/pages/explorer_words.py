@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rfcalc.text import decimal, per_axis
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Row
+    from rfcalc.analysis.result import Row
     from rfcalc.analysis.view import Line
 
 COLUMNS = {

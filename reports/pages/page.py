@@ -7,8 +7,8 @@ from typing import Any
 
 from records.files import write_text
 from records.run import RunRecord
-from records.search import TrialRecord
 from records.text import duration, plural
+from records.trial import TrialRecord
 from reports.errors import ReportError
 from reports.pages import classes, network, sections
 from reports.pages import parts as shared

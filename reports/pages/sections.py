@@ -6,7 +6,7 @@ The one on accuracy against cost is in `accuracy_section`.
 from dataclasses import replace
 from typing import Any
 
-from records.search import outcome, winner_title
+from records.outcome import outcome, winner_title
 from records.story import details
 from records.text import duration, plural
 from reports.pages import network

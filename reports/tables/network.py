@@ -11,7 +11,7 @@ from rfcalc.render.columns import sizes
 from rfcalc.text import per_axis
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis, Row
+    from rfcalc.analysis.result import Analysis, Row
     from rfcalc.maps.field import Field
 
 

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from records.run import EpochRecord, RunRecord
-from records.search import Gap, LimitRecord, SearchRecord, TrialRecord
+from records.search import Gap, LimitRecord, SearchRecord
+from records.trial import TrialRecord
 from reports.mistakes import Mistake
 from reports.tables.table import Cell, Column, Table, counts, millions, percents, times
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from records.search import outcome, winner_title
+from records.outcome import outcome, winner_title
 from records.story import details
 from records.text import duration
 from reports.runs import SearchRun, TrainRun

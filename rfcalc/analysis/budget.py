@@ -19,7 +19,7 @@ HIGHEST = 2**63 - 1
 """Largest limit: more than any network has, and what JSON readers and databases hold."""
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis
+    from rfcalc.analysis.result import Analysis
 
 DTYPES = ("float32", "float16", "int8")
 """Element types that weights and activations may be counted in."""

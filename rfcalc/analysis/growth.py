@@ -15,7 +15,7 @@ from rfcalc.errors import BudgetError
 from rfcalc.text import nearest, quantity
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis
+    from rfcalc.analysis.result import Analysis
 
 __all__ = ["Allowed", "Base", "Figures", "Growth", "figures_of", "judge_growth"]
 

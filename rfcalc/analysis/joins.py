@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rfcalc.analysis.analyze import Analysis, Row
+from rfcalc.analysis.result import Analysis, Row
 from rfcalc.maps.alignment import Shift, shifts
 from rfcalc.maps.regroup import expanded, unified
 from rfcalc.maps.state import State

@@ -14,7 +14,7 @@ from rfcalc.ops.op import Kind
 from rfcalc.trace.graph import Node
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Row
+    from rfcalc.analysis.result import Row
 
 __all__ = ["Judged", "is_nearly_global", "judge_last"]
 

@@ -9,7 +9,7 @@ from rfcalc.errors import BudgetError
 from rfcalc.text import listed, nearest, shape
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis, Row
+    from rfcalc.analysis.result import Analysis, Row
     from rfcalc.analysis.structure import Structure
 
 __all__ = ["measured", "why_no_gap"]

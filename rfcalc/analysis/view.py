@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rfcalc.analysis.analyze import Analysis, Row
+from rfcalc.analysis.result import Analysis, Row
 from rfcalc.analysis.separable import FOLDED
 from rfcalc.ops.call import Call
 from rfcalc.ops.lookup import op_of

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from rfcalc.analysis.analyze import Analysis, Row, analyze
+from rfcalc.analysis.analyze import analyze
 from rfcalc.analysis.budget import Verdict, judge
 from rfcalc.analysis.growth import Figures, figures_of, judge_growth
+from rfcalc.analysis.result import Analysis, Row
 from rfcalc.command.base import Opened
 from rfcalc.command.blame import recovered
 from rfcalc.command.checks import Check

@@ -13,8 +13,8 @@ from rfcalc.render.report import Place
 if TYPE_CHECKING:
     from torch import nn
 
-    from rfcalc.analysis.analyze import Analysis
     from rfcalc.analysis.budget import Verdict
+    from rfcalc.analysis.result import Analysis
 
 __all__ = ["places_of"]
 

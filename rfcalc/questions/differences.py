@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rfcalc.analysis.analyze import Analysis
+from rfcalc.analysis.result import Analysis
 from rfcalc.analysis.view import Line, lines_of
 from rfcalc.text import per_axis, shape
 

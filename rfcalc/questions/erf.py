@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from rfcalc.analysis.analyze import Analysis, Row
+from rfcalc.analysis.result import Analysis, Row
 from rfcalc.errors import UsageError
 from rfcalc.maps.indexmap import Periodic
 from rfcalc.maps.readout import Readout

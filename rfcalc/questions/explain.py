@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from rfcalc.analysis.analyze import Analysis, Row, analyze
+from rfcalc.analysis.analyze import analyze
+from rfcalc.analysis.result import Analysis, Row
 from rfcalc.errors import RfcalcError, UsageError
 from rfcalc.text import nearest, per_axis
 

@@ -10,9 +10,9 @@ from math import ceil, prod
 import torch
 from torch import nn
 
-from rfcalc.analysis.analyze import Analysis, Row
 from rfcalc.analysis.coverage import local_part, seen_counts, unseen_pixels
 from rfcalc.analysis.joins import MisalignedJoin, misaligned_joins
+from rfcalc.analysis.result import Analysis, Row
 from rfcalc.maps.alignment import Shift
 from rfcalc.ops.window import Window, window_of
 from rfcalc.questions.explain import path_to

@@ -19,7 +19,7 @@ from rfcalc.questions.gradients import UnreachableError, is_number
 from rfcalc.questions.placing import Misplaced, edges_of, too_wide, wrong_edges
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis, Row
+    from rfcalc.analysis.result import Analysis, Row
 
 __all__ = ["Mismatch", "Misplaced", "Oracle", "Verification", "verify"]
 

@@ -23,7 +23,7 @@ from rfcalc.maps.readout import Readout
 from rfcalc.trace.graph import Node, write_view
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis, Row
+    from rfcalc.analysis.result import Analysis, Row
 
 __all__ = ["Misplaced", "edges_of", "too_wide", "wrong_edges"]
 

@@ -10,7 +10,8 @@ from math import ceil, floor
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from rfcalc.analysis.analyze import Analysis, Row, analyze
+from rfcalc.analysis.analyze import analyze
+from rfcalc.analysis.result import Analysis, Row
 from rfcalc.errors import RfcalcError
 from rfcalc.questions.explain import changed, dilated, path_to
 

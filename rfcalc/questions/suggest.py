@@ -15,8 +15,9 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from rfcalc.analysis.analyze import Analysis, analyze
+from rfcalc.analysis.analyze import analyze
 from rfcalc.analysis.budget import Budget, Verdict, judge
+from rfcalc.analysis.result import Analysis
 from rfcalc.errors import RfcalcError
 from rfcalc.questions.explain import dilated
 from rfcalc.questions.refit import refit, resized

@@ -14,7 +14,7 @@ from rfcalc.render.sections import Section, change, shown
 from rfcalc.text import human, listed, plural
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis
+    from rfcalc.analysis.result import Analysis
     from rfcalc.questions.differences import Difference
 
 _MARKS = {"same": "", "changed": "~", "added": "+", "removed": "-"}

@@ -11,7 +11,7 @@ import torch
 from rfcalc.errors import UsageError
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Row
+    from rfcalc.analysis.result import Row
     from rfcalc.questions.erf import Sigma
 
 _INK, _BOX, _RING = "#222222", "#d1495b", "#00798c"

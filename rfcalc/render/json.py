@@ -12,8 +12,8 @@ from rfcalc._version import __version__
 from rfcalc.analysis.coverage import worst_share
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis, Row
     from rfcalc.analysis.budget import Verdict
+    from rfcalc.analysis.result import Analysis, Row
     from rfcalc.maps.field import Field
     from rfcalc.render.report import Outcome, Report
 

@@ -16,8 +16,8 @@ from rfcalc.render.columns import extent, sizes
 from rfcalc.text import human, human_bytes, listed, per_axis, percent, plural
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.analyze import Analysis
     from rfcalc.analysis.growth import Base, Figures
+    from rfcalc.analysis.result import Analysis
     from rfcalc.analysis.structure import Structure
     from rfcalc.maps.field import Field
     from rfcalc.questions.erf import Sigma

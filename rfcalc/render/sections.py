@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rfcalc.analysis.analyze import Row
+from rfcalc.analysis.result import Row
 from rfcalc.questions.explain import Explanation, WhatIf
 from rfcalc.questions.lint import Finding
 from rfcalc.questions.suggest import Suggestions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -67,25 +68,31 @@ def _is_compiled(model: Any) -> bool:
 
 def described(model: Any) -> str:
     """Return what an object is that cannot be analysed, and the way out; "" for an eager module."""
-    if isinstance(model, torch.jit.ScriptModule | torch.jit.ScriptFunction):
+    return _described(type(model))  # type: ignore[arg-type]  # classes are hashable
+
+
+@lru_cache(maxsize=1024)
+def _described(kind: type) -> str:
+    """Answer by class: a network has hundreds of modules of a handful of classes."""
+    if issubclass(kind, torch.jit.ScriptModule | torch.jit.ScriptFunction):
         return (
             "TorchScript (torch.jit.script or trace), which hides its layers from rfcalc; "
             "name the eager module that it was made from"
         )
-    if isinstance(model, torch.export.ExportedProgram):
+    if issubclass(kind, torch.export.ExportedProgram):
         return (
             "a torch.export program, whose layers are flattened into ops; "
             "name the eager module that it was exported from"
         )
-    if not isinstance(model, nn.Module):
-        return f"no torch.nn.Module but of the type {type(model).__name__}; name a module"
-    home = type(model).__module__
+    if not issubclass(kind, nn.Module):
+        return f"no torch.nn.Module but of the type {kind.__name__}; name a module"
+    home = kind.__module__
     if home.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")):
         return (
-            f"a quantised layer ({type(model).__name__}): a quantised network packs its weights where "
+            f"a quantised layer ({kind.__name__}): a quantised network packs its weights where "
             "nobody can count them; name the float network, before convert() or quantize_dynamic()"
         )
-    if inspect.iscoroutinefunction(type(model).forward):
+    if inspect.iscoroutinefunction(kind.forward):
         return "asynchronous: its forward() is `async def` and returns no tensor; write `def forward`"
     return ""
 

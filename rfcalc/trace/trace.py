@@ -29,7 +29,7 @@ from rfcalc.trace.prepare import prepared, sample
 from rfcalc.trace.recorder import DataDependentError, Recorder
 from rfcalc.trace.tape import Tape
 
-__all__ = ["Graph", "Node", "Ref", "Value", "trace"]
+__all__ = ["Graph", "Node", "Ref", "Value", "trace", "traced"]
 
 
 def trace(model: nn.Module, input_size: Any, *, train: bool = False) -> Graph:
@@ -50,7 +50,11 @@ def trace(model: nn.Module, input_size: Any, *, train: bool = False) -> Graph:
         ForwardError: forward() raised; the message names the layer and the shapes.
     """
     given = inputs_of(input_size)
-    model = prepared(model, given)
+    return traced(prepared(model, given), given, train=train)
+
+
+def traced(model: nn.Module, given: tuple[Input, ...], *, train: bool = False) -> Graph:
+    """Run a model that is prepared for these inputs; otherwise as `trace`."""
     abstract = True
 
     def run(answers: Answers, until: float = math.inf) -> Graph:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from records import layout
 from records.files import sweep, write_json, write_with
-from records.search import SearchRecord, TrialRecord, write_trials_csv
+from records.search import SearchRecord
+from records.trial import TrialRecord, write_trials_csv
 from search.errors import SearchError
 from search.keep.best import Best
 from search.keep.storage import locked_file

@@ -12,7 +12,7 @@ from models.layers import STAGES
 from models.limits import MAX_LAYERS, MAX_WIDTH
 from models.spec import NetSpec
 from records.generation import GenerationRecord
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.keep import study as studies
 
 PARTS = ("stem", *STAGES)

@@ -7,7 +7,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.keep.storage import failures, reach
 from search.propose.objectives import directions, reached
 from search.propose.pruning import pruner

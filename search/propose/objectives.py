@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from records.search import FrontPoint, TrialRecord
+from records.search import FrontPoint
+from records.trial import TrialRecord
 
 Direction = Literal["maximize", "minimize"]
 

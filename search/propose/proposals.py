@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import optuna
 
 from models.errors import SpecError
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.propose.gate import Gate
 from search.propose.sampler import GatedSampler
 from search.propose.space import Space, TooLargeError, Values, fingerprint

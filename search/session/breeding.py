@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from models.spec import NetSpec
 from records.generation import GenerationRecord, Member
-from records.search import TrialRecord, ranked
+from records.trial import TrialRecord, ranked
 from search.propose.children import BRED, Child, Parent, breed
 from search.propose.gate import Gate
 from search.propose.ranker import Floats, Ranker, kendall_tau

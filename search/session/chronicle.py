@@ -8,7 +8,8 @@ from typing import Any
 
 from records.environment import describe
 from records.run import DatasetFacts
-from records.search import STATES, SearchRecord, StageRecord, TrialRecord
+from records.search import SearchRecord, StageRecord
+from records.trial import STATES, TrialRecord
 from search.keep.storage import hidden
 from search.propose.gate import Gate
 from search.session.cost import Cost

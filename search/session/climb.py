@@ -16,8 +16,8 @@ from optuna.samplers import RandomSampler
 from models.spec import NetSpec
 from records.files import write_json
 from records.generation import GenerationRecord, Member
-from records.search import TrialRecord, ranked
 from records.text import percent, plural
+from records.trial import TrialRecord, ranked
 from search.errors import SearchError
 from search.execute.job import Job, Outcome
 from search.keep import ledger
@@ -25,6 +25,7 @@ from search.propose.pruning import half_of
 from search.propose.ranker import kendall_tau
 from search.propose.starts import starts
 from search.session.breeding import Breeding, comparable
+from search.session.ended import trial_record
 from search.session.findings import Findings
 from search.session.opened import Opened, opened
 from search.session.presets import contenders
@@ -261,29 +262,19 @@ class Climber:
         self, generation: GenerationRecord, member: Member, job: Job, outcome: Outcome
     ) -> TrialRecord:
         spec = NetSpec.from_json(member.spec)
-        known = self.context.gate.admission(spec)
-        return TrialRecord(
-            number=member.number,
-            attempt=outcome.attempt,
-            state=outcome.state,
-            spec=member.spec,
-            recipe=job.recipe,
-            seed=member.seed,
-            values=ledger.values(spec),
-            params=known.params,
-            macs=known.macs,
-            receptive_field=known.receptive_field,
-            margins=known.margins,
-            score=outcome.score,
-            seconds=sum(epoch.seconds for epoch in outcome.epochs),
-            epochs=outcome.epochs,
-            reason=outcome.reason,
+        record = trial_record(
+            job,
+            outcome,
+            self.context.gate.admission(spec),
+            ledger.values(spec),
             preset=member.preset,
             parent=member.parent,
             moves=member.moves,
             generation=generation.number,
             arm=member.arm,
         )
+        # Of both halves: the outcome knows the latter alone.
+        return replace(record, seconds=sum(epoch.seconds for epoch in outcome.epochs))
 
 
 def _shown(record: TrialRecord) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
-from records.search import Finalist, Gap, TrialRecord, ranked
+from records.search import Finalist, Gap
 from records.text import percent
+from records.trial import TrialRecord, ranked
 from search.errors import SearchError
 from search.execute.job import Job
 from search.keep.folder import RunFolder
@@ -19,9 +20,10 @@ from search.propose.around import AROUND
 from search.propose.ranker import kendall_tau
 from search.propose.sampler import trial_seed
 from search.session.cost import Cost
+from search.session.ended import trained_again
 from search.session.findings import Findings
 from search.session.lineage import lineage
-from search.session.paired import Difference, Losses, Noise, difference
+from search.session.paired import Difference, Losses, Noise, difference, paired
 from search.session.plan import SearchPlan
 from search.session.presets import PRESETS, contenders, preset_runs
 from search.session.stage import Context
@@ -198,17 +200,7 @@ class Race:
                 jobs.append((job, each.record.title))
         by_number = {each.record.number: each for each in going}
         for job, title, outcome in self.trainings.whole(jobs):
-            record = replace(
-                by_number[job.number].record,
-                attempt=outcome.attempt,
-                state=outcome.state,
-                recipe=job.recipe,
-                seed=job.seed,
-                score=outcome.score,
-                seconds=outcome.seconds,
-                epochs=outcome.epochs,
-                reason=outcome.reason,
-            )
+            record = trained_again(by_number[job.number].record, job, outcome)
             self.folder.keep_losses(record, outcome.losses, place)
             self.folder.keep(record, place)
             if record.state == "complete":
@@ -235,16 +227,11 @@ def compare(standings: Sequence[Standing]) -> None:
         if each is best:
             continue
         runs = min(len(each.runs), len(best.runs))
-        pairs = [
-            (ours, theirs)
-            for ours, theirs in zip(each.images[:runs], best.images[:runs], strict=True)
-            if ours is not None and theirs is not None and len(ours) == len(theirs)
-        ]
         each.gap = difference(
             [run.loss or 0.0 for run in each.runs[:runs]],
             [run.loss or 0.0 for run in best.runs[:runs]],
             noise,
-            pairs if len(pairs) == runs else (),
+            paired(each.images[:runs], best.images[:runs]),
         )
         ours, theirs = (fmean(run.score or 0.0 for run in of.runs[:runs]) for of in (each, best))
         each.points = 100 * (ours - theirs)

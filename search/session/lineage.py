@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from records.search import Step, TrialRecord
+from records.search import Step
+from records.trial import TrialRecord
 from search.keep.folder import RunFolder
-from search.session.paired import Noise, difference
+from search.session.paired import Noise, difference, paired
 
 
 def lineage(winner: TrialRecord, trials: Sequence[TrialRecord], folder: RunFolder) -> tuple[Step, ...]:
@@ -27,13 +28,7 @@ def lineage(winner: TrialRecord, trials: Sequence[TrialRecord], folder: RunFolde
     way.reverse()
     steps = [Step(way[0].number, way[0].title)]
     for before, after in pairwise(way):
-        ours, theirs = folder.losses(after), folder.losses(before)
-        paired = ours is not None and theirs is not None and len(ours) == len(theirs)
-        gap = difference(
-            [after.loss or 0.0],
-            [before.loss or 0.0],
-            Noise(),
-            [(ours, theirs)] if paired and ours is not None and theirs is not None else (),
-        )
+        images = paired([folder.losses(after)], [folder.losses(before)])
+        gap = difference([after.loss or 0.0], [before.loss or 0.0], Noise(), images)
         steps.append(Step(after.number, "; ".join(after.moves), gap.mean, gap.error))
     return tuple(steps)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import optuna
 
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.keep import storage, study
 from search.keep.patience import Patience
 from search.session.identity import check_identity, identity

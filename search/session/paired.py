@@ -23,41 +23,10 @@ SEED_WEIGHT = 4
 
 # Student's t, 97.5 %, of 1 to 30 degrees of freedom; beyond them 1.96 + 2.4 / n is right to 0.002.
 _T = (
-    *(
-        12.706,
-        4.303,
-        3.182,
-        2.776,
-        2.571,
-        2.447,
-        2.365,
-        2.306,
-        2.262,
-        2.228,
-        2.201,
-        2.179,
-        2.160,
-        2.145,
-        2.131,
-    ),
-    *(
-        2.120,
-        2.110,
-        2.101,
-        2.093,
-        2.086,
-        2.080,
-        2.074,
-        2.069,
-        2.064,
-        2.060,
-        2.056,
-        2.052,
-        2.048,
-        2.045,
-        2.042,
-    ),
-)
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
 
 
 def quantile(freedom: int) -> float:
@@ -142,3 +111,13 @@ def difference(
         reach=quantile(noise.freedom) * error,
         runs=runs,
     )
+
+
+def paired(ours: Sequence[Losses | None], theirs: Sequence[Losses | None]) -> list[tuple[Losses, Losses]]:
+    """Return the losses of each image, run by run, where all runs have them for the same images, else []."""
+    pairs = [
+        (a, b)
+        for a, b in zip(ours, theirs, strict=True)
+        if a is not None and b is not None and len(a) == len(b)
+    ]
+    return pairs if len(pairs) == len(ours) else []

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from models.spec import NetSpec
-from records.search import PresetRun, TrialRecord, by_loss
+from records.search import PresetRun
 from records.text import percent
+from records.trial import TrialRecord, by_loss
 from search.execute.job import Job
 from search.keep.folder import RunFolder
 from search.propose.around import AROUND
@@ -13,8 +14,9 @@ from search.propose.gate import Gate
 from search.propose.rivals import rival
 from search.propose.sampler import trial_seed
 from search.session.cost import Cost
+from search.session.ended import trial_record
 from search.session.findings import Findings
-from search.session.paired import Noise, difference
+from search.session.paired import Noise, difference, paired
 from search.session.plan import SearchPlan
 from search.session.stage import Context
 from search.session.trainings import Trainings
@@ -64,13 +66,7 @@ def contenders(presets: Sequence[TrialRecord], folder: RunFolder) -> list[TrialR
     ours, theirs = (
         folder.losses(each, PRESETS if each.number >= PRESET_SEEDS else "trials") for each in (second, best)
     )
-    paired = ours is not None and theirs is not None and len(ours) == len(theirs)
-    gap = difference(
-        [second.loss or 0.0],
-        [best.loss or 0.0],
-        Noise(),
-        [(ours, theirs)] if paired and ours is not None and theirs is not None else (),
-    )
+    gap = difference([second.loss or 0.0], [best.loss or 0.0], Noise(), paired([ours], [theirs]))
     return [best, second] if gap.mean <= gap.error else [best]
 
 
@@ -95,13 +91,7 @@ def train_presets(trainings: Trainings, folder: RunFolder, gate: Gate, classes: 
     trainings.display.stage(PRESETS, len(settings.presets), len(settings.presets) - len(jobs))
     for job, title, outcome in trainings.whole(jobs):
         name, spec = entered[job.number]
-        known = gate.admission(spec)
-        record = TrialRecord(
-            number=job.number, attempt=outcome.attempt, state=outcome.state, spec=job.spec, recipe=job.recipe,
-            seed=job.seed, values={}, params=known.params, macs=known.macs,
-            receptive_field=known.receptive_field, margins=known.margins, score=outcome.score,
-            seconds=outcome.seconds, epochs=outcome.epochs, reason=outcome.reason, preset=name, arm="preset",
-        )  # fmt: skip
+        record = trial_record(job, outcome, gate.admission(spec), {}, preset=name, arm="preset")
         folder.keep_losses(record, outcome.losses, PRESETS)
         folder.keep(record, PRESETS)
         if record.state == "complete":

@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from records.run import EpochRecord
-from records.search import SearchRecord, TrialRecord
+from records.search import SearchRecord
 from records.text import percent, plural
+from records.trial import TrialRecord
 from search.errors import SearchError
 from search.execute import worker
 from search.execute.job import DataRequest, Job
@@ -49,6 +50,7 @@ def replay(options: ReplayOptions, console: Console) -> int:
             settings.final_subset if options.finalist else settings.subset,
             settings.seed,
         ),
+        threads=settings.threads,
     )
     # The same threads as then: sums of floats depend on how they are split.
     Share(settings.device, settings.jobs).take()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.session.cost import Cost
 
 MARGIN = 1.1

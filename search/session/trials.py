@@ -9,9 +9,9 @@ from optuna.trial import TrialState
 
 from models.spec import NetSpec
 from records.run import EpochRecord
-from records.search import TrialRecord
 from records.stopping import Stopped
 from records.text import percent, plural
+from records.trial import TrialRecord
 from search.errors import SearchError
 from search.execute.job import Job, Outcome
 from search.execute.protocol import EpochDone
@@ -26,6 +26,7 @@ from search.propose.sampler import ExhaustedError, GatedSampler, trial_seed
 from search.propose.space import Space
 from search.session.climb import climb
 from search.session.cost import Cost
+from search.session.ended import trial_record
 from search.session.findings import Findings
 from search.session.opened import opened
 from search.session.plan import SearchPlan
@@ -268,26 +269,10 @@ class _Candidate:
     """By epoch, whether it may go on."""
 
     def record(self, outcome: Outcome, pruner: str) -> TrialRecord:
-        reason = outcome.reason
+        record = trial_record(self.job, outcome, self.admission, self.trial.params)
         if outcome.state == "pruned":
-            reason = pruning.reason(pruner, len(outcome.epochs))
-        return TrialRecord(
-            number=self.job.number,
-            attempt=outcome.attempt,
-            state=outcome.state,
-            spec=self.job.spec,
-            recipe=self.job.recipe,
-            seed=self.job.seed,
-            values=dict(self.trial.params),
-            params=self.admission.params,
-            macs=self.admission.macs,
-            receptive_field=self.admission.receptive_field,
-            margins=self.admission.margins,
-            score=outcome.score,
-            seconds=outcome.seconds,
-            epochs=outcome.epochs,
-            reason=reason,
-        )
+            return replace(record, reason=pruning.reason(pruner, len(outcome.epochs)))
+        return record
 
 
 def _note(record: TrialRecord, best: TrialRecord | None) -> str:

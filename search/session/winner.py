@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from models.spec import NetSpec
+from records.outcome import outcome
 from records.run import EpochRecord
-from records.search import outcome
 from records.stopping import Stopped
 from records.text import duration, plural
 from search.errors import SearchError

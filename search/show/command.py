@@ -2,8 +2,9 @@
 
 from rich.console import Console
 
+from records.outcome import outcome, winner_title
 from records.run import RunRecord
-from records.search import SearchRecord, outcome, winner_title
+from records.search import SearchRecord
 from records.story import details
 from records.text import percent
 from search.keep.folder import RunFolder, find

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from models.spec import NetSpec, stage_widths
 from records.run import EpochRecord
-from records.search import Finalist, PresetRun, SearchRecord, TrialRecord, ranked
+from records.search import Finalist, PresetRun, SearchRecord
 from records.terminal import StepBar
 from records.text import percent
+from records.trial import TrialRecord, ranked
 from search.execute.job import Job
 from search.show.standing import Curve, Standing, stand
 

@@ -8,8 +8,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from records.search import SearchRecord, TrialRecord, ranked
+from records.search import SearchRecord
 from records.text import percent
+from records.trial import TrialRecord, ranked
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LATEST = 30

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +12,14 @@ import pytest
 
 from export.page.page import page
 from tests.export.conftest import Case
-from tests.reports.browser.conftest import NAMES, Browser
+from tests.reports.browser.conftest import Browser, chromium
 
 HOSTILE = "</script><img src=x onerror=alert(1)>@MODEL@"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
-    opened = Browser(program)
+    opened = Browser(chromium())
     yield opened
     opened.close()
 

@@ -7,7 +7,7 @@ import pytest
 
 from records.codec import Count, Record, RecordError, Share
 from records.run import EpochRecord
-from records.search import TrialRecord, write_trials_csv
+from records.trial import TrialRecord, write_trials_csv
 
 
 @dataclass(frozen=True)

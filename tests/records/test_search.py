@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from records.codec import Record, RecordError
+from records.outcome import outcome
 from records.run import DatasetFacts, Environment, RunRecord
-from records.search import Finalist, Gap, PresetRun, SearchRecord, outcome
+from records.search import Finalist, Gap, PresetRun, SearchRecord
 
 
 def _preset(name: str, score: float, scores: tuple[float, ...] = ()) -> PresetRun:

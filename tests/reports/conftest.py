@@ -15,7 +15,8 @@ from PIL import Image
 
 from records.files import write_json, write_text
 from records.run import DatasetFacts, Environment, EpochRecord, RunRecord
-from records.search import Finalist, LimitRecord, SearchRecord, TrialRecord, write_trials_csv
+from records.search import Finalist, LimitRecord, SearchRecord
+from records.trial import TrialRecord, write_trials_csv
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

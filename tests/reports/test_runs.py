@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from records.files import write_json
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from reports.errors import ReportError
 from reports.runs import SearchRun, TrainRun, open_run, open_search
 

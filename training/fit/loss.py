@@ -1,4 +1,4 @@
-"""The loss of a batch: cross-entropy as a recipe asks for it."""
+"""The loss of a batch as a recipe asks for it: cross-entropy, mixed labels, a teacher's answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from training.data.balance import class_weights
+from training.fit.distill import distillation
 from training.fit.recipe import Recipe
 
 
@@ -37,3 +38,31 @@ def cross_entropy(
     # would count as much as one with some, and the small class by less than its weight.
     total = F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing, reduction="sum")
     return total / len(labels)
+
+
+def batch_loss(
+    recipe: Recipe,
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor | None,
+    share: float | torch.Tensor | None,
+    answers: torch.Tensor | None,
+) -> torch.Tensor:
+    """Return the loss that a training step follows: (1 - share) * own label + share * the partner's.
+
+    The partner of an image is the one at the same place from the batch's end (`training.batches.mixing`).
+
+    Args:
+        recipe: Label smoothing, weight and temperature of distillation.
+        logits: (B, C).
+        labels: (B,).
+        weights: (C,), from `weights_of`.
+        share: Of the second label, 0-1; a () tensor in a step that is recorded; None: nothing is mixed.
+        answers: (B, C) logits of the teacher; None: there is none.
+    """
+    loss = cross_entropy(logits, labels, recipe.label_smoothing, weights)
+    if share is not None:
+        loss = loss.lerp(cross_entropy(logits, labels.flip(0), recipe.label_smoothing, weights), share)
+    if answers is not None:
+        loss = loss.lerp(distillation(logits, answers, recipe.distill_temperature), recipe.distill_weight)
+    return loss

@@ -12,10 +12,10 @@ from training.batches.mixing import Mix, mixed
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit.device import Normalise, may_return_early, memory_format
-from training.fit.distill import Teacher, distillation
+from training.fit.distill import Teacher
 from training.fit.ema import Ema
 from training.fit.evaluate import logits_of
-from training.fit.loss import cross_entropy, weights_of
+from training.fit.loss import batch_loss, weights_of
 from training.fit.memory import ran_out
 from training.fit.optim import Optimizers
 from training.fit.precision import autocast
@@ -106,12 +106,6 @@ class Step:
         self._optimizer.zero_grad()
         with autocast(self._device, recipe.precision):
             logits = logits_of(self._forward, images, self._classes)
-        loss = cross_entropy(logits, labels, recipe.label_smoothing, self._weights)
-        if share is not None:
-            other = cross_entropy(logits, labels.flip(0), recipe.label_smoothing, self._weights)
-            loss = loss.lerp(other, share)
-        if answers is not None:
-            taught = distillation(logits, answers, recipe.distill_temperature)
-            loss = loss.lerp(taught, recipe.distill_weight)
+        loss = batch_loss(recipe, logits, labels, self._weights, share, answers)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), (logits.argmax(1) == labels).sum()

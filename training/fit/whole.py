@@ -21,11 +21,11 @@ from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit.course import Course
 from training.fit.device import Normalise, fits, may_return_early, memory_format
-from training.fit.distill import Teacher, distillation
+from training.fit.distill import Teacher
 from training.fit.ema import Ema
 from training.fit.evaluate import logits_of
 from training.fit.graphs import Capture, Outputs
-from training.fit.loss import cross_entropy, weights_of
+from training.fit.loss import batch_loss, weights_of
 from training.fit.memory import enough_for, made_within, ran_out
 from training.fit.optim import Optimizers
 from training.fit.precision import autocast
@@ -137,7 +137,7 @@ class Whole:
         answers = None if self._teacher is None else self._teacher(images)
         with autocast(self._device, recipe.precision):
             logits = logits_of(self._model, images, self._classes)
-        loss = self._loss(logits, labels, share if mixes else None, answers)
+        loss = batch_loss(recipe, logits, labels, self._weights, share if mixes else None, answers)
         loss.backward()  # type: ignore[no-untyped-call]
         if recipe.clip:
             nn.utils.clip_grad_norm_(self._model.parameters(), recipe.clip)
@@ -149,23 +149,6 @@ class Whole:
         # Back to the front after the last one: the runs before a recording may be more than an epoch's steps.
         self._position.add_(1).remainder_(self._course.steps)
         return ()
-
-    def _loss(
-        self,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
-        share: torch.Tensor | None,
-        answers: torch.Tensor | None,
-    ) -> torch.Tensor:
-        recipe = self._course.recipe
-        loss = cross_entropy(logits, labels, recipe.label_smoothing, self._weights)
-        if share is not None:
-            other = cross_entropy(logits, labels.flip(0), recipe.label_smoothing, self._weights)
-            loss = loss.lerp(other, share)
-        if answers is not None:
-            taught = distillation(logits, answers, recipe.distill_temperature)
-            loss = loss.lerp(taught, recipe.distill_weight)
-        return loss
 
     def _begin(self, epoch: int, partial: Partial) -> list[float]:
         """Bring the numbers of an epoch to the device, and return its learning rates."""

@@ -138,13 +138,18 @@ class Browser:
             self.problems.append(f"request to {url}")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium; the tests are skipped where there is none."""
+def chromium() -> str:
+    """Return the path of Chromium; the test is skipped where there is none."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
-    opened = Browser(program)
+    return program
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    opened = Browser(chromium())
     yield opened
     opened.close()
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from reports.errors import ReportError
 from reports.figures.search import save_accuracy, save_all, save_importances, save_learning_curves
 from reports.runs import open_search

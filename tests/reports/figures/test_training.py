@@ -5,7 +5,7 @@ import numpy
 import pytest
 from PIL import Image
 
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from reports.figures.training import save_confusion, save_curves, save_mistakes
 
 NAMES = ("cat", "a$b$c", "<script>alert(1)</script>", "\u8239")

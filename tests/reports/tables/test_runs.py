@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from records.search import PresetRun, ScreeningRecord, TrialRecord, outcome
+from records.outcome import outcome
+from records.search import PresetRun, ScreeningRecord
+from records.trial import TrialRecord
 from reports.pages.page import write_search_report
 from reports.runs import open_search
 from reports.tables import runs as tables

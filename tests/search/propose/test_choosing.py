@@ -9,7 +9,7 @@ import pytest
 
 import rfcalc
 from models.presets import PRESETS
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.errors import SearchError
 from search.options import parse_search as parse
 from search.propose.choosing import choose, make_space, narrowed

@@ -10,7 +10,8 @@ import pytest
 
 from records.environment import Environment
 from records.run import DatasetFacts
-from records.search import SearchRecord, TrialRecord
+from records.search import SearchRecord
+from records.trial import TrialRecord
 from search.keep.folder import RunFolder
 from search.session import chronicle as chronicles
 from search.session.chronicle import Chronicle

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from models.presets import PRESETS
 from records.generation import GenerationRecord
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.errors import SearchError
 from search.execute.job import Job
 from search.keep import study as studies

@@ -14,8 +14,8 @@ from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
 from records.run import EpochRecord
-from records.search import TrialRecord
 from records.stopping import Stopped
+from records.trial import TrialRecord
 from search.errors import SearchError
 from search.execute.job import Job
 from search.keep.folder import RunFolder

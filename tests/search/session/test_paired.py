@@ -6,8 +6,10 @@ from search.session.paired import SEED_NOISE, SEED_WEIGHT, Noise, difference, qu
 
 def test_the_quantiles_are_students(monkeypatch: pytest.MonkeyPatch) -> None:
     stats = pytest.importorskip("scipy.stats")
-    for freedom in (1, 2, 5, 30, 31, 60, 500):
-        assert quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), abs=0.006)
+    for freedom in range(1, 31):
+        assert quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), abs=0.0006)
+    for freedom in (31, 40, 60, 500):
+        assert quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), abs=0.003)
 
 
 def test_noise_is_what_network_and_seed_do_not_explain() -> None:

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from models.presets import PRESETS
-from records.search import TrialRecord
 from records.stopping import Stop
+from records.trial import TrialRecord
 from search.execute import executors
 from search.execute.worker import run as train
 from search.keep.folder import RunFolder

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from records.run import EpochRecord
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.session.cost import Cost
 from search.session.timing import TimeLimit
 

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.errors import SearchError
 from search.execute.job import Job
 from search.keep import study as studies

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from records.run import EpochRecord
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.execute.job import DataRequest, Job, Keep
 from search.show.display import Display
 from search.show.standing import Standing

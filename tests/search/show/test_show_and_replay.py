@@ -9,11 +9,12 @@ import pytest
 
 from models.presets import PRESETS
 from records.environment import describe
-from records.search import SearchRecord, TrialRecord
+from records.search import SearchRecord
+from records.trial import TrialRecord
 from search.__main__ import main
 from search.errors import SearchError
 from search.execute import worker
-from search.execute.job import DataRequest, Job
+from search.execute.job import DataRequest, Job, Outcome
 from search.execute.worker import Share
 from search.keep.folder import RunFolder
 from search.keep.storage import locked_file
@@ -119,6 +120,22 @@ def test_a_replay_is_the_same_to_the_last_digit_and_says_where_it_is_not(
     path.write_text(json.dumps(other))
     assert _run(folder, "replay", "one", "0") == 1
     assert "not the same: " in capsys.readouterr().out
+
+
+def test_a_replay_has_the_threads_of_the_search(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the search's own where it moves from the presets, whatever the number of its workers."""
+    record: dict[str, Any] = json.loads(folder.search_json.read_text())
+    record["settings"]["threads"] = 3
+    folder.search_json.write_text(json.dumps(record))
+    threads = []
+
+    def run(job: Job, device: str, report: Any) -> Outcome:
+        threads.append(job.threads)
+        return Outcome(job.number, job.attempt, "failed", 0.0, reason="of the test")
+
+    monkeypatch.setattr(worker, "run", run)
+    assert _run(folder, "replay", "one", "0") == 2
+    assert threads == [3]
 
 
 def test_a_replay_refuses_other_images(

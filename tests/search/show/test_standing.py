@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from records.search import TrialRecord
+from records.trial import TrialRecord
 from search.show.standing import Curve, Standing, best_of, duration, sparkline
 
 

@@ -1,7 +1,6 @@
 """The page in a headless Chromium: dropped pictures, the camera, a phone, the dark, the keyboard."""
 
 import base64
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import uvicorn
 from serve.app import create_app
 from serve.model import load
 from serve.service import Service, Settings
-from tests.reports.browser.conftest import NAMES, Browser
+from tests.reports.browser.conftest import Browser, chromium
 from tests.serve.conftest import make_run, picture
 
 NAME = "<img src=x onerror=alert(1)>"
@@ -97,10 +96,7 @@ class Page(Browser):
 
 @pytest.fixture(scope="module")
 def browser(address: str) -> Iterator[Page]:
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
-    opened = Page(program)
+    opened = Page(chromium())
     opened.address = address
     yield opened
     opened.close()

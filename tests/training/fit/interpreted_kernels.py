@@ -6,29 +6,12 @@ for the first time.
 
 import pytest
 import torch
-from torch.nn import functional as F
 
+from tests.training.fit.test_depthwise import CASES, expected
 from training.fit import depthwise_triton as kernels
 
 # Triton 3.6's interpreter converts arrays of one element as NumPy wishes they were not.
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0:DeprecationWarning")
-
-CASES = [
-    (side, stride, dilation)
-    for side, stride, dilation in ((3, 1, 1), (3, 2, 1), (5, 2, 1), (5, 1, 2), (7, 1, 3), (7, 2, 1))
-]
-
-
-def expected(side: int, stride: int, dilation: int, channels: int, size: tuple[int, int]):
-    """Images, kernel, output, its gradient, and both gradients by torch in float64."""
-    torch.manual_seed(side)
-    padding = dilation * (side // 2)
-    images = torch.randn(2, channels, *size, dtype=torch.float64, requires_grad=True)
-    kernel = torch.randn(channels, 1, side, side, dtype=torch.float64, requires_grad=True)
-    output = F.conv2d(images, kernel, None, stride, padding, dilation, channels)
-    gradient = torch.randn_like(output)
-    pulled = torch.autograd.grad(output, (images, kernel), gradient)
-    return images.detach(), kernel.detach(), output.detach(), gradient, *pulled
 
 
 @pytest.mark.parametrize(("side", "stride", "dilation"), CASES)
