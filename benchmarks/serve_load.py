@@ -1,11 +1,13 @@
 """The service under load: answers a second, how long they take, how long /health takes, and its memory.
 
-    python -m benchmarks.serve_load [RUN] [--clients 1 10 100] [--seconds 10] [--side 224] [--json FILE]
+    python -m benchmarks.serve_load [RUN] [--clients 1 10 100] [--seconds 10] [--side 224]
+                                   [--reloads 0] [--json FILE]
 
 The service runs in a process of its own and listens on loopback; so many clients post a JPEG of noise, each
 one after the other over a connection that it keeps, for so many seconds at most. Without RUN it serves `tiny`
 with random weights, which says what the service itself costs. Both run on the same machine: the clients take
-their part of its processors.
+their part of its processors. `--reloads` asks the service so many times, evenly over the load, to swap its
+weights (SIGHUP); how often it did is shown, and each answer that is no 200 counts as an error.
 """
 
 import argparse
@@ -13,11 +15,16 @@ import asyncio
 import http.client
 import json
 import multiprocessing
+import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -76,10 +83,17 @@ def watch(url: str, seconds: float) -> list[float]:
     return took
 
 
-async def load(url: str, clients: int, seconds: float, body: bytes) -> dict[str, float]:
-    """Return what so many clients saw."""
+async def load(
+    url: str, clients: int, seconds: float, body: bytes, reload: Callable[[], None], reloads: int
+) -> dict[str, float]:
+    """Return what so many clients saw while the service swapped its weights so many times."""
     took: list[float] = []
     wrong = busy = 0
+
+    async def swap() -> None:
+        for _ in range(reloads):
+            await asyncio.sleep(seconds / (reloads + 1))
+            reload()
 
     async def client() -> None:
         nonlocal wrong, busy
@@ -104,7 +118,7 @@ async def load(url: str, clients: int, seconds: float, body: bytes) -> dict[str,
         watching = pool.submit(watch, url, seconds)
         start = time.monotonic()
         async with asyncio.timeout(seconds + 60):
-            await asyncio.gather(*(client() for _ in range(clients)))
+            await asyncio.gather(swap(), *(client() for _ in range(clients)))
         spent = time.monotonic() - start
         health = watching.result()
     return {
@@ -139,7 +153,19 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100  # clock ticks of USER_HZ, which is 100 on Linux
 
 
-def measure(run: Path, clients: list[int], seconds: float, body: bytes) -> dict[int, dict[str, Any]]:
+def reloads_done(url: str) -> int:
+    """Return how often the service has swapped its weights."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    found = re.search(r'^serve_reloads_total{result="done"} (\d+)$', text, re.MULTILINE)
+    return int(found.group(1)) if found else 0
+
+
+def measure(
+    run: Path, clients: list[int], seconds: float, body: bytes, reloads: int
+) -> dict[int, dict[str, Any]]:
     """Start the service, load it, and end it."""
     command = [sys.executable, "-m", "serve", str(run), "--port", "0", "--no-url"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as service:
@@ -152,7 +178,11 @@ def measure(run: Path, clients: list[int], seconds: float, body: bytes) -> dict[
             found = {}
             for count in clients:
                 before = processor_seconds(service.pid)
-                seen = asyncio.run(load(url, count, seconds, body))
+                swapped = reloads_done(url)
+                reload = partial(os.kill, service.pid, signal.SIGHUP)
+                seen = asyncio.run(load(url, count, seconds, body, reload, reloads))
+                if reloads:
+                    seen["reloads"] = reloads_done(url) - swapped
                 answers = seen["answers_a_second"] * seconds
                 spent = processor_seconds(service.pid) - before
                 cost = {"processor_ms_an_answer": 1000 * spent / max(answers, 1)}
@@ -171,13 +201,14 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 10, 100])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--side", type=int, default=224)
+    parser.add_argument("--reloads", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     if max(options.clients) > MOST_CLIENTS or options.seconds > MOST_SECONDS:
         parser.error(f"at most {MOST_CLIENTS} clients and {MOST_SECONDS} seconds")
     with tempfile.TemporaryDirectory() as scratch:
         run = options.run or untrained(Path(scratch))
-        found = measure(run, options.clients, options.seconds, jpeg(options.side))
+        found = measure(run, options.clients, options.seconds, jpeg(options.side), options.reloads)
     table = Table(title=f"{options.run or 'tiny, untrained'}: {options.side} px JPEG", title_justify="left")
     table.add_column("clients")
     for count in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import permutations, product
 from math import lcm
 from operator import itemgetter
 
@@ -122,14 +123,10 @@ def _wider(widths: Widths, steps: Widths, ties: list[list[int]]) -> Iterator[Wid
 def _trades(widths: Widths, steps: Widths, ties: list[list[int]]) -> Iterator[Widths]:
     """Yield the widths with one group up to four steps wider and another up to four steps narrower."""
     sizes = range(1, 5)
-    for up in ties:
-        for down in ties:
-            for more in sizes:
-                for less in sizes:
-                    moves = dict.fromkeys(up, more) | dict.fromkeys(down, -less)
-                    moved = _moved(widths, steps, moves)
-                    if up is not down and min(moved) > 0:
-                        yield moved
+    for (up, down), more, less in product(permutations(ties, 2), sizes, sizes):
+        moved = _moved(widths, steps, dict.fromkeys(up, more) | dict.fromkeys(down, -less))
+        if min(moved) > 0:
+            yield moved
 
 
 def _best(candidates: Iterator[Widths], count: Count, max_params: int) -> Widths | None:

@@ -67,8 +67,9 @@ def count(graph: Graph, states: Mapping[int, State], *, count_all: bool = False)
             macs[node.index] = number
         elif number:
             uncounted[node.name if on_input else f"{node.name} on constants"] += number
-    in_float = _peak_elements(graph, states, in_place=False)
-    in_int8 = _peak_elements(graph, states, in_place=True)
+    memory = _memory(graph, states)
+    in_float = _peak_elements(graph, memory, in_place=False)
+    in_int8 = _peak_elements(graph, memory, in_place=True)
     peaks = {dtype: width * (in_int8 if dtype == "int8" else in_float) for dtype, width in BYTES.items()}
     return Counts(macs, dict(uncounted), peaks)
 
@@ -94,44 +95,74 @@ def _is_counted(op: Op, call: Call) -> bool:
     return op.kind not in _LEFT_OUT
 
 
-def _peak_elements(graph: Graph, states: Mapping[int, State], *, in_place: bool) -> int:
-    """Return the largest sum of elements alive: made, and still to be read; views share their tensor's.
+@dataclass(frozen=True)
+class _Memory:
+    """Tensors in memory over a run, by storage: views share that of their tensor.
 
-    With `in_place`, an elementwise op takes over the memory of an operand that it is the last to read.
+    Attributes:
+        sizes: Elements of each storage for one image.
+        last: For each storage, the node that is the last to read or write it.
+        made: For each node, the storages of what it puts out.
+        ends: For each node, the storages that nothing uses after it.
+        begin: Storage of the input.
     """
+
+    sizes: Mapping[int, int]
+    last: Mapping[int, int]
+    made: Mapping[int, frozenset[int]]
+    ends: Mapping[int, Sequence[int]]
+    begin: int
+
+
+def _memory(graph: Graph, states: Mapping[int, State]) -> _Memory:
+    """Return when each tensor that depends on the input is made, and when it is used for the last time."""
     sizes: dict[int, int] = {}
-    last: dict[int, int] = {}
-    active: set[int] = set()
+    storage_of: dict[int, int] = {}
     for value in graph.values:
         if states[value.index].paths:
-            active.add(value.index)
-            elements = (
-                prod(graph.values[value.storage].shape) if value.storage in active else prod(value.shape)
-            )
-            sizes[value.storage] = max(sizes.get(value.storage, 0), elements // graph.batch)
+            storage = storage_of[value.index] = value.storage
+            whole = graph.values[storage] if storage in storage_of else value
+            sizes[storage] = max(sizes.get(storage, 0), prod(whole.shape) // graph.batch)
+    last: dict[int, int] = {}
+    made: dict[int, frozenset[int]] = {}
     for node in graph.nodes:
+        fresh = frozenset(storage_of[v] for v in node.outputs if v in storage_of)
+        if fresh:
+            made[node.index] = fresh
         if node.op is write_view:
             continue
-        for v in (*node.reads, *node.outputs):
-            if v in active:
-                last[graph.values[v].storage] = node.index
+        for v in node.reads:
+            if v in storage_of:
+                last[storage_of[v]] = node.index
+        for storage in fresh:
+            last[storage] = node.index
     for v in graph.outputs.values():
         last[graph.values[v].storage] = len(graph.nodes)
-    alive = {graph.values[graph.input].storage}
-    now = peak = sizes.get(graph.values[graph.input].storage, 0)
     ends: dict[int, list[int]] = {}
     for storage, index in last.items():
         ends.setdefault(index, []).append(storage)
+    return _Memory(sizes, last, made, ends, graph.values[graph.input].storage)
+
+
+def _peak_elements(graph: Graph, memory: _Memory, *, in_place: bool) -> int:
+    """Return the largest sum of elements alive: made, and still to be read.
+
+    With `in_place`, an elementwise op takes over the memory of an operand that it is the last to read.
+    """
+    sizes = memory.sizes
+    alive = {memory.begin}
+    now = peak = sizes.get(memory.begin, 0)
     for node in graph.nodes:
-        fresh = {graph.values[v].storage for v in node.outputs if v in active} - alive
+        fresh = memory.made.get(node.index, frozenset()) - alive
         if in_place and len(fresh) == 1 and op_of(node).kind in _ELEMENTWISE:
-            spent = _overwritten(graph, node, alive, last, sizes, sizes[min(fresh)])
+            spent = _overwritten(graph, node, alive, memory.last, sizes, sizes[min(fresh)])
             alive -= spent
             now -= sum(sizes[storage] for storage in spent)
-        alive |= fresh
-        now += sum(sizes[storage] for storage in fresh)
-        peak = max(peak, now)
-        for storage in ends.get(node.index, ()):
+        if fresh:
+            alive |= fresh
+            now += sum(sizes[storage] for storage in fresh)
+            peak = max(peak, now)
+        for storage in memory.ends.get(node.index, ()):
             if storage in alive:
                 alive.discard(storage)
                 now -= sizes[storage]

@@ -14,6 +14,8 @@ from rfcalc.trace.graph import Graph, Node
 
 __all__ = ["Ownership", "ownership"]
 
+_NOTHING = frozenset[str]()
+
 
 @dataclass(frozen=True)
 class Ownership:
@@ -52,7 +54,7 @@ def ownership(graph: Graph, states: Mapping[int, State], parameters: Mapping[str
     params: dict[int, int] = {}
     layers: set[int] = set()
     for node in graph.nodes:
-        names = frozenset[str]().union(*(made_of.get(v, frozenset()) for v in node.reads))
+        names = _NOTHING.union(*(made_of[v] for v in node.reads if v in made_of))
         live = any(states[v].paths for v in node.outputs)
         if not live and _is_layer(node, made_of, names):
             layers.add(node.index)

@@ -91,10 +91,11 @@ def op_of(node: Node) -> Op:
     An op has its own line; an in-place form that of its op; one that PyTorch tags as elementwise the line of
     all of those; any other one nothing.
     """
-    known = _known.get(node.op)
+    # By identity: an op's own hash is a function in Python. The op is kept, so that its id stays its own.
+    known = _known.get(id(node.op))
     if known is None:
-        known = _known[node.op] = _looked_up(node.op)
-    return known
+        known = _known[id(node.op)] = (_looked_up(node.op), node.op)
+    return known[0]
 
 
 def _looked_up(op: Any) -> Op:
@@ -120,7 +121,7 @@ def _is_pointwise(op: Any) -> bool:
     )
 
 
-_known: dict[Any, Op] = {}
+_known: dict[int, tuple[Op, Any]] = {}
 _ELEMENTWISE = Op(Call.pointwise)
 _UNKNOWN = Op()
 _UNUSED = Op(Call.nothing, "unused", Kind.CONSTANT)

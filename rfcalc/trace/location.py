@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,13 +14,18 @@ __all__ = ["Location"]
 
 
 class Location:
-    """Which module is running, followed with hooks on every module of the process: none is on the model."""
+    """Which module is running, followed with hooks on every module of the process: none is on the model.
 
-    def __init__(self, model: nn.Module) -> None:
-        self._names = {id(m): name for name, m in model.named_modules()}
+    Args:
+        root: Name of the model's class.
+        modules: Qualified name of every module of the model.
+    """
+
+    def __init__(self, root: str, modules: Mapping[nn.Module, str]) -> None:
+        self._names = {id(m): name for m, name in modules.items()}
         self._calls: dict[int, int] = {}
         self._stack: list[tuple[nn.Module, tuple[str, str, int]]] = []
-        self._root = ("", type(model).__name__, 1)
+        self._root = ("", root, 1)
         self._thread = threading.get_ident()
         self.elsewhere = ""
 

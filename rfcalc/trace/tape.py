@@ -50,7 +50,7 @@ class Tape:
         model_tensors: Parameters and buffers by id, with their qualified names.
         location: Returns (path, class name, call number) of the module that is running.
         parameters: Ids of the parameters: what depends on them alone is another in each initialisation.
-        known: Ids of tensors that modules keep as plain attributes.
+        kept: Returns the ids of tensors that modules keep as plain attributes.
 
     Attributes:
         nodes: The ops so far.
@@ -64,7 +64,7 @@ class Tape:
         model_tensors: Mapping[int, str],
         location: Callable[[], tuple[str, str, int]],
         parameters: frozenset[int],
-        known: frozenset[int],
+        kept: Callable[[], frozenset[int]],
     ) -> None:
         self.nodes: list[Node] = []
         self.values: list[Value] = []
@@ -75,7 +75,7 @@ class Tape:
         self._model_tensors = model_tensors
         self._location = location
         self._parameters = parameters
-        self._known = known
+        self._kept = kept
 
     def current(self, tensor: torch.Tensor) -> Tracked:
         """Return what is known of a tensor, brought up to date where it is a view of a changed one."""
@@ -189,7 +189,7 @@ class Tape:
         if tracked is None:
             # A parameter, a buffer, or a tensor that was made before the run, unless the content of another
             # has left PyTorch: it may then have come back in this one.
-            own = id(tensor) in self._model_tensors or id(tensor) in self._known
+            own = id(tensor) in self._model_tensors or id(tensor) in self._kept()
             if type(tensor) not in (torch.Tensor, torch.nn.Parameter) and not own:
                 # x.as_subclass(T) is no op; which tensor it was called on is not known.
                 self.left += [t for t in self._tracked.values() if t.tainted]

@@ -6,9 +6,10 @@ import math
 import random
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -91,13 +92,16 @@ class _FailedError(Exception):
 
 
 @contextmanager
-def _untouched(model: nn.Module, train: bool) -> Iterator[None]:
-    """Put the model in a mode, and back exactly: attributes that forward() sets or caches included."""
-    modules = list(model.modules())
+def _untouched(modules: Collection[nn.Module], train: bool) -> Iterator[list[dict[str, Any]]]:
+    """Put modules in a mode, and back exactly: attributes that forward() sets or caches included.
+
+    The context is a copy of the attributes of every module; it is empty afterwards.
+    """
     saved = [
         (m, dict(m.__dict__), {k: dict(m.__dict__[k]) for k in ("_parameters", "_buffers", "_modules")})
         for m in modules
     ]
+    copies = [attributes for _, attributes, _ in saved]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     random_states = random.getstate(), torch.get_rng_state()
     try:
@@ -105,8 +109,10 @@ def _untouched(model: nn.Module, train: bool) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         for m in modules:
             m.training = train
-        yield
+        yield copies
     finally:
+        # What recorded the run refers to itself: the copies are not to wait for the garbage collector.
+        copies.clear()
         torch.backends.mha.set_fastpath_enabled(fast_path)
         random.setstate(random_states[0])
         torch.set_rng_state(random_states[1])
@@ -127,18 +133,25 @@ def _run(
     model: nn.Module, given: tuple[Input, ...], train: bool, abstract: bool, answers: Answers, until: float
 ) -> Graph:
     batch = 2 if train else 1
-    first = next((p for p in model.parameters() if p.is_floating_point()), None)
-    dtype = torch.float32 if first is None else first.dtype
-    device = "meta" if abstract else "cpu" if first is None else first.device
     parameters = list(model.named_parameters())
     names = {id(t): name for name, t in [*parameters, *model.named_buffers()]}
-    # Tensors that a module keeps without registering them: vars() and not getattr(), which may run its code.
-    kept = {id(t) for m in model.modules() for t in vars(m).values() if isinstance(t, torch.Tensor)}
-    location = Location(model)
-    tape = Tape(names, location, frozenset(id(t) for _, t in parameters), frozenset(kept))
-    recorder = Recorder(tape, abstract, answers, until)
+    first = next((p for _, p in parameters if p.is_floating_point()), None)
+    dtype = torch.float32 if first is None else first.dtype
+    device = "meta" if abstract else "cpu" if first is None else first.device
+    modules = {m: name for name, m in model.named_modules()}
+    location = Location(type(model).__name__, modules)
     with ExitStack() as stack:
-        stack.enter_context(_untouched(model, train))
+        attributes = stack.enter_context(_untouched(modules, train))
+
+        @cache
+        def kept() -> frozenset[int]:
+            # vars() and not getattr(), which may run the module's code. Few networks need it, and it is long.
+            return frozenset(
+                id(t) for found in attributes for t in found.values() if isinstance(t, torch.Tensor)
+            )
+
+        tape = Tape(names, location, frozenset(id(t) for _, t in parameters), kept)
+        recorder = Recorder(tape, abstract, answers, until)
         stack.enter_context(torch.no_grad())
         stack.enter_context(_uncompiled())
         tensors = [_input(one, batch, dtype, device) for one in given]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
+from itertools import permutations, product
 
 import pytest
 
@@ -27,6 +27,18 @@ def test_no_single_stage_could_still_grow(name):
     for group in tied_stages(filled):
         wider = [width + steps[n] * (n in group) for n, width in enumerate(widths)]
         assert figures(with_widths(filled, wider)).params > 99_999
+
+
+@pytest.mark.parametrize(("name", "step", "limit"), [("tiny", 24, 69_000), ("residual", 32, 66_000)])
+def test_no_trade_between_two_stages_would_use_more(name, step, limit):
+    filled = fill_budget(PRESETS[name], limit, step=step)
+    ties, widths, most = tied_stages(filled), stage_widths(filled), figures(filled).params
+    assert most < 0.98 * limit  # trades were tried until none helped
+    for (up, down), more, less in product(permutations(ties, 2), range(1, 5), range(1, 5)):
+        moved = [w + step * (more * (n in up) - less * (n in down)) for n, w in enumerate(widths)]
+        if min(moved) > 0:
+            params = figures(with_widths(filled, moved)).params
+            assert params <= most or params > limit
 
 
 @pytest.mark.parametrize("name", PRESETS)

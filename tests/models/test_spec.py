@@ -189,6 +189,16 @@ def test_a_stage_that_shrinks_the_map_to_nothing_is_refused():
         net(*shrinking)
 
 
+@pytest.mark.parametrize(
+    ("size", "shape"), [((3, 32, 4), "32x4 to 26x-2"), ((3, 4, 32), "4x32 to -2x26")], ids=str
+)
+def test_one_side_that_shrinks_to_nothing_is_enough(size, shape):
+    with pytest.raises(SpecError, match=f"shrinks the map to nothing, {shape}"):
+        replace(
+            net(LayerSpec("conv", 16)), input_size=size, c2=StageSpec((LayerSpec("conv", 16, 7, padding=0),))
+        )
+
+
 @pytest.mark.parametrize("width", [24.0, True, 24])
 def test_a_verdict_on_one_layer_is_not_taken_for_an_equal_one_of_another_type(width):
     net(LayerSpec("conv", 24), LayerSpec("conv", 1))

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from records.layout import WEIGHTS
 from serve.errors import ServeError
@@ -135,6 +137,34 @@ def test_curl_as_the_published_service_is_called(
     ]
     assert all(answer == answers[0] for answer in answers)
     assert {key: type(value) for key, value in answers[0].items()} == {"class": str, "confidence": str}
+    code, _, errors = service.end(signal.SIGTERM)
+    assert (code, errors) == (0, "")
+
+
+def test_requests_as_the_published_client_calls_it(
+    run: Path, process: Callable[..., Process], web: Callable[..., int]
+) -> None:
+    def serve(request: Any) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(picture())
+
+    port = web(serve)
+    service = process(run, "--allow-private")
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy of the machine's
+        ask = partial(session.post, f"http://127.0.0.1:{service.port}/api", timeout=60)
+        answers = [
+            ask(json={"url": f"http://127.0.0.1:{port}/dog.png"}),
+            ask(files={"file": ("dog.png", picture(), "image/png")}),
+            ask(data=picture(), headers={"Content-Type": "image/png"}),
+            ask(data=iter([picture()[:100], picture()[100:]]), headers={"Content-Type": "image/png"}),
+        ]
+        refused = ask(json={"url": "no address"})
+    assert {answer.status_code for answer in answers} == {200}
+    assert all(answer.json() == answers[0].json() for answer in answers)
+    assert set(answers[0].json()) == {"class", "confidence"}
+    assert refused.headers["Content-Type"] == "application/problem+json"
     code, _, errors = service.end(signal.SIGTERM)
     assert (code, errors) == (0, "")
 

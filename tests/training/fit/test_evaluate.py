@@ -60,6 +60,13 @@ def test_a_class_without_images_has_no_accuracy(model, samples):
     assert per_class[0] == (predictions[samples.labels == 0] == 0).mean()
 
 
+def test_one_image_is_enough_for_the_accuracy_of_its_class(model, samples):
+    rare = Samples(samples.images, np.arange(57) // 28, CLASSES, samples.mean, samples.std)
+    result = evaluate(model, rare)
+    assert (rare.labels == 2).sum() == 1
+    assert result.per_class[2] == float(result.predictions[56] == 2)
+
+
 def test_the_batch_size_does_not_matter(model, samples):
     whole, parts = (evaluate(model, samples, batch_size=size) for size in (57, 8))
     assert np.allclose(whole.probabilities, parts.probabilities, atol=1e-6)

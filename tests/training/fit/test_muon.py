@@ -32,6 +32,17 @@ def test_a_gradient_of_zero_moves_nothing():
     assert torch.equal(kernel, before)
 
 
+@pytest.mark.parametrize(("rows", "columns", "factor"), [(36, 4, 3.0), (4, 36, 1.0), (6, 6, 1.0)])
+def test_a_tall_matrix_moves_by_the_root_of_rows_over_columns(rows, columns, factor):
+    torch.manual_seed(0)
+    matrix = nn.Parameter(torch.zeros(rows, columns))
+    # The iteration keeps singular values of 1 near 1 (0.7 to 1.2): the step is that matrix times the factor.
+    matrix.grad = nn.init.orthogonal_(torch.empty(rows, columns))
+    Muon([matrix], lr=0.1).step()
+    moved = torch.linalg.svdvals(matrix.detach()) / 0.1
+    assert moved.median().item() == pytest.approx(factor, rel=0.35)
+
+
 def test_kernels_of_one_shape_do_not_mix():
     torch.manual_seed(0)
     alone, first, second = (nn.Parameter(torch.zeros(4, 3, 3, 3)) for _ in range(3))
