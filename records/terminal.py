@@ -32,7 +32,7 @@ class StepBar:
     ) -> None:
         self.title, self.total, self.done, self.note = title, total, done, ""
         self.shown: str | None = None
-        """What stands for the count; by default "done/total"."""
+        """Text in place of the count; by default "done/total"."""
         self._now, self._began, self._before = now, now(), done
         self._moved: float | None = None
         self._ended: float | None = None

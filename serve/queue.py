@@ -70,7 +70,7 @@ class Batcher:
     Args:
         workers: Threads; torch and onnxruntime let Python go on while they compute.
         largest: Pictures of a batch at most.
-        observe: Is told the size of each batch.
+        observe: Called with the size of each batch.
     """
 
     def __init__(

@@ -71,7 +71,7 @@ def analyze(
     runs = [_on_every_input(seen(run), seen) for run in (graph, *graph.others)]
     if len(runs) == 1:
         return runs[0]
-    # Which of them happens depends on the content of the input. The largest stands for all, so that the
+    # Which of them happens depends on the content of the input. The largest represents all, so that the
     # result is the same for all weights.
     runs.sort(key=lambda run: (run.macs, prod(run.field.size), len(run.rows)), reverse=True)
     return replace(runs[0], field=_uncertain(runs[0].field), others=tuple(runs[1:]))

@@ -36,7 +36,7 @@ class Flag:
         help: What it does; one line.
         group: One of `GROUPS`.
         word: The flag; "" is the field's name with dashes.
-        metavar: What stands for the value in the help; "" for a switch, which takes none.
+        metavar: Placeholder of the value in the help; "" for a switch, which takes none.
         read: Makes the value of its text.
         choices: The texts that are allowed; () for any.
         repeated: Whether the flag may be given several times; the field is then a tuple.

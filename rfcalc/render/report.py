@@ -58,7 +58,7 @@ class Outcome:
 
     @property
     def code(self) -> int:
-        """The exit code that it stands for: 0 held, 1 broken, 2 not analysed."""
+        """The exit code for it: 0 held, 1 broken, 2 not analysed."""
         if self.report is None:
             return 2
         return 0 if self.report.ok else 1

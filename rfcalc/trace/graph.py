@@ -16,7 +16,7 @@ __all__ = ["Ask", "Graph", "Node", "Ref", "Value", "outside", "write_view"]
 torch.library.define("rfcalc::outside", "(Tensor[] left) -> Tensor")
 
 outside = torch.ops.rfcalc.outside.default
-"""Stands for what happens to tensors between leaving PyTorch (`x.numpy()`) and coming back."""
+"""Represent what happens to tensors between leaving PyTorch (`x.numpy()`) and coming back."""
 
 
 def write_view() -> None:
@@ -29,7 +29,7 @@ def write_view() -> None:
 
 @dataclass(frozen=True)
 class Ref:
-    """Stands for a tensor among a node's arguments: the value it reads, by number."""
+    """Represent a tensor among a node's arguments: the value it reads, by number."""
 
     value: int
 

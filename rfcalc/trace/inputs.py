@@ -117,7 +117,7 @@ def parse_input(text: str) -> Input:
 
 
 def inputs_of(given: Any) -> tuple[Input, ...]:
-    """Return the inputs that `input_size` of `analyze` stands for.
+    """Return the inputs that `input_size` of `analyze` describes.
 
     Args:
         given: One size, (C, *spatial); or a sequence of inputs, positional; or a mapping from parameter of
@@ -166,7 +166,7 @@ def arranged(inputs: Sequence[Input], tensors: Sequence[T]) -> tuple[list[Any], 
 
     Args:
         inputs: The inputs.
-        tensors: What stands for each, in their order.
+        tensors: The tensor of each input, in their order.
     """
     positional: list[Any] = []
     keywords: dict[str, Any] = {}

@@ -19,7 +19,7 @@ class Attempts:
         executor: Where the jobs run.
         retries: How often a failed job is tried again, with the same seed: a run that was disturbed ends as
             the undisturbed one would have.
-        on_retry: Told the job and why it failed.
+        on_retry: Called with the job and why it failed.
     """
 
     def __init__(self, executor: Executor, retries: int, on_retry: Callable[[Job, str], None]) -> None:

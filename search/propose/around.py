@@ -28,7 +28,7 @@ class AroundSpace(Space):
         return {}
 
     def spec(self, values: Values) -> NetSpec:
-        """Return the base network, which no values stands for."""
+        """Return the base network, which corresponds to no values."""
         return self.base
 
     def anchors(self) -> Mapping[str, Values]:

@@ -56,7 +56,7 @@ class Display:
         self._live.refresh()
 
     def step(self, progress: Progress) -> None:
-        """Move the bar, which stands for the whole run; called several times a second."""
+        """Move the bar of the whole run; called several times a second."""
         bar, done = self._bar, progress.epoch - 1 + progress.step / progress.steps
         if not self._begun:
             self._begun = True

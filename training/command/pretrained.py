@@ -51,7 +51,7 @@ PUBLISHED = {
     "resnet50_catdog": Published("torchvision:resnet50", Head(), "all"),
     "resnet50_catdog_deep": Published("torchvision:resnet50", Head((270, 90)), "none"),
 }
-"""What `--preset NAME --pretrained` stands for."""
+"""What `--preset NAME --pretrained` trains."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -130,7 +130,7 @@ def _tar_members(archive: Path, limits: Limits) -> Iterator[Member]:
                 yield Member(path, reader.content(entry), raw.tell())
         except tar.RefusedError as error:
             raise DataError(f"{archive}: {shown(str(error))}; refused") from error
-        while capped.read(_PIECE):  # the packer's own checksum stands at the end
+        while capped.read(_PIECE):  # the packer's own checksum is at the end
             pass
 
 

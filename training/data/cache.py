@@ -95,7 +95,7 @@ def load_or_build(cache: Path, key: str, build: Callable[[Path], Content], conso
 
     Args:
         cache: Folder of all cached data sets; made where it is missing.
-        key: Name of this data set's folder, which stands for its content.
+        key: Name of this data set's folder, which identifies its content.
         build: Function that makes the data set; its argument is an empty folder for scratch files.
         console: Console for a remark on a damaged cache.
 

@@ -17,7 +17,7 @@ class Squared(Protocol):
 
     @property
     def key(self) -> str:
-        """Text that stands for everything that decides the pixels; part of the key of the cache."""
+        """Text that identifies everything that decides the pixels; part of the key of the cache."""
 
     def square(self, pixels: Pixels) -> Pixels:
         """Return (S, S, 3) pixels of (H, W, 3) pixels."""

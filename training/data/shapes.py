@@ -154,7 +154,7 @@ def _scratched(image: Plane, draws: Draws) -> Plane:
 
 
 def _canonical(n: int, radius: npt.NDArray[np.float64], draws: Draws) -> tuple[Plane, Plane]:
-    """Return each pixel's place in its shape's own frame, where the shape has radius 1 and stands upright."""
+    """Return each pixel's place in its shape's own frame, where the shape has radius 1 and is upright."""
     room = np.maximum(SIZE / 2 - radius, 0.0)[:, None, None]
     x, y = _grid()
     x = x - room * draws.uniform(-1, 1, n, 1, 1)

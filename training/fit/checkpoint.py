@@ -123,7 +123,7 @@ def _damage(path: Path) -> str | None:
     if not path.is_file():
         return "is missing"
     try:
-        if not zipfile.is_zipfile(path):  # torch.save writes a zip archive, whose directory stands at the end
+        if not zipfile.is_zipfile(path):  # torch.save writes a zip archive, whose directory is at the end
             return "is truncated or not a checkpoint"
         with zipfile.ZipFile(path) as archive:
             if (member := archive.testzip()) is not None:  # torch itself does not look at the checksums

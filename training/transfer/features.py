@@ -2,7 +2,7 @@
 
     <cache>/features-<key>.safetensors
 
-The key stands for everything that the numbers depend on: weights, stages, preprocessing, data set, mirroring.
+The key identifies everything that the numbers depend on: weights, stages, preprocessing, data set, mirroring.
 The file appears whole, and its checksum is compared before it is used.
 """
 

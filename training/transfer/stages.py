@@ -189,7 +189,7 @@ def _of_timm(network: nn.Module, place: str) -> list[Stage]:
         return [stem, *layers, _then(last, pool)]
     if type(network).__name__ == "ConvNeXt":
         *blocks, last = (_stage(f"stages.{name}", each) for name, each in child("stages").named_children())
-        # What stands between the last stage and the head, a norm among others, is frozen with the last stage.
+        # What lies between the last stage and the head, a norm among others, is frozen with the last stage.
         rest = [each for name, each in network.named_children() if name not in ("stem", "stages")]
         between = tuple(each for group in rest for each in group.children() if not _holds_linear(each))
         return [

@@ -1,7 +1,7 @@
 """Random networks against the gradient oracle: every output unit's clipped set, pixel by pixel.
 
 CI draws a few; more:
-RFCALC_NETWORKS=2000 python -m pytest tests/rfcalc/test_random_networks.py --hypothesis-seed=1
+RFCALC_NETWORKS=2000 python -m pytest -n 0 tests/rfcalc/questions/test_random_networks.py --hypothesis-seed=1
 """
 
 import os
