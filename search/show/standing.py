@@ -1,4 +1,4 @@
-"""The state of a search, as something rich can draw: the same while it runs and from its folder afterwards."""
+"""The state of a search, as something rich can draw: alike while it runs and from its folder afterwards."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
