@@ -1,6 +1,7 @@
 """The driver, when the user says stop and when trainings fail: with an executor that plays back curves."""
 
 import sqlite3
+from contextlib import closing
 from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
@@ -157,7 +158,7 @@ def test_a_database_that_fails_in_the_middle_is_one_line_and_loses_nothing(make_
 
     def broken_in_trial_2(job: Job) -> list[float]:
         if job.number == 2:
-            with sqlite3.connect(path) as connection:
+            with closing(sqlite3.connect(path)) as connection:
                 connection.execute("DROP TABLE trial_values")
                 connection.execute("DROP TABLE trial_intermediate_values")
         return _rising(job)
