@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -11,12 +12,13 @@ import torch
 
 __all__ = [
     "SMALL",
-    "aliasing",
+    "Traits",
     "costly_on_meta",
     "is_sized_by_values",
     "map_tensors",
     "on_cpu",
     "to_meta",
+    "traits",
     "zeros",
 ]
 
@@ -26,24 +28,63 @@ SMALL = 1 << 20
 """Elements up to which a tensor is computed or kept without a second thought."""
 
 
+@dataclass(frozen=True)
+class Traits:
+    """What the schema and the tags of an op say of all its calls.
+
+    Attributes:
+        is_view: Its result shares the memory of its first operand.
+        positions: Arguments that it writes to.
+        names: Their names, by which they may be passed.
+        is_sized_by_values: The shape of its result may depend on what its operands hold.
+        answers: It puts the content of a tensor out as a Python number.
+        is_random: Its result is another one at the next call.
+    """
+
+    is_view: bool
+    positions: tuple[int, ...]
+    names: tuple[str, ...]
+    is_sized_by_values: bool
+    answers: bool
+    is_random: bool
+
+
 @lru_cache(maxsize=4096)
-def aliasing(func: Any) -> tuple[bool, tuple[int, ...], tuple[str, ...]]:
-    """Return (is a view, positions it writes to, keywords it writes to) from the op's schema."""
-    schema = func._schema
+def traits(func: Any) -> Traits:
+    """Return the traits of an op."""
+    schema, tags = func._schema, func.tags
     writes = tuple(
         i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write
     )
     names = tuple(schema.arguments[i].name for i in writes)
     is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
-    return is_view or func in (aten._unsafe_view.default, aten._reshape_alias.default), writes, names
+    return Traits(
+        is_view or func in (aten._unsafe_view.default, aten._reshape_alias.default),
+        writes,
+        names,
+        torch.Tag.dynamic_output_shape in tags,
+        torch.Tag.data_dependent_output in tags,
+        torch.Tag.nondeterministic_seeded in tags,
+    )
 
 
 def map_tensors(function: Callable[[torch.Tensor], Any], tree: Any) -> Any:
     """Return nested arguments with `function` applied to every tensor."""
     if isinstance(tree, torch.Tensor):
         return function(tree)
-    if isinstance(tree, list | tuple):
-        return type(tree)(map_tensors(function, t) for t in tree) if type(tree) in (list, tuple) else tree
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        # Most arguments are numbers: they are passed by without a call of their own.
+        return kind(
+            [
+                function(t)
+                if isinstance(t, torch.Tensor)
+                else map_tensors(function, t)
+                if isinstance(t, list | tuple | dict)
+                else t
+                for t in tree
+            ]
+        )
     if isinstance(tree, dict):
         return {k: map_tensors(function, v) for k, v in tree.items()}
     return tree
@@ -51,7 +92,7 @@ def map_tensors(function: Callable[[torch.Tensor], Any], tree: Any) -> Any:
 
 def costly_on_meta(func: Any, args: tuple[Any, ...]) -> bool:
     """Return whether computing zeros is cheaper: the first Python meta kernel imports torch._dynamo."""
-    if "torch._dynamo" in sys.modules or func.namespace != "aten" or aliasing(func)[0]:
+    if "torch._dynamo" in sys.modules or func.namespace != "aten" or traits(func).is_view:
         return False
     elements = 0
 
@@ -65,7 +106,7 @@ def costly_on_meta(func: Any, args: tuple[Any, ...]) -> bool:
 
 def is_sized_by_values(func: Any, args: tuple[Any, ...]) -> bool:
     """Return whether the size of an op's output depends on what its inputs hold (nonzero)."""
-    if torch.Tag.dynamic_output_shape not in func.tags:
+    if not traits(func).is_sized_by_values:
         return False
     if func is not aten.index.Tensor:
         return True

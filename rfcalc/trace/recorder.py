@@ -12,12 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from rfcalc.trace.choices import TooLongError
 from rfcalc.trace.dispatch import (
-    aliasing,
     costly_on_meta,
     is_sized_by_values,
     map_tensors,
     on_cpu,
     to_meta,
+    traits,
     zeros,
 )
 from rfcalc.trace.graph import Ask, Graph, Ref
@@ -122,37 +122,36 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return Ref(tracked.value)
 
         node_args = map_tensors(ref, args)
-        node_kwargs = map_tensors(ref, kwargs)
+        node_kwargs = map_tensors(ref, kwargs) if kwargs else {}
         numbers = tuple(dict.fromkeys(t.value for t in reads))
         tainted = any(t.tainted for t in reads)
-        is_view, write_positions, write_names = aliasing(func)
-        written = [args[i] for i in write_positions if i < len(args) and isinstance(args[i], torch.Tensor)]
-        written += [kwargs[n] for n in write_names if isinstance(kwargs.get(n), torch.Tensor)]
+        known = traits(func)
+        written = [args[i] for i in known.positions if i < len(args) and isinstance(args[i], torch.Tensor)]
+        written += [kwargs[n] for n in known.names if isinstance(kwargs.get(n), torch.Tensor)]
         try:
             result = self._run(func, args, kwargs, reads, tainted, written)
         except Exception:
             self.failed_shapes = [self._tape.values[t.value].shape for t in reads]
             raise
-        if tainted or self._is_volatile(func, numbers):
-            if torch.Tag.data_dependent_output in func.tags and isinstance(result, bool | int | float):
+        # A result may be another in the next run where it depends on weights or on chance.
+        if tainted or known.is_random or not self._tape.volatile.isdisjoint(numbers):
+            if known.answers and isinstance(result, bool | int | float):
                 result = self._answered(result)
             elif is_sized_by_values(func, args):
                 self._sized.append(place())
             node = len(self._tape.nodes)
-            self._tape.record(func, node_args, node_kwargs, reads, numbers, result, tainted, is_view, written)
+            self._tape.record(
+                func, node_args, node_kwargs, reads, numbers, result, tainted, known.is_view, written
+            )
             self._tape.volatile.update(self._tape.nodes[node].outputs)
         else:
-            self._tape.record(func, node_args, node_kwargs, reads, numbers, result, tainted, is_view, written)
+            self._tape.record(
+                func, node_args, node_kwargs, reads, numbers, result, tainted, known.is_view, written
+            )
             if self._tape.left and func._schema.name == "aten::set_":
                 # torch.load() and pickle give a tensor the memory of a file.
                 self._tape.returned(result)
         return result
-
-    def _is_volatile(self, func: Any, numbers: tuple[int, ...]) -> bool:
-        """Whether a result may be another in the next run: it depends on weights or on chance."""
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            return True
-        return any(number in self._tape.volatile for number in numbers)
 
     def _answered(self, value: Any) -> Any:
         """Return what forward() gets for a value that it asks for, and note that it asked."""
@@ -203,7 +202,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _run_on_meta(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run an op for its output shapes alone."""
-        if torch.Tag.dynamic_output_shape in func.tags or torch.Tag.data_dependent_output in func.tags:
+        known = traits(func)
+        if known.is_sized_by_values or known.answers:
             raise DataDependentError
         if costly_on_meta(func, args):
             return map_tensors(to_meta, func(*map_tensors(zeros, args), **map_tensors(zeros, kwargs)))

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
+from operator import is_
 from typing import Any
 
 import torch
@@ -118,15 +119,15 @@ def _untouched(modules: Collection[nn.Module], train: bool) -> Iterator[list[dic
         torch.set_rng_state(random_states[1])
         for m, attributes, registered in saved:
             for key, entries in registered.items():
-                current = attributes[key]
-                if current.keys() != entries.keys() or any(current[k] is not entries[k] for k in entries):
-                    current.clear()
-                    current.update(entries)
-            if m.__dict__.keys() != attributes.keys() or any(
-                m.__dict__[k] is not v for k, v in attributes.items()
-            ):
-                m.__dict__.clear()
-                m.__dict__.update(attributes)
+                _put_back(attributes[key], entries)
+            _put_back(m.__dict__, attributes)
+
+
+def _put_back(current: dict[str, Any], saved: dict[str, Any]) -> None:
+    """Bring a dict back to its entries and their order; one that is unchanged is not touched."""
+    if current.keys() != saved.keys() or not all(map(is_, current.values(), saved.values())):
+        current.clear()
+        current.update(saved)
 
 
 def _run(
