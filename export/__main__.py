@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from records.errors import tell
-from records.flags import Command, Parsed, Program, argument, flag, natural, positive, switch
+from records.flags import Command, Parsed, Program, argument, flag, natural, positive, ratio, switch
 from records.program import run
 
 TARGETS = ("onnx", "int8", "c", "html")
@@ -54,7 +54,22 @@ class ExportOptions:
         metavar="N",
         group="int8 and C",
     )
-    calibration_seed: int = flag("of their choice", default=0, read=natural, metavar="N", group="int8 and C")
+    calibration_seed: int = flag(
+        "of their choice, and of --qat", default=0, read=natural, metavar="N", group="int8 and C"
+    )
+    qat: int | None = flag(
+        "train so many epochs on with the roundings of int8 before it is written",
+        read=positive,
+        metavar="EPOCHS",
+        group="int8 and C",
+    )
+    qat_rate: float = flag(
+        "its highest learning rate (AdamW)",
+        default=1e-4,
+        read=ratio,
+        metavar="RATE",
+        group="int8 and C",
+    )
     max_weight_bytes: int | None = flag(
         "exit code 1 where the C code has more bytes of weights",
         read=positive,
@@ -102,6 +117,10 @@ class ExportOptions:
 
 def _wrong(parsed: Parsed) -> str | None:
     options: ExportOptions = parsed.options
+    if not options.targets & {"int8", "c"} and "qat" in parsed.given:
+        return "--qat means nothing without --to int8 or c"
+    if options.qat is None and "qat_rate" in parsed.given:
+        return "--qat-rate means nothing without --qat EPOCHS"
     if "c" not in options.targets:
         for name in ("max_weight_bytes", "max_arena_bytes", "emulate"):
             if name in parsed.given:
@@ -117,6 +136,7 @@ PROGRAM = Program(
             "Write a trained network as ONNX, int8, C or a page, and say what it needs.",
             "  python -m export runs/train/NAME\n"
             "  python -m export runs/train/NAME --to onnx,int8,c --emulate 200\n"
+            "  python -m export runs/train/NAME --to int8,c --qat 5\n"
             "  python -m export spec.json --to c --max-arena-bytes 65536",
             _wrong,
         )

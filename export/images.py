@@ -35,6 +35,8 @@ class Images:
     """(M,); None for noise."""
     judged_source: str
     classes: tuple[str, ...]
+    dataset: Dataset | None
+    """What they are of; None for noise."""
 
 
 def load_images(
@@ -58,7 +60,7 @@ def load_images(
         _, height, width = subject.input_size
         noise = np.random.default_rng(seed).integers(0, 256, (max(count, NOISE), height, width, 3), np.uint8)
         text = f"noise, seed {seed}: the network is not trained"
-        return Images(noise[:count], f"{count} of {text}", noise[:NOISE], None, text, subject.classes)
+        return Images(noise[:count], f"{count} of {text}", noise[:NOISE], None, text, subject.classes, None)
     samples, split, dataset = images_of(subject.trained, options, given, console)
     chosen = _calibration(dataset, subject, count, seed)
     return Images(
@@ -68,6 +70,7 @@ def load_images(
         samples.labels,
         f"{len(samples):,} {split} images of {dataset.title}",
         subject.classes,
+        dataset,
     )
 
 

@@ -18,9 +18,11 @@ from export.c import build
 from export.errors import ExportError
 from export.folder import publish, scratch
 from export.images import Images, has_images, load_images, options_of
-from export.int8_file import layer_errors, write_int8
+from export.int8_file import LayerError, layer_errors, write_int8
 from export.lowering import lower
 from export.page.page import page
+from export.qat.tune import Tuned, tune
+from export.qdq_file import write_qdq
 from export.subject import Subject, open_subject
 from records.files import write_json, write_text
 
@@ -45,12 +47,23 @@ def perform(options: ExportOptions, console: Console) -> int:
     parts: dict[str, Any] = {}
     with scratch(folder) as new:
         reference = _reference(subject, images)
+        tuned = None
+        if options.qat is not None:
+            tuned = tune(
+                subject,
+                images,
+                epochs=options.qat,
+                rate=options.qat_rate,
+                seed=options.calibration_seed,
+                console=console,
+            )
         if options.targets & {"onnx", "int8"}:
             _onnx(options, subject, images, new, parts, console)
         if "int8" in options.targets:
-            _int8(options, subject, images, new, parts, console)
+            _int8(options, subject, images, tuned, new, parts, console)
         if "c" in options.targets:
-            parts["c"] = build.write(subject, images, new / "c", emulate=options.emulate)
+            changed = None if tuned is None else (tuned.network, tuned.stored)
+            parts["c"] = build.write(subject, images, new / "c", emulate=options.emulate, tuned=changed)
             _show("C", parts["c"], console)
         if "html" in options.targets:
             write_text(new / "page.html", page(subject, lower(subject)))
@@ -61,6 +74,8 @@ def perform(options: ExportOptions, console: Console) -> int:
                 "images": images.judged_source,
                 "reference": None if reference is None else reference.to_json(),
             }
+        for target in {"int8", "c"} & parts.keys():
+            parts[target]["qat"] = None if tuned is None else tuned.record
         write_text(new / "deployment.md", deployment.markdown(subject.name, parts))
         write_json(
             new / "deployment.json", {"network": subject.name, "weights_sha256": subject.hash, **parts}
@@ -139,14 +154,19 @@ def _int8(
     options: ExportOptions,
     subject: Subject,
     images: Images,
+    tuned: Tuned | None,
     new: Path,
     parts: dict[str, Any],
     console: Console,
 ) -> None:
     source, path = new / "model.onnx", new / "model-int8.onnx"
-    left = write_int8(subject, source, path, images.calibration, raw=options.raw)
-    errors = layer_errors(subject, source, path, images.calibration, raw=options.raw)
-    (new / "prepared.onnx").unlink()
+    errors: list[LayerError] = []
+    if tuned is None:
+        left = write_int8(subject, source, path, images.calibration, raw=options.raw)
+        errors = layer_errors(subject, source, path, images.calibration, raw=options.raw)
+        (new / "prepared.onnx").unlink()
+    else:
+        left = write_qdq(subject, tuned.network, tuned.stored, path, raw=options.raw, opset=options.opset)
     part = {
         "bytes": path.stat().st_size,
         "calibration": images.calibration_source,

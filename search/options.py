@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from records.flags import Command, Parsed, Program, argument, flag, switch
-from records.readers import natural, path, plain_name, positive, seed
+from records.readers import natural, path, plain_name, positive, ratio, seed
 from search.settings import CPU_MACS, STEP_LIMIT
 
 EPILOG = """\
@@ -43,17 +43,6 @@ def count(text: str) -> int:
     if number < 1 or number != int(number):
         raise argparse.ArgumentTypeError(f"expected a number such as 12000000 or 12M, got {text!r}")
     return int(number)
-
-
-def ratio(text: str) -> float:
-    """Read a finite number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0 such as 1.5, got {text!r}")
-    return number
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from export.accuracy import accuracy_of
 from export.c import arena, interpret, quantise, text
 from export.c import emulate as board
 from export.c.arithmetic import Program
+from export.c.calibration import Stored
 from export.errors import ExportError
 from export.graph import Graph
 from export.images import Images
@@ -28,7 +30,14 @@ _COMPARED = 32
 """Images on which the error of each layer is measured."""
 
 
-def write(subject: Subject, images: Images, folder: Path, *, emulate: int | None) -> dict[str, Any]:
+def write(
+    subject: Subject,
+    images: Images,
+    folder: Path,
+    *,
+    emulate: int | None,
+    tuned: tuple[Graph, Sequence[Stored]] | None = None,
+) -> dict[str, Any]:
     """Write network.h, network.c and main.c.
 
     Args:
@@ -36,6 +45,7 @@ def write(subject: Subject, images: Images, folder: Path, *, emulate: int | None
         images: To calibrate and to measure on.
         folder: Is made.
         emulate: So many images are run in QEMU; None: it is not.
+        tuned: Operators and storage after `--qat`; None: those of the network, calibrated.
 
     Returns:
         What the report says, as JSON values.
@@ -43,10 +53,14 @@ def write(subject: Subject, images: Images, folder: Path, *, emulate: int | None
     Raises:
         ExportError: An operator is unknown; or QEMU is missing or disagrees.
     """
-    network = lower(subject)
-    program = quantise.quantise(
-        subject.name, subject.classes, network, images.calibration, subject.mean, subject.std
-    )
+    if tuned is None:
+        network = lower(subject)
+        stored: Sequence[Stored] = quantise.calibrated(
+            subject.name, network, images.calibration, subject.mean, subject.std
+        )
+    else:
+        network, stored = tuned
+    program = quantise.program_of(subject.name, subject.classes, network, stored, subject.mean, subject.std)
     plan = arena.plan(program)
     folder.mkdir()
     image = images.calibration[0]
