@@ -107,6 +107,11 @@ class ExportOptions:
         return frozenset(self.to.split(","))
 
     @property
+    def calibrates(self) -> bool:
+        """Whether anything that is written has int8 scales."""
+        return bool(self.targets & {"int8", "c"})
+
+    @property
     def input_size(self) -> tuple[int, int, int] | None:
         """(channels, height, width) of `input`."""
         if self.input is None:
@@ -117,8 +122,9 @@ class ExportOptions:
 
 def _wrong(parsed: Parsed) -> str | None:
     options: ExportOptions = parsed.options
-    if not options.targets & {"int8", "c"} and "qat" in parsed.given:
-        return "--qat means nothing without --to int8 or c"
+    for name in ("calibration", "qat"):
+        if name in parsed.given and not options.calibrates:
+            return f"--{name} means nothing without --to int8 or c"
     if options.qat is None and "qat_rate" in parsed.given:
         return "--qat-rate means nothing without --qat EPOCHS"
     if "c" not in options.targets:

@@ -48,7 +48,7 @@ def load_images(
         subject: The network.
         options: Of train.py: `data`, `cache`, `resize`, `split`; what is not given is as the run had it.
         given: Names of those that were given.
-        count: Images to calibrate on.
+        count: Images to calibrate on; 0: none are needed.
         seed: Of their choice.
         console: Where progress is shown.
 
@@ -62,7 +62,7 @@ def load_images(
         text = f"noise, seed {seed}: the network is not trained"
         return Images(noise[:count], f"{count} of {text}", noise[:NOISE], None, text, subject.classes, None)
     samples, split, dataset = images_of(subject.trained, options, given, console)
-    chosen = _calibration(dataset, subject, count, seed)
+    chosen = _calibration(dataset, subject, count, seed) if count else np.zeros(0, np.int64)
     return Images(
         np.array(dataset.train.images[chosen]),
         f"{count} training images of {dataset.title}, every class in proportion, seed {seed}",

@@ -94,7 +94,12 @@ def _images(options: ExportOptions, subject: Subject, console: Console) -> Image
         )
     chosen, given = options_of(options.data, options.cache, options.resize, options.split)
     images = load_images(
-        subject, chosen, given, count=options.calibration, seed=options.calibration_seed, console=console
+        subject,
+        chosen,
+        given,
+        count=options.calibration if options.calibrates else 0,
+        seed=options.calibration_seed,
+        console=console,
     )
     if options.images is not None and options.images < len(images.judged):
         images = replace(

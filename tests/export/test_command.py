@@ -41,6 +41,7 @@ def _spoilt(run: Path) -> None:
         (["--opset", "9"], "--opset 9: must be 18 to 23"),
         (["--to", "c", "--calibration", "5000"], "has 36 training images beside those held out"),
         (["--to", "c", "--calibration", "1"], "cannot hold all 2 classes"),
+        (["--calibration", "4"], "--calibration means nothing without --to int8 or c"),
         (["--max-arena-bytes", "9"], "--max-arena-bytes means nothing without --to c"),
         (["--input", "3x32x32"], "knows its input size"),
         (["--input", "1x28x28"], "is no size"),
@@ -134,6 +135,6 @@ def test_a_network_that_answers_otherwise_than_torch_is_refused(
 
     monkeypatch.setattr(onnx_file, "write_onnx", write)
     monkeypatch.setattr(onnx_file, "run_onnx", answers)
-    assert main([str(run), "--calibration", "4"]) == 2
+    assert main([str(run)]) == 2
     assert "a logit differs from torch by 0.002 on 4 images, more than 0.001" in capsys.readouterr().err
     assert not (run / "export").exists()
