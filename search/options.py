@@ -114,7 +114,8 @@ class Options:
         group=_SEARCHED,
     )
     limit: tuple[str, ...] = flag(
-        "a limit in place of the project's: max-macs=40M, min-receptive-field=64; may be given several times",
+        "a limit in place of the project's: max-macs=40M, min-receptive-field=64; int8: networks with an "
+        "int8 form alone, bytes counted in int8; may be given several times",
         default=(),
         repeated=True,
         metavar="NAME=VALUE",
@@ -149,7 +150,7 @@ class Options:
         group=_SEARCHED,
     )
     objectives: str | None = flag(
-        "loss (default) or accuracy, or with macs, params: loss,macs searches the Pareto front",
+        "loss (default) or accuracy, or with macs, params, flash: loss,macs searches the Pareto front",
         metavar="O",
         group=_SEARCHED,
     )
