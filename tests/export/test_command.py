@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from export import onnx_file
 from export.__main__ import main
 from models.presets import PRESETS
+from records.deployment import Deployment
 from records.files import write_json
 from records.layout import RUN, WEIGHTS
 
@@ -109,6 +110,11 @@ def test_c_of_a_run_is_judged_against_limits(run: Path, capsys: pytest.CaptureFi
     assert part["calibration"].startswith("20 training images of pets")
     assert part["ram"]["arena"] == 18_432  # 12 channels at 32x32 (the stem) and 24 at 16x16 (C1)
     assert sum(part["macs"].values()) == 7_996_416 - 96 * 8 * 64  # two classes instead of ten
+    shown = Deployment.beside(run)  # what pages read of it
+    assert shown is not None
+    assert shown.ram == {"arena": 18_432, "input": 3072, "scores": 4}
+    assert [form.target for form in shown.forms] == ["c"]
+    assert len(shown.boards) == 4
     text = (run / "export" / "deployment.md").read_text()
     assert "NUCLEO-L4R5ZI" in text
     assert "github.com/mlcommons/tiny_results_v1.1" in text
