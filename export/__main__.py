@@ -5,13 +5,19 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from records.errors import tell
 from records.flags import Command, Parsed, Program, argument, flag, natural, positive, ratio, switch
 from records.program import run
 
-TARGETS = ("onnx", "int8", "c", "html")
+_NEEDED = (
+    ({"onnx", "int8"}, ("onnx", "onnxruntime", "onnxscript"), "export"),
+    ({"tflite"}, ("litert_torch", "ai_edge_litert"), "tflite"),
+)
+"""Targets, the packages that write them, and the extra that installs these."""
+TARGETS = ("onnx", "int8", "c", "tflite", "html")
 
 
 def _targets(text: str) -> str:
@@ -155,15 +161,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 written, 1 written but over a limit, 2 it cannot be done."""
     parsed = PROGRAM.parse(sys.argv[1:] if arguments is None else arguments)
     options: ExportOptions = parsed.options
-    if options.targets & {"onnx", "int8"}:
-        try:
-            import onnx  # noqa: F401
-            import onnxruntime  # noqa: F401
-            import onnxscript  # noqa: F401
-        except ImportError as error:
-            return tell(
-                "export", f'{error.name} is not installed; install it with pip install -e ".[app,export]"'
-            )
+    for needed, modules, extra in _NEEDED:
+        missing = [name for name in modules if needed & options.targets and find_spec(name) is None]
+        if missing:
+            words = f'{missing[0]} is not installed; install it with pip install -e ".[app,{extra}]"'
+            return tell("export", words)
     # torch takes seconds to import: only now, when the arguments are known to be sound.
     from rich.console import Console
 

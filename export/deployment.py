@@ -86,6 +86,7 @@ def markdown(name: str, parts: dict[str, Any]) -> str:
 _LABELS = {
     "onnx": "float32 (onnxruntime)",
     "int8": "int8 (onnxruntime, QDQ)",
+    "tflite": "float32 (TFLite, by LiteRT)",
     "c": "int8 (the arithmetic of the C code)",
 }
 

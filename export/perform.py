@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from export import deployment, onnx_file
+from export import deployment, onnx_file, tflite_file
 from export.__main__ import ExportOptions
 from export.accuracy import Accuracy, accuracy_of
 from export.c import build
 from export.errors import ExportError
 from export.folder import publish, scratch
-from export.images import Images, has_images, load_images, options_of
+from export.images import Images, Pixels, has_images, load_images, options_of
 from export.int8_file import LayerError, layer_errors, write_int8
 from export.lowering import lower
 from export.page.page import page
@@ -65,6 +65,8 @@ def perform(options: ExportOptions, console: Console) -> int:
             changed = None if tuned is None else (tuned.network, tuned.stored)
             parts["c"] = build.write(subject, images, new / "c", emulate=options.emulate, tuned=changed)
             _show("C", parts["c"], console)
+        if "tflite" in options.targets:
+            _tflite(subject, images, new, parts, console)
         if "html" in options.targets:
             write_text(new / "page.html", page(subject, lower(subject)))
             parts["html"] = {"bytes": (new / "page.html").stat().st_size, "accuracy": None}
@@ -135,15 +137,7 @@ def _onnx(
     path = new / "model.onnx"
     onnx_file.write_onnx(subject, path, raw=options.raw, opset=options.opset)
     some = images.judged[:COMPARED]
-    parity = onnx_file.compare(
-        onnx_file.run_torch(subject, some), onnx_file.run_onnx(path, subject, some, raw=options.raw)
-    )
-    console.print(
-        f"parity    model.onnx differs from torch by at most {parity.difference:.2g} in a logit, on "
-        f"{parity.images} images ({parity.same_answers} with the same answer)",
-        markup=False,
-    )
-    onnx_file.require_parity(parity)
+    parity = _parity(subject, path, some, onnx_file.run_onnx(path, subject, some, raw=options.raw), console)
     parts["onnx"] = {
         "bytes": path.stat().st_size,
         "opset": options.opset,
@@ -153,6 +147,38 @@ def _onnx(
         "milliseconds": _milliseconds([path], subject, images, options.raw)[0],
     }
     _show("ONNX", parts["onnx"], console)
+
+
+def _tflite(subject: Subject, images: Images, new: Path, parts: dict[str, Any], console: Console) -> None:
+    path = new / "model.tflite"
+    tflite_file.write_tflite(subject, path)
+    some = images.judged[:COMPARED]
+    parity = _parity(subject, path, some, tflite_file.run_tflite(path, some), console)
+    accuracy = None
+    if images.labels is not None:
+        answers = tflite_file.run_tflite(path, images.judged).argmax(1)
+        accuracy = accuracy_of(answers, images.labels, images.classes).to_json()
+    parts["tflite"] = {
+        "bytes": path.stat().st_size,
+        "input": onnx_file.PIXELS,
+        "parity": parity.to_json(),
+        "accuracy": accuracy,
+    }
+    _show("TFLite", parts["tflite"], console)
+
+
+def _parity(
+    subject: Subject, path: Path, some: Pixels, found: onnx_file.Logits, console: Console
+) -> onnx_file.Parity:
+    """Compare the logits of a file with those of torch on the same images; refuse it where they differ."""
+    parity = onnx_file.compare(onnx_file.run_torch(subject, some), found)
+    console.print(
+        f"parity    {path.name} differs from torch by at most {parity.difference:.2g} in a logit, on "
+        f"{parity.images} images ({parity.same_answers} with the same answer)",
+        markup=False,
+    )
+    onnx_file.require_parity(parity, path.name)
+    return parity
 
 
 def _int8(

@@ -7,6 +7,7 @@ _NAMES = {
     "onnx": "float32 (onnxruntime)",
     "int8": "int8 (onnxruntime, QDQ)",
     "c": "int8 (C)",
+    "tflite": "float32 (TFLite, by LiteRT)",
     "html": "float32 (a page in the browser)",
 }
 

@@ -38,7 +38,7 @@ def _spoilt(run: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--to", "tflite"], "'tflite' is unknown; choose from onnx, int8, c, html"),
+        (["--to", "coreml"], "'coreml' is unknown; choose from onnx, int8, c, tflite, html"),
         (["--opset", "9"], "--opset 9: must be 18 to 23"),
         (["--to", "c", "--calibration", "5000"], "has 36 training images beside those held out"),
         (["--to", "c", "--calibration", "1"], "cannot hold all 2 classes"),
