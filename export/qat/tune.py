@@ -134,6 +134,7 @@ def recipe_of(subject: Subject, *, epochs: int, rate: float, images: int) -> Rec
         balance="none" if own is None else own.balance,
         # The roundings are those of float32; lower precision would add its own.
         precision="float32",
+        layout="contiguous",  # "auto" is timed: the same seed would not always be the same result
         augment="cpu",  # images stay on disk: photographs would not fit a device
         compile="off",
     )

@@ -174,6 +174,7 @@ def test_training_with_the_roundings_lowers_the_loss_of_the_rounded_network(
     assert losses[-1] < losses[0] - 0.05
     assert tuned.record["images"] == 270
     assert tuned.record["validation"]["after"]["images"] == 30
+    assert tuned.record["validation"]["learned"] is False
     assert out.getvalue().count("of the validation images, ") == 5
     # What was trained is what is exported: the same scales, and the figure is that of the interpreter.
     assert tuned.stored == quantise.calibrated(
