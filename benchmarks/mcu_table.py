@@ -11,7 +11,7 @@ are the commands that make each row. The proof beside MLPerf Tiny, on CIFAR-10:
     python train.py --data cifar10 --model models.reference.resnet8 --recipe standard --full --name resnet8
     python -m benchmarks.mcu_table runs/train/mcu runs/train/resnet8=models.reference.resnet8 -- --emulate 200
 
-MLPerf Tiny asks for 85 % of its ResNet-8 on 200 of the test images (https://github.com/mlcommons/tiny).
+The quality target of MLPerf Tiny for its ResNet-8 is 85 % (https://github.com/mlcommons/tiny).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def row(target: str, flags: Sequence[str], shown: str = "") -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         out = Path(folder) / "export"
         if export([*words, "--out", str(out)]) == 2:
-            raise UserError(f"{target}: could not be exported; the line above says why")
+            raise UserError(f"{target}: could not be exported; the line above has the reason")
         part = json.loads((out / "export.json").read_text(encoding="utf-8"))["parts"]["c"]
     subject = open_subject(path, model=model or None)
     record = None if subject.trained is None else subject.trained.record

@@ -1,4 +1,4 @@
-"""The deployment of a network: what `export/export.json` beside its weights says, as far as pages show it."""
+"""The deployment of a network: what pages show of `export/export.json` beside its weights."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Deployment(Record):
             folder: Of the weights.
 
         Raises:
-            RecordError: The record is damaged; the text says what, and how to write it anew.
+            RecordError: The record is damaged; the text names the field and the way out.
         """
         path = folder / FOLDER / FILE
         if not path.is_file():

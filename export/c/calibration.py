@@ -22,7 +22,7 @@ _SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 """Of the observed extremes, tried as the range: a narrower one cuts a few and rounds the others less."""
 _FLAT_BELOW = {"hardswish": -3.0, "relu6": 0.0, "relu": 0.0, "silu": -8.0, "gelu": -4.0, "sigmoid": -8.0}
 _FLAT_ABOVE = {"relu6": 6.0, "sigmoid": 8.0}
-"""Where an activation hardly changes any more, so that its input need not be told apart there."""
+"""Where an activation hardly changes any more, so that its input needs no resolution there."""
 
 
 class Observed:

@@ -74,9 +74,20 @@ def program_of(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
 ) -> Program:
-    """Return a network in int8 whose values are stored as `stored`, one entry a value, says.
+    """Return a network in int8.
 
     A ReLU is no step but narrows the step before it.
+
+    Args:
+        name: Of the network.
+        classes: Names.
+        network: Its operators.
+        stored: How each value is stored, the input (0) first.
+        mean: Per channel, 0-255.
+        std: Per channel.
+
+    Raises:
+        ExportError: A sum of products may exceed 32 bits.
     """
     place = {0: 0}  # value of the graph to value of the program
     steps: list[Step] = []

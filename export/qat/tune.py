@@ -41,7 +41,7 @@ class Tuned:
     stored: tuple[Stored, ...]
     """How its values are stored: as they were while it was trained."""
     record: dict[str, Any]
-    """What the report says, as JSON values."""
+    """The figures of the report, as JSON values."""
 
 
 def tune(subject: Subject, images: Images, *, epochs: int, rate: float, seed: int, console: Console) -> Tuned:
@@ -59,7 +59,7 @@ def tune(subject: Subject, images: Images, *, epochs: int, rate: float, seed: in
         console: Where each epoch is shown.
 
     Raises:
-        ExportError: The network is not trained, or has an operator that the C code does not know.
+        ExportError: The network is not trained, or has an operator that the C code lacks.
         TrainingError: The loss is not finite.
     """
     dataset = images.dataset
