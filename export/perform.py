@@ -198,6 +198,7 @@ def _int8(
         (new / "prepared.onnx").unlink()
     else:
         left = write_qdq(subject, tuned.network, tuned.stored, path, raw=options.raw, opset=options.opset)
+        errors = build.step_errors(subject, tuned.network, tuned.stored, images.calibration)
     part = {
         "bytes": path.stat().st_size,
         "calibration": images.calibration_source,

@@ -227,6 +227,22 @@ def test_the_command_reports_before_and_after(run: Path, capsys: pytest.CaptureF
     assert "int8 before --qat (simulated)" in text
 
 
+@pytest.mark.slow  # torch's exporter takes 10 s
+def test_the_int8_file_of_the_command_is_the_fine_tuned_network(run: Path) -> None:
+    words = ["--calibration", "20", "--split", "test", "--qat", "2", "--qat-rate", "0.001"]
+    assert main([str(run), "--to", "int8,c", *words]) == 0
+    parts = json.loads((run / "export" / "export.json").read_text())["parts"]
+    assert parts["int8"]["qat"] == parts["c"]["qat"]
+    assert parts["int8"]["accuracy"]["accuracy"] == pytest.approx(
+        parts["c"]["accuracy"]["accuracy"], abs=0.051
+    )
+    assert len(parts["int8"]["errors"]) == len(parts["c"]["errors"]) > 10
+    text = (run / "export" / "deployment.md").read_text()
+    assert "; the scales of the C code, weights per channel." in text
+    model = onnx.load(str(run / "export" / "model-int8.onnx"))
+    assert {each.key for each in model.metadata_props} >= {"classes", "weights_sha256"}
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
