@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from records.flags import Command, Parsed, Program, argument, flag, switch
-from records.readers import natural, path, plain_name, positive, seed
+from records.readers import natural, path, plain_name, positive, ratio, seed
 from search.settings import CPU_MACS, STEP_LIMIT
 
 EPILOG = """\
@@ -43,17 +43,6 @@ def count(text: str) -> int:
     if number < 1 or number != int(number):
         raise argparse.ArgumentTypeError(f"expected a number such as 12000000 or 12M, got {text!r}")
     return int(number)
-
-
-def ratio(text: str) -> float:
-    """Read a finite number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0 such as 1.5, got {text!r}")
-    return number
 
 
 @dataclass(frozen=True)
@@ -125,7 +114,8 @@ class Options:
         group=_SEARCHED,
     )
     limit: tuple[str, ...] = flag(
-        "a limit in place of the project's: max-macs=40M, min-receptive-field=64; may be given several times",
+        "a limit in place of the project's: max-macs=40M, min-receptive-field=64; int8: networks with an "
+        "int8 form alone, bytes counted in int8; may be given several times",
         default=(),
         repeated=True,
         metavar="NAME=VALUE",
@@ -160,7 +150,7 @@ class Options:
         group=_SEARCHED,
     )
     objectives: str | None = flag(
-        "loss (default) or accuracy, or with macs, params: loss,macs searches the Pareto front",
+        "loss (default) or accuracy, or with macs, params, flash: loss,macs searches the Pareto front",
         metavar="O",
         group=_SEARCHED,
     )

@@ -13,6 +13,7 @@ from reports.errors import ReportError
 from reports.pages import classes, network, sections
 from reports.pages import parts as shared
 from reports.pages.accuracy_section import accuracy_and_cost
+from reports.pages.deployment import deployment
 from reports.pages.html import Markup, document, element, table
 from reports.runs import SearchRun, TrainRun, open_search
 from reports.tables import conditions
@@ -81,6 +82,7 @@ def search_page(run: SearchRun) -> str:
         ("The winner's last training", _epochs(best.record, "The winner's last training") if best else None),
         ("Class by class", classes.by_class(best.record, "winner") if best else None),
         ("Mistakes", classes.mistakes(best) if best else None),
+        ("Deployment", deployment(best.folder) if best else None),
         ("How to reproduce it", sections.reproduce(run)),
     ]
     return _page(title, "search report", body, chapters, search_data(run))
@@ -110,6 +112,7 @@ def train_page(run: TrainRun) -> str:
         ("Epoch by epoch", _epochs(record, "Epoch by epoch")),
         ("Class by class", classes.by_class(record, "run")),
         ("Mistakes", classes.mistakes(run)),
+        ("Deployment", deployment(run.folder)),
         ("How to reproduce it", _reproduce(run)),
     ]
     return _page(title, "training report", body, chapters, {"epochs": _epoch_data(record)})

@@ -24,7 +24,7 @@ from search.options import Options
 from search.propose.around import AROUND
 from search.propose.choosing import Choice, choose, make_space, narrowed
 from search.propose.gate import Gate
-from search.propose.limits import asked_limits, limited, project_budget
+from search.propose.limits import limited, limits_of, project_budget
 from search.propose.rivals import NONE, rivals
 from search.propose.screening import check_base, screen
 from search.propose.space import Space, WidthSpace
@@ -268,7 +268,7 @@ def _resumed(previous: SearchRecord, options: Options) -> Settings:
         if name == "fill" and asked:
             continue  # --no-fill was not given
         if name == "limit":
-            asked = asked_limits(asked) or None
+            asked = limits_of(asked, settings.objectives) if asked else None
         if name in ("objectives", "presets", "start") and asked is not None:
             asked = () if asked == NONE else tuple(word.strip() for word in asked.split(","))
         if name == "storage" and asked is not None:

@@ -185,6 +185,15 @@ class TestForeignFiles:
         assert "name the .py file that does; in that folder: model.py\n" in error
         assert error.count("\n") == 1
 
+    def test_a_torch_export_program_is_never_opened(
+        self, put: Put, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([str(put("net.pt2", "PK\x03\x04"))]) == 2
+        error = capsys.readouterr().err
+        assert "opening it unpickles parts of it, which runs whatever is in them" in error
+        assert "torch.onnx.export(torch.export.load('net.pt2'), dynamo=True).save('net.onnx')" in error
+        assert error.count("\n") == 1
+
     @pytest.mark.parametrize(
         ("entry", "what"),
         [("net/code/__torch__.py", "a TorchScript archive"), ("net/data.pkl", "a PyTorch checkpoint")],
