@@ -137,14 +137,15 @@ function padded([low, high], share) {
 }
 
 // Curves with one value a step: series are {label, values, kind}.
-function lineChart(id, label, show, series) {
+const wholeNumber = (value) => Number.isInteger(value) ? String(value) : '';
+
+function lineChart(id, label, show, series, height = 300) {
   const known = series.filter((each) => each.values.some((value) => value !== null));
   const steps = Math.max(...known.map((each) => each.values.length));
   const [low, high] = padded(extent(known.flatMap((each) => each.values)), 0.05);
-  canvas(id, 300, (svg, width, height) => {
-    const whole = (value) => Number.isInteger(value) ? String(value) : '';
+  canvas(id, height, (svg, width) => {
     const [sx, sy] = frame(svg, width, height,
-      {low: 1, high: Math.max(2, steps), title: 'epoch', show: whole}, {low, high, title: label, show});
+      {low: 1, high: Math.max(2, steps), title: 'epoch', show: wholeNumber}, {low, high, title: label, show});
     svg.setAttribute('role', 'img');
     svg.setAttribute('aria-label', label + ' by epoch; the numbers are in the table below.');
     known.forEach(({label: name, values, kind}, index) => {

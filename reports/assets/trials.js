@@ -71,7 +71,7 @@ function bigTable(study, id, columns, keeps) {
   table.addEventListener('click', (event) => { const row = rowOf(event); if (row) study.mark(+row.dataset.index); });
   table.addEventListener('keydown', (event) => {
     const row = rowOf(event);
-    if (row && (event.key === 'Enter' || event.key === ' ')) { study.mark(+row.dataset.index); event.preventDefault(); }
+    if (row && (event.key === 'Enter' || event.key === ' ')) { study.mark(+row.dataset.index, true); event.preventDefault(); }
   });
   table.addEventListener('pointerover', (event) => { const row = rowOf(event); study.hover(row ? +row.dataset.index : -1); });
   table.addEventListener('pointerleave', () => study.hover(-1));

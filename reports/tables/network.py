@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
 from records.text import shape
@@ -92,6 +92,20 @@ def overview(found: Sequence[Stage]) -> Table:
         for stage in found
     )
     return Table("Stage by stage", columns, rows)
+
+
+def growth(analysis: "Analysis") -> tuple[tuple[str, int], ...]:
+    """Return (layer, the largest receptive field up to it), the smaller of height and width, in input pixels.
+
+    A shortcut runs after the branch that it goes round, and sees less: no step back of the network. Layers
+    behind a global operation, which sees the whole image, are left out.
+    """
+    from rfcalc.analysis.view import lines_of
+
+    rows = [line.row for line in lines_of(analysis)]
+    seen = [row for row in rows if row.field.size and not row.field.is_global]
+    largest = accumulate((min(row.field.size) for row in seen), max)
+    return tuple((row.name, size) for row, size in zip(seen, largest, strict=True))
 
 
 def field_size(field: "Field") -> str:
