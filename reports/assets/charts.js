@@ -69,21 +69,6 @@ const millions = (value) => value >= 1e9
   : value >= 1e3 ? (value / 1e3).toFixed(1) + ' k' : String(value);
 const percents = (value) => (100 * value).toFixed(2) + ' %';
 
-const tip = document.createElement('div');
-tip.className = 'tip';
-tip.hidden = true;
-tip.setAttribute('role', 'status');
-document.body.append(tip);
-addEventListener('scroll', () => { tip.hidden = true; }, {passive: true});
-
-function showTip(text, x, y) {
-  tip.textContent = text;
-  tip.hidden = false;
-  const box = tip.getBoundingClientRect();
-  const left = x + 14 + box.width > innerWidth - 8 ? Math.max(8, x - 14 - box.width) : x + 14;
-  tip.style.transform = `translate(${left}px, ${Math.max(8, Math.min(y - box.height / 2, innerHeight - box.height - 8))}px)`;
-}
-
 // An empty SVG that fills its place; redrawn when the place changes its width.
 function canvas(id, height, draw, least = 0) {
   const place = byId(id);

@@ -80,7 +80,7 @@ function grow() {
       {low: 0, high: high * 1.08, title: 'receptive field (pixels)', show: short});
     const rule = (value, words, kind) => {
       make('path', {d: `M${round(sx(1))},${round(sy(value))}H${round(sx(sx.high))}`, class: kind}, svg);
-      make('text', {x: round(sx(1)) + 4, y: round(sy(value)) - 5, class: 'name'}, svg, words);
+      make('text', {x: round(sx(sx.high)), y: round(sy(value)) + 13, class: 'name', 'text-anchor': 'end'}, svg, words);
     };
     rule(image, `side of the image, ${image}`, 'axis');
     if (least) rule(least, `required, ${least}`, 'required');

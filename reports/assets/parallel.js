@@ -9,7 +9,7 @@ function parallel(study) {
     `${axis.title} ${[...new Set(axis.range.map(axis.show))].join(' to ')}`);
   byId('constant').textContent = same.length ? `The same for all trials${level(study.axes.at(-4)) || level(study.axes.at(-3)) ? ', or nearly' : ''}: ${same.join(', ')}.` : '';
   const height = 380, roof = 46, floor = height - 36, left = 46;
-  const least = 66 * axes.length;
+  const least = (innerWidth < 700 ? 78 : 66) * axes.length;
   const xs = new Float64Array(axes.length), ys = new Float64Array(study.count * axes.length);
   const last = axes.length - 1;
   let scales, lines, best, top, order, boxes;

@@ -231,7 +231,9 @@ def finalists(run: SearchRun) -> Markup | None:
     if run.record.presets:
         parts.append(table(tables.presets(run.record), "presets-table"))
         parts.append(element("p", outcome(run.record) or ""))
-    parts += [element("p", line) for line in details(run.record, run.trials, with_lineage=False)]
+    notes = list(details(run.record, run.trials, with_lineage=False))
+    if notes:
+        parts.append(element("ul", [element("li", line) for line in notes], class_="notes"))
     return section("finalists", "Finalists", why, parts)
 
 

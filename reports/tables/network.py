@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from records.text import shape
 from reports.tables.table import Column, Table, counts, millions
 from rfcalc.render.columns import sizes
+from rfcalc.render.limits import limit_texts
 from rfcalc.text import per_axis
 
 if TYPE_CHECKING:
+    from rfcalc.analysis.budget import Verdict
     from rfcalc.analysis.result import Analysis, Row
     from rfcalc.maps.field import Field
 
@@ -92,6 +94,24 @@ def overview(found: Sequence[Stage]) -> Table:
         for stage in found
     )
     return Table("Stage by stage", columns, rows)
+
+
+def limits(verdict: "Verdict", source: str) -> Table:
+    """Return one row a limit of a budget, in the words of `python -m rfcalc`."""
+    marks = {"held": "yes", "BROKEN": "no", "not judged": "unknown"}
+    columns = (
+        Column("limit"),
+        Column("verdict", mark=marks.get),
+        Column("network has", number=True),
+        Column("required", number=True),
+        Column("room", number=True),
+        Column("where"),
+    )
+    rows = []
+    for limit in verdict.limits:
+        state, name, value, bound, room, where = limit_texts(limit)
+        rows.append((name, state, value, bound, room or None, where or None))
+    return Table(f"Limit by limit, of {source}", columns, tuple(rows))
 
 
 def growth(analysis: "Analysis") -> tuple[tuple[str, int], ...]:
