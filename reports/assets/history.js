@@ -51,8 +51,9 @@ function course(study) {
     return best < 0 ? '' : `${path}H${round(sx(sx.high))}`;
   }
 
-  function refresh(svg) {
+  function refresh(svg, light) {
     order = null;
+    if (light && turns.length > MANY) return;  // thousands of marks follow when the mouse is let go
     const paths = {dot: '', cross: '', 'dot dim': '', 'cross dim': ''};
     for (const index of turns) {
       const [x, y] = [round(xs[index]), round(ys[index])];
