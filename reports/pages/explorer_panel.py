@@ -1,4 +1,4 @@
-"""The explorer's picture with what stands around it, and what the script gets to draw it."""
+"""The explorer's picture with what surrounds it, and what the script gets to draw it."""
 
 from typing import Any
 

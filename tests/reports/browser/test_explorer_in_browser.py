@@ -396,7 +396,7 @@ def test_where_many_arcs_would_cross_those_of_the_chosen_layer_alone_are_drawn(
 
 def test_words_explain_themselves_on_hover_and_on_focus(decoder: Path, page: Show) -> None:
     browser = page(decoder)
-    told = "[document.querySelector('.tip').hidden, document.querySelector('.tip').textContent]"
+    shown = "[document.querySelector('.tip').hidden, document.querySelector('.tip').textContent]"
     browser.run("document.querySelector('#layers .flag abbr').scrollIntoView({block: 'center'})")
     browser.frame()  # scrolling hides the words
     x, y = browser.run("""(() => {
@@ -405,13 +405,13 @@ def test_words_explain_themselves_on_hover_and_on_focus(decoder: Path, page: Sho
         return [box.left + 4, box.top + 4];
     })()""")
     browser.mouse("mouseMoved", x, y)
-    assert browser.run(told) == [False, FLAGS["misaligned"]]
+    assert browser.run(shown) == [False, FLAGS["misaligned"]]
     browser.mouse("mouseMoved", 2, 2)
-    assert browser.run(told)[0]
+    assert browser.run(shown)[0]
     browser.run("document.querySelector('#layers thead th:nth-child(4) abbr').focus()")
-    assert browser.run(told) == [False, COLUMNS["jump, px"]]
+    assert browser.run(shown) == [False, COLUMNS["jump, px"]]
     browser.key("Escape")
-    assert browser.run(told)[0]
+    assert browser.run(shown)[0]
     # A screen reader gets the same words, and those beside the picture explain themselves, too.
     described = "(each) => each.getAttribute('aria-description')"
     assert browser.run(f"[...document.querySelectorAll('abbr')].every({described})")
