@@ -79,6 +79,9 @@ function explain(node, meaning) {
   node.removeAttribute('title');
   node.tabIndex = 0;
   node.dataset.meaning = meaning;
+  // What has the focus needs a name, and a word alone has none of its own.
+  node.setAttribute('role', 'note');
+  node.setAttribute('aria-label', node.textContent);
   node.setAttribute('aria-description', meaning);
 }
 for (const word of document.querySelectorAll('abbr[title]')) explain(word, word.title);

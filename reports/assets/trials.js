@@ -16,6 +16,7 @@ function bigTable(study, id, columns, keeps) {
     row.className = 'pickable';
     row.dataset.index = index;
     row.tabIndex = 0;
+    row.setAttribute('aria-label', `trial ${data.number[index]}, ${study.stateOf(index)}`);
     columns.forEach(([values, show], at) => {
       const cell = document.createElement(at ? 'td' : 'th');
       if (!at) cell.scope = 'row';

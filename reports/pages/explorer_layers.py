@@ -157,6 +157,7 @@ def _layer(index: int, line: dict[str, Any], inside: int | None, depth: int, sho
         data_line=index,
         data_in=inside,
         tabindex=-1,
+        aria_label=f"{line['name']}, {line['op']}",
         class_=" ".join(filter(None, kinds)) or None,
         hidden=not shown,
         aria_selected="false",
