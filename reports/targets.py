@@ -73,6 +73,11 @@ def resolve(given: str, size: Size | None = None) -> Named:
 
 
 def measure(named: Named, trained: bool = False) -> "Analysis":
+    """Load a network and analyse it, as `load` does."""
+    return load(named, trained)[1]
+
+
+def load(named: Named, trained: bool = False) -> "tuple[nn.Module, Analysis]":
     """Load a network and analyse it; this runs the file that defines it.
 
     Fresh weights are drawn from a fixed seed, so that the same target always gives the same page.
@@ -96,7 +101,7 @@ def measure(named: Named, trained: bool = False) -> "Analysis":
         model = rfcalc.load_model(named.target)
         if trained and named.weights is not None:
             _load(model, named.weights)
-        return rfcalc.analyze(model, input_size=named.size)
+        return model, rfcalc.analyze(model, input_size=named.size)
 
 
 def _run(folder: Path, title: str) -> Named:
