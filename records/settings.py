@@ -35,7 +35,7 @@ class RunSettings:
         "a spec.json", read=path_text, metavar="FILE", group=_NETWORK, exclusive="network"
     )
     model: str | None = flag(
-        "model.py, model.py:Name or package.module:name",
+        "any network: model.py:Name, package.module:name, a run folder, a spec.json or a name",
         metavar="TARGET",
         group=_NETWORK,
         exclusive="network",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -12,22 +11,16 @@ from typing import Any
 
 from torch import nn
 
-import models.reference
 import rfcalc
+from models.catalogue import NETWORKS, PUBLISHED, Entry, read, spec_of
 from models.errors import SpecError
 from models.net import build
-from models.presets import PRESETS
 from models.spec import NetSpec
 from records.run import RunRecord
+from records.text import unknown
 from rfcalc import Target
 from training.command.options import Options
 from training.errors import TrainingError
-
-_REFERENCE = models.reference.__name__
-PUBLISHED = {
-    module.name: f"{_REFERENCE}.{module.name}" for module in pkgutil.iter_modules(models.reference.__path__)
-} | {"resnet50_catdog_deep": f"{_REFERENCE}.resnet50_catdog:build_deep_head"}
-"""Targets of the networks in models/reference by name; `--preset` takes the names, too."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +59,40 @@ def chosen(options: Options, device: str) -> Choice:
         TrainingError: There is no such preset, or a file cannot be read or holds no spec.
     """
     if options.model is not None:
-        return Choice(options.model, target=options.model)
+        return _of_target(options.model)
     if options.spec is not None:
         try:
-            spec = NetSpec.read(Path(options.spec))
+            found = read(Path(options.spec))
         except SpecError as error:
             raise TrainingError(f"--spec {error}") from error
-        return Choice(spec.name, spec)
+        return _of_entry(found.spec.name if found.spec else options.spec, found)
     usual = "tiny" if device == "cpu" else "residual"
     preset = usual if options.preset is None else options.preset
-    if preset in PUBLISHED:
-        return Choice(preset, target=PUBLISHED[preset])
-    if preset not in PRESETS:
+    if preset not in NETWORKS:
         raise TrainingError(
-            f"--preset {preset}: unknown; choose one of {', '.join(PRESETS)}, "
-            f"or of the published ones: {', '.join(PUBLISHED)}"
+            f"--preset {preset}: {unknown(preset, NETWORKS)}; --model takes files and run folders, too"
         )
-    return Choice(preset, PRESETS[preset])
+    return _of_entry(preset, NETWORKS[preset])
+
+
+def _of_entry(name: str, entry: Entry) -> Choice:
+    return Choice(name, entry.spec, entry.target or None)
+
+
+def _of_target(text: str) -> Choice:
+    """Return what `--model` names; a network that has a spec is built of it, so nothing is run for it.
+
+    Raises:
+        RfcalcError: There is no such network.
+        TrainingError: Its input size is given, which the images decide.
+    """
+    target = Target.parse(text)
+    if target.given_size is not None:
+        raise TrainingError(f"--model {text}: the images decide the size; leave the @ out, or use --resize")
+    spec = spec_of(target.named, target.described)
+    if spec is not None:
+        return Choice(target.named or spec.name, spec)
+    return Choice(text, target=PUBLISHED[text].target if target.named else text)
 
 
 def built(spec: NetSpec, input_size: tuple[int, int, int], classes: int) -> Network:

@@ -17,7 +17,7 @@ from models.spec import NetSpec
 from records.environment import describe
 from records.run import RunRecord
 from records.settings import settings_of
-from rfcalc import Verdict, find_budget
+from rfcalc import Target, Verdict, find_budget
 from training.command.files import read_json
 from training.command.network import (
     Network,
@@ -156,7 +156,7 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         network, facts = Network(model, architecture.name), transfer.facts(architecture)
     assert network is not None
     analysis = rfcalc.analyze(network.model, input_size=size)
-    found = find_budget(Path(options.model.partition(":")[0]).parent if options.model else _REPOSITORY)
+    found = find_budget(Target.parse(options.model).folder if options.model else _REPOSITORY)
     # A pass of two images shows whether the answers fit the classes.
     evaluate(network.model, replace(judged_on, images=judged_on.images[:2], labels=judged_on.labels[:2]))
     samples = take(dataset.train, train, dataset)
