@@ -27,8 +27,9 @@ _DESCRIPTION = """\
 Receptive field, parameters and MACs of every layer of a PyTorch network, and whether it fits a budget.
 
 TARGET is model.py, notebook.ipynb, model.py:Name, package.module:name (torchvision.models:resnet50), an ONNX
-file, a run folder, a spec.json or the name of a network (resnet20); resnet20@3x64x64 with its input. Loading runs the file,
-as importing it would: analyse only code that you trust. Of ONNX and JSON files nothing is run."""
+file, a run folder, a spec.json or the name of a network (resnet20); with its input: resnet20@3x64x64.
+Loading runs the file, as importing it would: analyse only code that you trust. Of ONNX and JSON files nothing
+is run."""
 
 _EPILOG = """\
 The budget is [tool.rfcalc] of the nearest pyproject.toml with that table, in the folder of the target file or
