@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -19,6 +20,7 @@ from models.spec import NetSpec
 from records.run import RunRecord
 from records.text import unknown
 from rfcalc import Target
+from rfcalc.command.options import parse_arguments
 from training.command.options import Options
 from training.errors import TrainingError
 
@@ -110,13 +112,18 @@ def built(spec: NetSpec, input_size: tuple[int, int, int], classes: int) -> Netw
     return Network(build(spec), spec.name, spec=spec.to_json())
 
 
-def loaded(target: str, name: str) -> Network:
+def loaded(target: str, name: str, arguments: Mapping[str, Any] | None = None) -> Network:
     """Load a network with fresh weights, which runs the file that the target names.
+
+    Args:
+        target: Of rfcalc.
+        name: What the run calls it.
+        arguments: Keyword arguments of the class or function.
 
     Raises:
         RfcalcError: The target cannot be loaded.
     """
-    return Network(rfcalc.load_model(target), name, target=target, source=source_of(target))
+    return Network(rfcalc.load_model(target, arguments), name, target=target, source=source_of(target))
 
 
 def loaded_again(record: RunRecord) -> Network:
@@ -125,16 +132,25 @@ def loaded_again(record: RunRecord) -> Network:
     Raises:
         RfcalcError: The target is gone and its text was not kept, or it cannot be loaded.
     """
-    target = record.target or record.network
+    target, arguments = record.target or record.network, arguments_of(record)
     if record.source is None or source_of(target) == record.source:
-        return loaded(target, record.network)
+        return loaded(target, record.network, arguments)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.py"
         path.write_text(record.source, encoding="utf-8")
         colon = target.rpartition(":")[1:] if ":" in target else ("", "")
-        model = rfcalc.load_model(f"{path}{''.join(colon)}")
+        model = rfcalc.load_model(f"{path}{''.join(colon)}", arguments)
     notice = f"{target} is no longer what it was: the network comes from the text in run.json"
     return Network(model, record.network, target=target, source=record.source, notice=notice)
+
+
+def arguments_of(record: RunRecord) -> dict[str, Any]:
+    """Return the arguments that the network of a run was built with.
+
+    Raises:
+        RfcalcError: The record holds a text that is none.
+    """
+    return parse_arguments(record.settings.arguments) if record.settings else {}
 
 
 def refuse_another_file(target: str, record: RunRecord, way_out: str) -> None:
