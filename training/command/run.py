@@ -16,6 +16,7 @@ from models.spec import NetSpec
 from records import layout
 from records.files import sweep, write_text
 from records.flags import Parsed
+from records.next_steps import after_training, shown
 from records.run import RunRecord
 from records.settings import values_of
 from records.stopping import Stop, stopping
@@ -91,6 +92,8 @@ def train(options: Options, parsed: Parsed, console: Console) -> None:
     conclude(record, folder, console)
     if plan.repeats is not None:
         console.print(f"the run that was repeated: {_accuracies(plan.repeats)}", markup=False)
+    target = record.target if record.spec is None and record.transfer is None else None
+    console.print(shown(after_training(folder, target)), markup=False, highlight=False, soft_wrap=True)
 
 
 def _unwritten(folder: Path, error: OSError) -> str:

@@ -40,7 +40,7 @@ def test_set_values_survive_a_break_and_cannot_change(data, place, tmp_path, mon
     assert (record.finished, len(record.epochs), _rates(record)) == (True, 2, (0.05, 0.5))
 
 
-def test_what_is_set_is_recorded_and_repeated(finished, place, tmp_path, monkeypatch):
+def test_what_is_set_is_recorded_and_repeated(finished, place, tmp_path, monkeypatch, capsys):
     (place / "wide_net.py").write_text(NET)
     folder = finished("wide-net", "--model", "wide_net.py:Net", "--arg", "width=5", *SET)
     record = RunRecord.read(folder / "run.json")
@@ -48,6 +48,9 @@ def test_what_is_set_is_recorded_and_repeated(finished, place, tmp_path, monkeyp
     assert (_rates(record), record.settings.changes) == ((0.05, 0.5), ("lr=0.05", "momentum=0.5"))
     monkeypatch.chdir(tmp_path)
     assert train.main(["--from", str(folder), "--name", "again"]) == 0
+    out = capsys.readouterr().out
+    assert "next  python -m reports runs/train/again  " in out
+    assert "--predict IMAGE --weights runs/train/again --model wide_net.py:Net" in out
     again = RunRecord.read(tmp_path / "runs" / "train" / "again" / "run.json")
     assert (again.params, again.recipe) == (record.params, record.recipe)
     assert again.settings.arguments == record.settings.arguments
