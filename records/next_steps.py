@@ -40,9 +40,15 @@ def after_search(folder: Path, trained: bool) -> list[Step]:
     return [(["python", "train.py", "--model", folder, "--full"], "train the winner")]
 
 
-def after_report(folder: Path) -> list[Step]:
-    """Return what may follow the page of a run."""
-    return [(["python", "-m", "reports", "rf", folder], "which pixels each unit of each layer sees")]
+def after_report(network: str | Path | None) -> list[Step]:
+    """Return what may follow the page of a run.
+
+    Args:
+        network: Its folder, or what builds its network; None: there is no network yet, or nothing builds it.
+    """
+    if network is None:
+        return []
+    return [(["python", "-m", "reports", "rf", network], "which pixels each unit of each layer sees")]
 
 
 def after_explorer(target: str) -> list[Step]:

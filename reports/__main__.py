@@ -103,6 +103,7 @@ def _report(options: PageOptions) -> None:
     from reports.pages.page import write_report
     from reports.runs import open_run
     from reports.tables.summary import show
+    from reports.targets import explorable
 
     opened = open_run(options.folder)
     if options.figures is not None:
@@ -113,7 +114,8 @@ def _report(options: PageOptions) -> None:
     console = make_console()
     show(opened, console)
     console.print(_written(path), markup=False, soft_wrap=True)
-    console.print(shown(after_report(options.folder)), markup=False, highlight=False, soft_wrap=True)
+    if steps := after_report(explorable(opened)):
+        console.print(shown(steps), markup=False, highlight=False, soft_wrap=True)
 
 
 def _compare(options: CompareOptions) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from records.run import RunRecord
 from reports.errors import ReportError
-from reports.runs import SearchRun, open_run
+from reports.runs import SearchRun, TrainRun, open_run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,6 +51,17 @@ def resolve(given: str, size: Size | None = None) -> Named:
 
     target = Target.parse(given)
     return Named(given, given, target.given_size or size or target.own_size or DEFAULT_SIZE)
+
+
+def explorable(run: SearchRun | TrainRun) -> str | None:
+    """Return what `rf` takes for a run: its folder, what built its network, None where neither is enough."""
+    trained = run.best if isinstance(run, SearchRun) else run
+    if trained is None:
+        return None
+    if (trained.folder / "model.py").is_file():
+        return str(run.folder)
+    settings = trained.record.settings
+    return None if settings is not None and settings.arguments else trained.record.target
 
 
 def measure(named: Named, trained: bool = False) -> "Analysis":

@@ -16,6 +16,7 @@ import difflib
 import importlib
 import importlib.metadata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -133,16 +134,14 @@ def did_you_mean(text: str, folder: Path) -> str:
     Returns:
         The end of an error; "" where nothing is near.
     """
-    known: dict[str, str] = {}
     path = folder / text
-    prefix = text[: len(text) - len(path.name)] if text.endswith(path.name) else ""
-    try:
-        known |= {f"{prefix}{each.name}": "" for each in path.parent.iterdir() if each.suffix in _SUFFIXES}
+    known = dict.fromkeys(_files(path, text), "")
+    # What cannot be read has an error of its own where it is what the user names.
+    with suppress(OSError):
         known |= {str(each.relative_to(folder)): "run folder" for each in folder.glob("runs/*/*")}
+    with suppress(RfcalcError):
         if (door := door_near(folder)) is not None:
             known |= {name: entry.kind for name, entry in door.networks().items()}
-    except (OSError, RfcalcError):
-        pass  # they have errors of their own where they are what the user names
     near = _nearest(text, known)
     if not near and not path.suffix:
         modules = dict.fromkeys(importlib.metadata.packages_distributions(), "package")
@@ -151,6 +150,21 @@ def did_you_mean(text: str, folder: Path) -> str:
         return ""
     kind = f" ({known[near]})" if known[near] else ""
     return f"; did you mean {near}{kind}?"
+
+
+def _files(path: Path, text: str) -> list[str]:
+    """Return the files beside a path as a user types them; of the nearest folder, where there is none."""
+    place, folder = text.removesuffix(path.name), path.parent
+    with suppress(OSError):
+        if not folder.is_dir():
+            around = [each.name for each in folder.parent.iterdir() if each.is_dir()]
+            close = difflib.get_close_matches(folder.name, around, n=1, cutoff=0.7)
+            if not close:
+                return []
+            place = f"{place.rstrip('/').removesuffix(folder.name)}{close[0]}/"
+            folder = folder.with_name(close[0])
+        return [f"{place}{each.name}" for each in folder.iterdir() if each.suffix in _SUFFIXES]
+    return []
 
 
 def _nearest(text: str, known: Mapping[str, str]) -> str:

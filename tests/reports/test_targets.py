@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,10 @@ import torch
 from safetensors.torch import save_file
 
 import rfcalc
+from records.settings import RunSettings
 from reports.errors import ReportError
-from reports.targets import measure, resolve
+from reports.runs import TrainRun, open_run
+from reports.targets import explorable, measure, resolve
 from rfcalc import RfcalcError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,3 +89,20 @@ def test_the_same_target_gives_the_same_weights_and_leaves_the_generator_alone()
     assert weights[1] is not None
     assert torch.equal(weights[0], weights[1])
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_explorer_takes_the_folder_of_a_run_or_what_built_its_network(
+    make_run: Callable[..., Path],
+) -> None:
+    folder = make_run()
+    run = open_run(folder)
+    assert isinstance(run, TrainRun)
+    assert explorable(run) == str(folder)
+    (folder / "model.py").unlink()
+    assert explorable(replace(run, record=replace(run.record, target="net.py:Net", settings=None))) == (
+        "net.py:Net"
+    )
+    settings = RunSettings(arguments=("width=3",))
+    assert (
+        explorable(replace(run, record=replace(run.record, target="net.py:Net", settings=settings))) is None
+    )

@@ -122,6 +122,7 @@ def test_a_run_that_keeps_neither_spec_nor_source_names_what_built_it(tmp_path: 
         ("smal", r"no file, run folder, network or module .*; did you mean small \(zoo network\)\?"),
         ("large_2", r"did you mean large-2 \(zoo network\)\?"),
         ("modle.py", r"no such file; did you mean model\.py\?"),
+        ("exampels/net.py", r"no such file; did you mean examples/net\.py\?"),
         ("specs.json", r"did you mean spec\.json\?"),
         ("frist-run", r"did you mean runs/train/first-run \(run folder\)\?"),
         ("runs/train/frist-run", r"no such file; did you mean runs/train/first-run"),
@@ -133,6 +134,8 @@ def test_a_run_that_keeps_neither_spec_nor_source_names_what_built_it(tmp_path: 
 def test_an_unknown_name_is_met_with_the_nearest_of_all_kinds(project: Path, text: str, near: str) -> None:
     (project / "model.py").write_text("")
     (project / "spec.json").write_text("{}")
+    (project / "examples").mkdir()
+    (project / "examples" / "net.py").write_text("")
     (project / "runs" / "train" / "first-run").mkdir(parents=True)
     with pytest.raises((LoadError, ValueError), match=near):
         Target.parse(text)
