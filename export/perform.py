@@ -25,6 +25,7 @@ from export.qat.tune import Tuned, tune
 from export.qdq_file import write_qdq
 from export.subject import Subject, open_subject
 from records.files import write_json, write_text
+from records.next_steps import after_export, shown
 
 COMPARED = 256
 """Images on which the logits of the ONNX file are compared with torch's."""
@@ -84,7 +85,9 @@ def perform(options: ExportOptions, console: Console) -> int:
         )
         publish(new, folder, parts, subject.hash)
     console.print(f"written   {folder}", markup=False)
-    return _limits(options, parts, console)
+    code = _limits(options, parts, console)
+    console.print(shown(after_export(options.target, subject.trained is not None)), markup=False)
+    return code
 
 
 def _images(options: ExportOptions, subject: Subject, console: Console) -> Images:

@@ -130,7 +130,9 @@ class Options:
         "TOML file that narrows the space", read=path, metavar="FILE", group=_SEARCHED
     )
     base: str | None = flag(
-        "preset or spec.json whose widths are searched (default by device)", metavar="SPEC", group=_SEARCHED
+        "preset, spec.json or run folder whose widths are searched (default by device)",
+        metavar="SPEC",
+        group=_SEARCHED,
     )
     fill: bool = switch(
         "take widths as proposed; otherwise they are filled up to just under max-params",

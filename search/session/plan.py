@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 import rfcalc
+from models.catalogue import spec_of
 from models.errors import SpecError
 from models.net import build
 from models.presets import PRESETS
@@ -136,15 +137,22 @@ def _screened(
 
 
 def _base(name: str) -> NetSpec:
-    """Return the preset `name`, or the spec in the file of that name."""
-    if name in PRESETS:
-        return PRESETS[name]
-    if name.endswith(".json"):
-        try:
-            return NetSpec.read(Path(name))
-        except SpecError as error:
-            raise SearchError(f"--base {error}") from error
-    raise SearchError(f"--base {name}: {unknown(name, PRESETS)}, or a spec.json")
+    """Return the spec of what --base names: a preset, a spec.json, or a run folder that keeps one.
+
+    Raises:
+        SearchError: There is no such network, or no spec describes it.
+    """
+    try:
+        target = rfcalc.Target.parse(name)
+        spec = spec_of(target.named, target.described)
+    except (rfcalc.RfcalcError, SpecError) as error:
+        raise SearchError(f"--base {error}") from error
+    if spec is None:
+        raise SearchError(
+            f"--base {name}: no spec describes it, so its widths cannot be searched; name a preset "
+            f"({', '.join(PRESETS)}), a spec.json or a run folder that keeps one"
+        )
+    return spec
 
 
 def _fitted(spec: NetSpec, dataset: Dataset) -> NetSpec:

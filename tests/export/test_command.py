@@ -123,7 +123,9 @@ def test_c_of_a_run_is_judged_against_limits(run: Path, capsys: pytest.CaptureFi
 def test_a_spec_is_exported_before_it_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_json(tmp_path / "tiny.json", PRESETS["tiny"].to_json())
     assert main([str(tmp_path / "tiny.json"), "--to", "c", "--calibration", "4"]) == 0
-    assert "is not trained" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "is not trained" in out
+    assert out.splitlines()[-1].startswith(f"next  python train.py --model {tmp_path / 'tiny.json'}  # ")
     assert (tmp_path / "tiny-export" / "c" / "network.c").is_file()
     assert "not measured" in (tmp_path / "tiny-export" / "deployment.md").read_text()
 

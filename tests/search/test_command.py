@@ -144,6 +144,7 @@ def test_a_search_killed_in_its_trials_goes_on_to_the_end(image_folder: Path, tm
 
     resumed = _run([*_command(tmp_path, image_folder, "--name", "run"), "--resume", "--trials", "7"])
     assert resumed.returncode == 0, resumed.stderr
+    assert f"next  python train.py --predict IMAGE --weights {folder}  " in resumed.stdout
     for name, content in before.items():
         assert (folder / "trials" / name).read_bytes() == content
     record = json.loads((folder / "search.json").read_text())

@@ -14,7 +14,8 @@ from torch import nn
 
 from rfcalc.command.cli import main
 from rfcalc.command.load import build, load_model
-from rfcalc.command.target import MAX_SOURCE, Target, importable
+from rfcalc.command.running import importable
+from rfcalc.command.target import MAX_SOURCE, Target
 from rfcalc.errors import LoadError
 from rfcalc.trace.prepare import prepared as prepared  # loaded before modules are counted
 
