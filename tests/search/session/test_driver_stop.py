@@ -1,8 +1,8 @@
 """The driver, when the user says stop and when trainings fail: with an executor that plays back curves."""
 
 import sqlite3
-from contextlib import closing
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
