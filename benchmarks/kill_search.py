@@ -70,13 +70,13 @@ def drive(arguments: list[str]) -> int:
     from rich.console import Console
 
     from search.errors import SearchError
-    from search.execute import local
+    from search.execute import slots
     from search.options import parse_search
     from search.session.plan import plan_search
     from search.session.session import run
     from search.show.display import Display
 
-    local.SILENCE = SILENCE
+    slots.SILENCE = SILENCE
     console = Console(soft_wrap=True)
     plan = plan_search(parse_search(arguments), console)
     try:
