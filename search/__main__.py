@@ -48,13 +48,15 @@ def _search(options: Options, console: "Console") -> int:
     from search.show.display import Display
 
     plan = plan_search(options, console)
-    plan = _announce(plan, options, console)
     try:
+        plan = _announce(plan, options, console)
         with Display(console) as display:
             record = run_search(plan, display)
     except Stopped:
         console.print(f"stopped; what is finished is kept. Continue with: {_resume_command(plan)}")
         raise
+    finally:
+        plan.close()
     _conclude(plan, record, console)
     return 0
 

@@ -56,6 +56,13 @@ def ratio(text: str) -> float:
     return number
 
 
+def ray_address(text: str) -> str:
+    """Read the address of a Ray cluster that runs already."""
+    if text != "auto" and not re.fullmatch(r"(?:ray://)?[^\s:/]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", text):
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT, ray://HOST:PORT or auto, got {text!r}")
+    return text
+
+
 @dataclass(frozen=True)
 class Options:
     """What a search can be asked for; None: it is decided by device, data set and the search to resume."""
@@ -191,7 +198,27 @@ class Options:
         group=_HOW,
     )
     executor: str | None = flag(
-        "where networks train (default local: processes on this machine)", metavar="E", group=_HOW
+        "where networks train: local (default), processes on this machine; ray, a Ray cluster",
+        metavar="E",
+        group=_HOW,
+    )
+    ray_address: str | None = flag(
+        "with --executor ray: HOST:PORT or ray://HOST:PORT (default RAY_ADDRESS, or the one that runs here)",
+        read=ray_address,
+        metavar="A",
+        group=_HOW,
+    )
+    cpus_per_job: int | None = flag(
+        "with --executor ray: CPUs that a job takes (default its --threads, or 1)",
+        read=positive,
+        metavar="N",
+        group=_HOW,
+    )
+    gpus_per_job: float | None = flag(
+        "with --executor ray: GPUs that a job takes, 0.25 for instance (default 1 with --device cuda)",
+        read=ratio,
+        metavar="X",
+        group=_HOW,
     )
     storage: str | None = flag(
         "RDB of the study (default SQLite in the run folder)", metavar="URL", group=_HOW

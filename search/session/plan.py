@@ -15,8 +15,10 @@ from records.flags import word_of
 from records.search import ScreeningRecord, SearchRecord
 from records.text import unknown
 from search.errors import SearchError
-from search.execute.executors import DEFAULT, EXECUTORS
-from search.execute.worker import Share
+from search.execute.executors import CLUSTERS
+from search.execute.protocol import Executor
+from search.execute.worker import Share, Work
+from search.execute.worker import run as train
 from search.keep import folder as folders
 from search.keep.folder import RunFolder
 from search.keep.storage import hidden, needs_password, reach, release
@@ -29,6 +31,7 @@ from search.propose.rivals import NONE, rivals
 from search.propose.screening import check_base, screen
 from search.propose.space import Space, WidthSpace
 from search.propose.starts import FIRST, starts
+from search.session.reach import placement, reached
 from search.settings import (
     CPU_MACS,
     GENERATIONS,
@@ -74,10 +77,22 @@ class SearchPlan:
     train_images: int
     """Images that trials and finalists may be trained on: train without validation."""
     validation_images: int
+    executor: Executor | None = None
+    """Opened already, on a cluster; None: it is made when it is first needed."""
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        if self.executor is not None:
+            self.executor.close()
 
 
-def plan_search(options: Options, console: Console) -> SearchPlan:
+def plan_search(options: Options, console: Console, work: Work = train) -> SearchPlan:
     """Check everything that can be wrong before anything is trained or written; the folder is not made yet.
+
+    Args:
+        options: What was asked for.
+        console: Shown to the user.
+        work: What a worker on a cluster does with a job.
 
     Raises:
         SearchError: A flag cannot be met.
@@ -110,6 +125,8 @@ def plan_search(options: Options, console: Console) -> SearchPlan:
     if settings.storage is not None:
         release(reach(settings.storage))  # a wrong password is met before a folder is made
     train, validation = holdout(dataset.train.labels)
+    exact = options.jobs is not None or previous is not None
+    settings, executor = reached(settings, dataset, work, exact=exact, console=console)
     return SearchPlan(
         RunFolder(path),
         settings,
@@ -121,6 +138,7 @@ def plan_search(options: Options, console: Console) -> SearchPlan:
         previous,
         len(train),
         len(validation),
+        executor,
     )
 
 
@@ -195,9 +213,14 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
     presets = _candidates(options, choice, base, where.type)
     generation = options.generation or GENERATIONS["cpu" if where.type == "cpu" else "gpu"]
     cores = Share(where.type, 1).threads
+    clustered = options.executor in CLUSTERS
     jobs = options.jobs or (min(cores, generation) if around and where.type == "cpu" else 1)
+    if clustered and options.jobs is None and around:
+        jobs = generation  # at most: what the cluster has room for is found out once it is reached
     # Not of the jobs: the same seed is the same search for any number of them.
     threads = options.threads or (max(1, cores // generation) if around and where.type == "cpu" else None)
+    if clustered:
+        threads = options.threads or options.cpus_per_job or 1
     drawn = dataset.kind == "shapes"
     settled = device.settle(named(recipe, where.type), build(base), dataset.image_size, where)
     settings = Settings.from_json(
@@ -230,7 +253,7 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
             "presets": presets,
             "time_limit": options.time_limit or time_limit(where.type, dataset.kind),
             "winner_time": options.winner_time or (SHAPES_WINNER_TIME if drawn else None),
-            "executor": _executor(options.executor or DEFAULT),
+            **placement(options, where.type, threads, None),
             "storage_wait": STORAGE_WAIT if options.storage_wait is None else options.storage_wait,
             **stages,
         }
@@ -298,15 +321,9 @@ def _resumed(previous: SearchRecord, options: Options) -> Settings:
         time_limit=options.time_limit or settings.time_limit,
         cache=str(options.cache or settings.cache),
         storage=options.storage or settings.storage,
-        executor=_executor(options.executor or settings.executor),
+        **placement(options, settings.device, settings.threads, settings),
         storage_wait=settings.storage_wait if options.storage_wait is None else options.storage_wait,
     )
-
-
-def _executor(name: str) -> str:
-    if name not in EXECUTORS:
-        raise SearchError(f"--executor {name}: {unknown(name, EXECUTORS)}")
-    return name
 
 
 def _load(data: str | None, cache: Path, resize: int | None, console: Console) -> Dataset:

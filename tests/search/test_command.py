@@ -64,6 +64,14 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
             "search: error: --executor lokal: unknown; did you mean local? choose one of local",
         ),
         (
+            ["--cpus-per-job", "2"],
+            "search: error: --cpus-per-job 2: only with --executor ray",
+        ),
+        (
+            ["--ray-address", "head"],
+            "search: error: argument --ray-address: expected HOST:PORT, ray://HOST:PORT or auto, got 'head'",
+        ),
+        (
             ["--space-file", "none.toml"],
             "search: error: --space-file none.toml: cannot be read (No such file or directory)",
         ),
