@@ -16,7 +16,7 @@ from pathlib import Path
 from search.execute.job import Job, Outcome
 from search.execute.local import LocalProcesses
 from search.execute.protocol import EpochDone, JobDone
-from search.execute.worker import BEAT, Message, Share, Work
+from search.execute.worker import BEAT, Message, Share, Work, watch_parent
 from training.fit.process import wait_politely
 
 NEEDED = ("torch", "numpy", "rich", "albumentations", "cv2", "PIL", "safetensors", "filelock")
@@ -45,6 +45,8 @@ class Berth:
 
     def __init__(self, share: Share, work: Work, silence: float) -> None:
         wait_politely()  # the worker inherits how to wait
+        # Ray's own processes outlive the raylet that started them, where it is killed.
+        watch_parent()
         self._executor = LocalProcesses(1, share.device, work, silence, share)
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._said: queue.SimpleQueue[Message] = queue.SimpleQueue()

@@ -49,25 +49,24 @@ def serve(connection: "Connection[Report, Command]", asked: Asked) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # Ray writes there, from C++ too; the screen is the driver's
         os.dup2(null, stream)
-    with tempfile.TemporaryDirectory(prefix="rfcalc-ray-") as name:
-        try:
-            cluster = _Cluster(asked, Path(name))
-        except BaseException as error:  # ray.init leaves by SystemExit, too
-            with suppress(OSError):
-                connection.send(Lost(_text(error)))
-            return
-        try:
-            _carry(connection, cluster)
-        except BrokenError as error:
-            with suppress(OSError):
-                connection.send(Lost(str(error)))
-        except (EOFError, OSError):  # the driver closed its end
-            pass
-        except Exception as error:
-            with suppress(OSError):
-                connection.send(Lost(_text(error)))
-        finally:
-            cluster.close()
+    try:
+        cluster = _Cluster(asked)
+    except BaseException as error:  # ray.init leaves by SystemExit, too
+        with suppress(OSError):
+            connection.send(Lost(_text(error)))
+        return
+    try:
+        _carry(connection, cluster)
+    except BrokenError as error:
+        with suppress(OSError):
+            connection.send(Lost(str(error)))
+    except (EOFError, OSError):  # the driver closed its end
+        pass
+    except Exception as error:
+        with suppress(OSError):
+            connection.send(Lost(_text(error)))
+    finally:
+        cluster.close()
 
 
 def _carry(connection: "Connection[Report, Command]", cluster: "_Cluster") -> None:
@@ -110,19 +109,21 @@ class _Slot:
 class _Cluster:
     """The slots of one search, as Ray knows them."""
 
-    def __init__(self, asked: Asked, folder: Path) -> None:
+    def __init__(self, asked: Asked) -> None:
         import ray
 
         self._ray, self._asked = ray, asked
-        stage(asked.work, folder)
-        ray.init(
-            address=asked.address,
-            runtime_env={"working_dir": str(folder)},
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
+        with tempfile.TemporaryDirectory(prefix="rfcalc-ray-") as folder:
+            stage(asked.work, Path(folder))
+            ray.init(
+                address=asked.address,
+                runtime_env={"working_dir": folder},  # is sent now
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
         self._slots: dict[int, _Slot] = {}
         self._looked = 0.0
+        self._home = ray.get_runtime_context().get_node_id()
 
     def found(self) -> Connected:
         """Return what the cluster has."""
@@ -181,6 +182,8 @@ class _Cluster:
         if time.monotonic() - self._looked < BEAT:
             return []
         self._looked, asked, reports = time.monotonic(), self._asked, list[Report]()
+        if not all(slot.ready for slot in self._slots.values()):
+            self._check_home()
         for slot in self._slots.values():
             if slot.actor is not None or placement_group_table(slot.group)["state"] != "CREATED":
                 continue
@@ -195,6 +198,11 @@ class _Cluster:
             slot.waits_for = slot.actor.greet.remote(asked.paths)
             reports.append(Placed(slot.number))
         return reports
+
+    def _check_home(self) -> None:
+        """Find out whether Ray still runs on this machine: without it no actor starts, and no error comes."""
+        if not any(node["NodeID"] == self._home and node["Alive"] for node in self._ray.nodes()):
+            raise BrokenError("Ray on the driver's own node (its raylet) has died")
 
     def _answered(self, slot: _Slot) -> list[Report]:
         exceptions = self._ray.exceptions
