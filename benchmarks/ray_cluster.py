@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+STARTING = 300
+"""Seconds for both nodes."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -56,8 +58,11 @@ def main(cpus: int) -> None:
     """Run the cluster until standard input ends."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, "include_dashboard": False})
-    cluster.add_node(num_cpus=cpus)
+    # Each node is waited for 30 s by default, which a busy machine exceeds.
+    head = {"num_cpus": cpus, "include_dashboard": False, "wait": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster.add_node(num_cpus=cpus, wait=False)
+    cluster.wait_for_nodes(timeout=STARTING)
     nodes = [
         {kind: [info.process.pid for info in infos] for kind, infos in node.all_processes.items()}
         for node in cluster.list_all_nodes()

@@ -17,6 +17,7 @@ from records.text import unknown
 from search.errors import SearchError
 from search.execute.executors import CLUSTERS
 from search.execute.protocol import Executor
+from search.execute.ray.before import check
 from search.execute.worker import Share, Work
 from search.execute.worker import run as train
 from search.keep import folder as folders
@@ -99,6 +100,8 @@ def plan_search(options: Options, console: Console, work: Work = train) -> Searc
         TrainingError: The data set or the device cannot be used.
         RecordError: The search to resume cannot be read.
     """
+    if options.executor in CLUSTERS:
+        check(options.ray_address or "auto")  # before images are decoded
     path = _locate(options, console)
     previous = SearchRecord.read(path / "search.json") if (path / "search.json").is_file() else None
     if previous is None:
