@@ -22,17 +22,18 @@ from search.execute.worker import Share, Work
 from search.execute.worker import run as train
 from search.keep import folder as folders
 from search.keep.folder import RunFolder
-from search.keep.storage import hidden, needs_password, reach, release
+from search.keep.storage import reach, release
 from search.options import Options
 from search.propose.around import AROUND
 from search.propose.choosing import Choice, choose, make_space, narrowed
 from search.propose.gate import Gate
-from search.propose.limits import asked_limits, limited, project_budget
+from search.propose.limits import limited, project_budget
 from search.propose.rivals import NONE, rivals
 from search.propose.screening import check_base, screen
 from search.propose.space import Space, WidthSpace
 from search.propose.starts import FIRST, starts
 from search.session.reach import placement, reached
+from search.session.resumed import resumed
 from search.settings import (
     CPU_MACS,
     GENERATIONS,
@@ -50,14 +51,6 @@ from training.fit import device
 from training.fit.recipe import RECIPES, named
 
 TRIALS = 50
-_KEPT = (
-    *("data", "resize", "base", "recipe", "seed", "storage", *STAGES),
-    *("space", "fill", "sampler", "objectives", "pruner", "max_macs", "presets", "start", "limit"),
-    *("generation", "max_step_time", "threads", "winner_time"),
-)
-_NAMED = {"start": "presets", "max_step_time": "step_limit", "limit": "limits"}
-"""Flags whose setting has another name."""
-"""What a resumed search cannot change."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +100,7 @@ def plan_search(options: Options, console: Console, work: Work = train) -> Searc
     if previous is None:
         settings, dataset, base = _fresh(options, console)
     else:
-        settings = _resumed(previous, options)
+        settings = resumed(previous, options)
         dataset = _load(settings.data, Path(settings.cache), settings.resize, console)
         if dataset.fingerprint != previous.dataset.fingerprint:
             raise SearchError(
@@ -279,54 +272,6 @@ def _candidates(options: Options, choice: Choice, base: NetSpec, device: str) ->
     # The largest would take longer than all other trainings; whoever sets a limit on MACs knows.
     most = CPU_MACS if device == "cpu" and "max_macs" not in choice.limits else None
     return rivals(asked, budget, base.input_size, base.classes, most)
-
-
-def _resumed(previous: SearchRecord, options: Options) -> Settings:
-    """Return the stored settings; trials may be raised, and how it runs may change, nothing else."""
-    settings = Settings.from_json(previous.settings, "search.json, settings")
-    if options.space_file is not None or (options.space or "").endswith(".toml"):
-        raise SearchError(
-            f"--space-file: the space of {previous.name!r} is kept as it was; leave the flag out, "
-            "or choose another --name"
-        )
-    for name in _KEPT:
-        asked = getattr(options, name)
-        if name == "fill" and asked:
-            continue  # --no-fill was not given
-        if name == "limit":
-            asked = asked_limits(asked) or None
-        if name in ("objectives", "presets", "start") and asked is not None:
-            asked = () if asked == NONE else tuple(word.strip() for word in asked.split(","))
-        if name == "storage" and asked is not None:
-            asked = hidden(asked)
-        kept = getattr(settings, _NAMED.get(name, name))
-        if asked is not None and asked != kept:
-            given = word_of(Options, name) + ("" if name == "fill" else f" {asked}")
-            raise SearchError(
-                f"{given}: the search {previous.name!r} was started with {kept}; "
-                "leave the flag out, or choose another --name"
-            )
-    if options.device not in (None, "auto", settings.device):
-        raise SearchError(
-            f"--device {options.device}: the search {previous.name!r} runs on {settings.device}"
-        )
-    device.resolve(settings.device)
-    if settings.storage is not None and needs_password(settings.storage) and options.storage is None:
-        raise SearchError("--storage: give the URL again, its password is not kept in search.json")
-    if options.trials is not None and options.trials < settings.trials:
-        raise SearchError(
-            f"--trials {options.trials}: the search {previous.name!r} has {settings.trials}; raise it"
-        )
-    return replace(
-        settings,
-        trials=options.trials or settings.trials,
-        jobs=options.jobs or settings.jobs,
-        time_limit=options.time_limit or settings.time_limit,
-        cache=str(options.cache or settings.cache),
-        storage=options.storage or settings.storage,
-        **placement(options, settings.device, settings.threads, settings),
-        storage_wait=settings.storage_wait if options.storage_wait is None else options.storage_wait,
-    )
 
 
 def _load(data: str | None, cache: Path, resize: int | None, console: Console) -> Dataset:
