@@ -58,8 +58,8 @@ def ratio(text: str) -> float:
 
 def ray_address(text: str) -> str:
     """Read the address of a Ray cluster that runs already."""
-    if text != "auto" and not re.fullmatch(r"(?:ray://)?[^\s:/]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", text):
-        raise argparse.ArgumentTypeError(f"expected HOST:PORT, ray://HOST:PORT or auto, got {text!r}")
+    if text != "auto" and not re.fullmatch(r"[^\s:/]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", text):
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT or auto, got {text!r}")
     return text
 
 
@@ -203,7 +203,7 @@ class Options:
         group=_HOW,
     )
     ray_address: str | None = flag(
-        "with --executor ray: HOST:PORT or ray://HOST:PORT (default RAY_ADDRESS, or the one that runs here)",
+        "with --executor ray: HOST:PORT of its head (default RAY_ADDRESS, or the one that runs here)",
         read=ray_address,
         metavar="A",
         group=_HOW,

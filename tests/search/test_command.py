@@ -69,7 +69,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         ),
         (
             ["--ray-address", "head"],
-            "search: error: argument --ray-address: expected HOST:PORT, ray://HOST:PORT or auto, got 'head'",
+            "search: error: argument --ray-address: expected HOST:PORT or auto, got 'head'",
         ),
         (
             ["--space-file", "none.toml"],

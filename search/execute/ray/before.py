@@ -24,7 +24,7 @@ def check(address: str) -> None:
         raise SearchError("--executor ray: Ray is not installed here; pip install -e '.[ray]'")
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS", "")
-    host, _, port = address.rpartition("://")[2].rpartition(":")
+    host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return
     try:
