@@ -17,8 +17,8 @@ from pathlib import Path
 from benchmarks.kill_search import Campaign, children
 from benchmarks.ray_cluster import TwoNodes
 
-GRACE = 45.0
-"""Seconds that the actors of a dead driver have to end: Ray looks for it some seconds apart."""
+GRACE = 100.0
+"""Seconds that the actors of a dead driver have to end: without its head a node waits 60 s for it."""
 
 
 class RayCampaign(Campaign):
