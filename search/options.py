@@ -52,13 +52,6 @@ def ray_address(text: str) -> str:
     return text
 
 
-def ray_address(text: str) -> str:
-    """Read the address of a Ray cluster that runs already."""
-    if text != "auto" and not re.fullmatch(r"[^\s:/]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", text):
-        raise argparse.ArgumentTypeError(f"expected HOST:PORT or auto, got {text!r}")
-    return text
-
-
 @dataclass(frozen=True)
 class Options:
     """What a search can be asked for; None: it is decided by device, data set and the search to resume."""
