@@ -48,11 +48,11 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         (["--trials", "many"], "search: error: argument --trials: expected a whole number, got 'many'"),
         (["--name", "a/b"], "search: error: argument --name: a plain folder name is needed, got 'a/b'"),
         (["--data", "cifar11"], "search: error: --data cifar11: no such folder or archive"),
-        (["--base", "tinny"], "search: error: --base tinny: unknown; did you mean tiny? choose one of"),
         (
-            ["--base", "none.json"],
-            "search: error: --base none.json: cannot be read (No such file or directory)",
+            ["--base", "tinny"],
+            "search: error: --base tinny: no file, run folder, network or module has this name; did you mean tiny",
         ),
+        (["--base", "none.json"], "search: error: --base none.json: no such file"),
         (["--recipe", "fats"], "search: error: --recipe fats: unknown; did you mean fast? choose one of"),
         (
             ["--subset", "20"],
