@@ -1,13 +1,15 @@
 """Kill searches at random moments, resume them, and count what was lost.
 
     python -m benchmarks.kill_search --kills 100 --seed 0
+    python -m benchmarks.kill_search --kills 20 --seed 0 --executor ray
 
 Real driver, real worker processes, real SQLite, real locks, real resume: the command's own `prepare` and
 `session.run`. Only the training is played (some tens of milliseconds an epoch), so that most kills strike
 where bookkeeping is done. Each kill is SIGKILL of a worker, of the driver, or of all, or SIGSTOP of a worker,
 which the driver must outlive. A worker is stopped only after its first steps: before them it cannot have
 asked the system to end it with its driver, and would stay. A trial is acknowledged when its record lay in the
-folder before the kill.
+folder before the kill. With `--executor ray` the trials run on a cluster of two nodes of processes, which are
+killed too (`benchmarks/kill_search_ray.py`).
 
 Exit code 0: nothing acknowledged was lost or changed, no trial is left running in any study, no process is
 left, and every search finished exactly the trials that it was asked for.
@@ -25,8 +27,10 @@ import tempfile
 import time
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from records.run import EpochRecord
 from records.search import SearchRecord
@@ -69,27 +73,38 @@ def drive(arguments: list[str]) -> int:
     """Be the process that is killed: `python -m search`, but for the training of trials."""
     from rich.console import Console
 
+    from benchmarks.kill_search import (
+        played as work,  # workers find it by its module, which is not "__main__"
+    )
     from search.errors import SearchError
-    from search.execute import local
+    from search.execute import slots
+    from search.execute.ray import executor
     from search.options import parse_search
     from search.session.plan import plan_search
     from search.session.session import run
     from search.show.display import Display
 
-    local.SILENCE = SILENCE
-    console = Console(soft_wrap=True)
-    plan = plan_search(parse_search(arguments), console)
+    options, console = parse_search(arguments), Console(soft_wrap=True)
+    slots.SILENCE = SILENCE if options.executor is None else 3 * SILENCE  # Ray may take seconds for a call
+    executor.WAITING = executor.PLACING = 30.0
+    plan = plan_search(options, console, work)
     try:
         with Display(console) as display:
-            run(plan, display, played)
+            run(plan, display, work)
     except SearchError as error:  # both attempts at the winner were struck, say; --resume continues
         sys.stderr.write(f"{error}\n")
         return GAVE_UP
+    finally:
+        plan.close()
     return 0
 
 
 class Campaign:
     """Searches in one folder, one after the other, until so many kills were done."""
+
+    kinds: Sequence[str] = KINDS
+    pause = 6.0
+    """Seconds between two kills, at most."""
 
     def __init__(self, folder: Path, trials: int, jobs: int, seed: int) -> None:
         self.folder, self.trials, self.jobs = folder, trials, jobs
@@ -105,6 +120,9 @@ class Campaign:
             self._one(self.searches, kills)
             self.searches += 1
 
+    def close(self) -> None:
+        """End what the campaign has started beside its searches."""
+
     @property
     def faultless(self) -> bool:
         """Whether nothing was lost, left or miscounted."""
@@ -118,7 +136,7 @@ class Campaign:
             driver = self._start(run)
             before = self.kills.total()
             code = self._session(driver, run, seen, kills)
-            self.left += [f"{each} (session ended with {code})" for each in _survivors(driver.pid)]
+            self.left += [f"{each} (session ended with {code})" for each in self._survivors(driver.pid)]
             self.lost += sum(not path.is_file() or path.read_bytes() != text for path, text in seen.items())
             struck = code == GAVE_UP and self.kills.total() > before
             if code not in (0, -signal.SIGKILL) and not struck:
@@ -129,6 +147,7 @@ class Campaign:
     def _start(self, run: Path) -> subprocess.Popen[bytes]:
         self.sessions += 1
         flags = ["--name", run.name, "--out", str(run.parent), "--jobs", str(self.jobs), "--resume"]
+        flags += self._more_flags()
         if not (run / "search.json").is_file():
             flags += ["--data", str(self.folder / "images"), "--cache", str(self.folder / "cache")]
             flags += ["--device", "cpu", "--trials", str(self.trials), "--epochs", "4", "--finalists", "2"]
@@ -160,15 +179,15 @@ class Campaign:
             _look(run, seen)
             if self.kills.total() == kills or (strike is not None and now < strike):
                 continue
-            workers = _workers(driver.pid)
+            workers = self._workers(driver.pid)
             if strike is not None and workers:
                 self._strike(driver, workers)
-            strike = now + self.random.uniform(0.0, 6.0) if workers else None
+            strike = now + self.random.uniform(0.0, self.pause) if workers else None
         _look(run, seen)
         return driver.returncode
 
     def _strike(self, driver: subprocess.Popen[bytes], workers: list[int]) -> None:
-        kind = self.random.choice(KINDS)
+        kind = self.random.choice(self.kinds)
         if kind == "stop a worker":
             workers = [pid for pid in workers if _started(pid)]
             if not workers:
@@ -181,10 +200,27 @@ class Campaign:
                 os.kill(self.random.choice(workers), signal.SIGSTOP)
             elif kind == "driver":
                 driver.kill()
-            else:
+            elif kind == "all":
                 os.killpg(driver.pid, signal.SIGKILL)
+            else:
+                self._strike_elsewhere(kind)
         except ProcessLookupError:  # it ended by itself in this very moment
             self.kills[kind] -= 1
+
+    def _more_flags(self) -> list[str]:
+        """Return how a session is started elsewhere."""
+        return []
+
+    def _workers(self, driver: int) -> list[int]:
+        """Return the processes that train."""
+        return children(driver)
+
+    def _survivors(self, session: int) -> list[str]:
+        return _survivors(session)
+
+    def _strike_elsewhere(self, kind: str) -> None:
+        """Kill a process of a kind that only another campaign has."""
+        raise NotImplementedError(kind)
 
     def _judge(self, run: Path) -> None:
         """Compare folder, search.json and study of a search that has finished."""
@@ -209,8 +245,8 @@ def _look(run: Path, seen: dict[Path, bytes]) -> None:
             seen[path] = path.read_bytes()
 
 
-def _workers(driver: int) -> list[int]:
-    """Return the driver's workers."""
+def children(driver: int) -> list[int]:
+    """Return the processes that Python's multiprocessing has started for `driver`."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -283,17 +319,25 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=40, help="of each search")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--executor", choices=("local", "ray"), default="local")
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kill-search-") as name:
         folder = Path(name)
         _draw_images(folder / "images")
-        campaign = Campaign(folder, options.trials, options.jobs, options.seed)
+        make: type[Any] = Campaign
+        if options.executor == "ray":
+            from benchmarks import kill_search_ray
+
+            make = kill_search_ray.RayCampaign
+        campaign = make(folder, options.trials, options.jobs, options.seed)
         try:
             campaign.go(options.kills)
         except SystemExit:
             sys.stderr.write((folder / "log.txt").read_text(errors="replace")[-4000:])
             raise
+        finally:
+            campaign.close()
     kinds = ", ".join(f"{kind} {count}" for kind, count in campaign.kills.items())
     sys.stdout.write(
         f"{campaign.kills.total()} kills ({kinds}) in {campaign.sessions} sessions of {campaign.searches} "

@@ -2,13 +2,15 @@
 
     python -m benchmarks.report_speed [--trials 50 5000 10000] [--json FILE]
 
-The studies are made up: 14 proposed dimensions, specs and recipes as the search writes them, ten epochs a
-trial. `python -m reports` runs in a process of its own on a warm disk cache; where there is a Chromium, the
-page is then opened from disk, all trials are shown, and the mouse is dragged along an axis of the parallel
-coordinates: script is the time that the page computes a move, frame the time from one picture to the next.
+The studies are made up: 14 proposed dimensions, a network of its own, a parent and two moves a trial, specs
+and recipes as the search writes them, ten epochs a trial. `python -m reports` runs in a process of its own
+on a warm disk cache; where there is a Chromium, the page is then opened from disk, all trials are shown,
+and the mouse is dragged along an axis of the parallel coordinates: script is the time that the page
+computes a move, frame the time from one picture to the next.
 """
 
 import argparse
+import copy
 import importlib.util
 import json
 import math
@@ -63,13 +65,25 @@ def trial(number: int) -> TrialRecord:
         for e in range(1, {"failed": 0, "pruned": 4, "complete": 10}[state] + 1)
     )
     return TrialRecord(
-        *(number, 1, state, SPEC, RECIPE, number, values, params, macs, noise.choice((61, 69, 85))),
+        *(number, 1, state, spec(noise), RECIPE, number, values, params, macs, noise.choice((61, 69, 85))),
         margins={"max_params": params - 99_999.0},
         score=epochs[-1].val_accuracy if epochs else None,
         seconds=3.3 * len(epochs),
         epochs=epochs,
         reason={"failed": "RuntimeError: loss is nan", "pruned": "below the median"}.get(state),
+        parent=noise.randrange(number) if number else None,
+        moves=tuple(f"c{noise.randint(1, 4)} x {noise.choice((0.7, 0.85, 1.2, 1.4))}" for _ in range(2)),
     )
+
+
+def spec(noise: random.Random) -> dict[str, Any]:
+    """Make up a network: the layers of a preset with widths of their own and now and then another kernel."""
+    found = copy.deepcopy(SPEC)
+    for stage in ("c1", "c2", "c3", "c4"):
+        width = noise.randrange(16, 129, 4)
+        for layer in found[stage]:
+            layer |= {"width": width, "kernel": noise.choice((3, 3, 3, 5))}
+    return found
 
 
 def study(folder: Path, count: int) -> None:

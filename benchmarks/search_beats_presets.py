@@ -3,6 +3,7 @@
     python -m benchmarks.search_beats_presets --data cifar10-jpeg.tar.xz --seeds 0 1 2 --limit 30m
     python -m benchmarks.search_beats_presets --data cifar10-jpeg.tar.xz --epochs 30 --images 45000
     python -m benchmarks.search_beats_presets --data cifar10-jpeg.tar.xz --same-seed --trials 8
+    python -m benchmarks.search_beats_presets --data cifar10-jpeg.tar.xz --tau
     python -m benchmarks.search_beats_presets --data shapes --seeds 0 --limit 3m --fresh 1 --trials 8 \
         --epochs 2 --images 1000 --reduced
 
@@ -14,6 +15,10 @@ the searches with its 95 % interval (Student's t over the searches), for each sa
 control. With `--epochs 30 --images 45000` the networks of the same searches are compared at full training.
 
 `--same-seed` searches twice with one seed, with one job and with two, and compares every trial.
+
+`--tau` trains the presets and `--children` of the first search at a trial's length (`--short`) and at full
+length (30 epochs of 45,000 images, or `--epochs` and `--images`), and prints Kendall's tau of the losses; and
+tau of what the rankers of all `--seeds` expected with what they then saw (benchmarks/tau_at_length.py).
 
 Everything that has ended is kept in `--out`: killed at any moment, the same command goes on. Validation
 images alone are looked at. Exit code 0: it was measured; 1: `--same-seed` found a difference; 2: it could not
@@ -42,7 +47,9 @@ prepare()
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.tau_at_length import Length, pairs, picked, show_lengths, show_ranker
 from records.flags import natural, positive
+from records.generation import GenerationRecord
 from records.search import SearchRecord
 from records.trial import TrialRecord
 from search.execute import worker
@@ -50,6 +57,8 @@ from search.execute.job import DataRequest, Job
 from search.keep.folder import RunFolder
 from search.propose.ranker import kendall_tau
 from search.propose.sampler import trial_seed
+from search.session.breeding import comparable
+from search.session.climb import GENERATIONS
 from search.session.paired import Noise, difference, quantile
 from search.settings import Settings
 
@@ -77,12 +86,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--trials", type=positive, default=50, help="trials of a search at most (default 50)")
     add("--flags", default="", help="more flags of the searches, as one text")
     add("--fresh", type=positive, default=3, help="fresh seeds of each network (default 3)")
-    add("--epochs", type=positive, default=6, help="of a fresh training (default 6)")
-    add("--images", type=positive, default=15_000, help="of a fresh training (default 15,000)")
+    add("--epochs", type=positive, help="of a fresh training (default 6, with --tau 30)")
+    add("--images", type=positive, help="of a fresh training (default 15,000, with --tau 45,000)")
     add("--reduced", action="store_true", help="searches of very short trainings, to try the command")
     add("--same-seed", action="store_true", help="compare --jobs 1 with --jobs 2 instead")
+    add("--tau", action="store_true", help="compare a trial's length with full length instead")
+    add("--short", type=Length.read, default=Length(6, 15_000), help="of --tau (default 6x15000)")
+    add("--children", type=positive, default=12, help="of --tau, beside the presets (default 12)")
     add("--out", type=Path, default=Path("runs/beats-presets"), help="where searches and trainings are kept")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.epochs = options.epochs or (30 if options.tau else 6)
+    options.images = options.images or (45_000 if options.tau else 15_000)
+    return options
 
 
 @dataclass(frozen=True)
@@ -120,16 +135,16 @@ def search(options: argparse.Namespace, name: str, flags: Sequence[str]) -> RunF
     return folder
 
 
-def trained(options: argparse.Namespace, folder: RunFolder, record: TrialRecord, run: int) -> TrialRecord:
+def trained(folder: RunFolder, record: TrialRecord, run: int, epochs: int, images: int) -> TrialRecord:
     """Return a fresh training of a network, made now unless it was before."""
-    shelf = f"fresh/{options.epochs}x{options.images}/{run}"
+    shelf = f"fresh/{epochs}x{images}/{run}"
     for known in folder.trials(shelf):
         if known.number == record.number and known.state == "complete":
             return known
     settings = Settings.from_json(SearchRecord.read(folder.search_json).settings, "search.json, settings")
     seed = trial_seed(settings.seed, FRESH_SEEDS + run)
-    data = DataRequest(settings.data, settings.cache, settings.resize, options.images, settings.seed)
-    recipe = {**settings.final_recipe.to_json(), "epochs": options.epochs}
+    data = DataRequest(settings.data, settings.cache, settings.resize, images, settings.seed)
+    recipe = {**settings.final_recipe.to_json(), "epochs": epochs}
     job = Job(record.number, 1, record.spec, recipe, seed, data, threads=settings.threads)
     outcome = worker.run(job, settings.device, lambda epoch: True)
     if outcome.state != "complete":
@@ -152,7 +167,8 @@ def compared(options: argparse.Namespace, sampler: str, seed: int, console: Cons
         console.print(f"{sampler}, seed {seed}: no network was proposed in {options.limit}", style="yellow")
         return None
     both = [records[each.number] for each in (proposed, preset)]
-    runs = [[trained(options, folder, record, run) for record in both] for run in range(options.fresh)]
+    length = options.epochs, options.images
+    runs = [[trained(folder, record, run, *length) for record in both] for run in range(options.fresh)]
     shelves = [f"fresh/{options.epochs}x{options.images}/{run}" for run in range(options.fresh)]
     images: list[Any] = []
     for pair, shelf in zip(runs, shelves, strict=True):
@@ -216,12 +232,36 @@ def same_seed(options: argparse.Namespace, console: Console) -> int:
     return 0 if same else 1
 
 
+def tau_at_length(options: argparse.Namespace, console: Console) -> None:
+    """Compare the order of networks at two lengths, and expected with measured losses."""
+    folders = [
+        search(options, f"climb-{seed}", ["--sampler", "climb", "--seed", str(seed)])
+        for seed in options.seeds
+    ]
+
+    def train(record: TrialRecord, epochs: int, images: int) -> TrialRecord:
+        return trained(folders[0], record, 0, epochs, images)
+
+    records = picked(folders[0].trials(), options.children)
+    if sum(record.preset is None for record in records) < 2:
+        raise Failed(f"the search {folders[0].path.name} trained fewer than two children; raise --limit")
+    show_lengths(records, train, options.short, Length(options.epochs, options.images), console)
+    groups = []
+    for folder in folders:
+        paths = sorted((folder.path / GENERATIONS).glob("*.json"))
+        groups += pairs([GenerationRecord.read(path) for path in paths], comparable(folder.trials()))
+    show_ranker(groups, console)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; return the exit code."""
     options, console = parse(arguments), Console()
     try:
         if options.same_seed:
             return same_seed(options, console)
+        if options.tau:
+            tau_at_length(options, console)
+            return 0
         rows = [
             row
             for seed in options.seeds

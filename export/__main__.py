@@ -5,13 +5,19 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from records.errors import tell
-from records.flags import Command, Parsed, Program, argument, flag, natural, positive, switch
+from records.flags import Command, Parsed, Program, argument, flag, natural, positive, ratio, switch
 from records.program import run
 
-TARGETS = ("onnx", "int8", "c", "html")
+_NEEDED = (
+    ({"onnx", "int8"}, ("onnx", "onnxruntime", "onnxscript"), "export"),
+    ({"tflite"}, ("litert_torch", "ai_edge_litert"), "tflite"),
+)
+"""Targets, the packages that write them, and the extra that installs these."""
+TARGETS = ("onnx", "int8", "c", "tflite", "html")
 
 
 def _targets(text: str) -> str:
@@ -54,7 +60,22 @@ class ExportOptions:
         metavar="N",
         group="int8 and C",
     )
-    calibration_seed: int = flag("of their choice", default=0, read=natural, metavar="N", group="int8 and C")
+    calibration_seed: int = flag(
+        "of their choice, and of --qat", default=0, read=natural, metavar="N", group="int8 and C"
+    )
+    qat: int | None = flag(
+        "train so many epochs on with the roundings of int8 before it is written",
+        read=positive,
+        metavar="EPOCHS",
+        group="int8 and C",
+    )
+    qat_rate: float = flag(
+        "its highest learning rate (AdamW)",
+        default=1e-4,
+        read=ratio,
+        metavar="RATE",
+        group="int8 and C",
+    )
     max_weight_bytes: int | None = flag(
         "exit code 1 where the C code has more bytes of weights",
         read=positive,
@@ -92,6 +113,11 @@ class ExportOptions:
         return frozenset(self.to.split(","))
 
     @property
+    def calibrates(self) -> bool:
+        """Whether anything that is written has int8 scales."""
+        return bool(self.targets & {"int8", "c"})
+
+    @property
     def input_size(self) -> tuple[int, int, int] | None:
         """(channels, height, width) of `input`."""
         if self.input is None:
@@ -102,6 +128,11 @@ class ExportOptions:
 
 def _wrong(parsed: Parsed) -> str | None:
     options: ExportOptions = parsed.options
+    for name in ("calibration", "qat"):
+        if name in parsed.given and not options.calibrates:
+            return f"--{name} means nothing without --to int8 or c"
+    if options.qat is None and "qat_rate" in parsed.given:
+        return "--qat-rate means nothing without --qat EPOCHS"
     if "c" not in options.targets:
         for name in ("max_weight_bytes", "max_arena_bytes", "emulate"):
             if name in parsed.given:
@@ -117,6 +148,7 @@ PROGRAM = Program(
             "Write a trained network as ONNX, int8, C or a page, and say what it needs.",
             "  python -m export runs/train/NAME\n"
             "  python -m export runs/train/NAME --to onnx,int8,c --emulate 200\n"
+            "  python -m export runs/train/NAME --to int8,c --qat 5\n"
             "  python -m export spec.json --to c --max-arena-bytes 65536",
             _wrong,
         )
@@ -129,15 +161,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 written, 1 written but over a limit, 2 it cannot be done."""
     parsed = PROGRAM.parse(sys.argv[1:] if arguments is None else arguments)
     options: ExportOptions = parsed.options
-    if options.targets & {"onnx", "int8"}:
-        try:
-            import onnx  # noqa: F401
-            import onnxruntime  # noqa: F401
-            import onnxscript  # noqa: F401
-        except ImportError as error:
-            return tell(
-                "export", f'{error.name} is not installed; install it with pip install -e ".[app,export]"'
-            )
+    for needed, modules, extra in _NEEDED:
+        missing = [name for name in modules if needed & options.targets and find_spec(name) is None]
+        if missing:
+            words = f'{missing[0]} is not installed; install it with pip install -e ".[app,{extra}]"'
+            return tell("export", words)
     # torch takes seconds to import: only now, when the arguments are known to be sound.
     from rich.console import Console
 

@@ -74,6 +74,8 @@ def markdown(name: str, parts: dict[str, Any]) -> str:
     """
     lines = [f"# Deployment of {_cell(name)}", ""]
     lines += _accuracies(parts)
+    if (tuned := _tuned(parts)) is not None:
+        lines += _fine_tuning(tuned)
     if "int8" in parts:
         lines += _int8(parts["int8"])
     if "c" in parts:
@@ -84,6 +86,7 @@ def markdown(name: str, parts: dict[str, Any]) -> str:
 _LABELS = {
     "onnx": "float32 (onnxruntime)",
     "int8": "int8 (onnxruntime, QDQ)",
+    "tflite": "float32 (TFLite, by LiteRT)",
     "c": "int8 (the arithmetic of the C code)",
 }
 
@@ -93,6 +96,8 @@ def _accuracies(parts: dict[str, Any]) -> list[str]:
     rows: list[tuple[str, ...]] = []
     if first["reference"] is not None:
         rows.append(("float32 (torch)", *_shares(first["reference"]), "", ""))
+    if (tuned := _tuned(parts)) is not None and tuned["judged"] is not None:
+        rows.append(("int8 before --qat (simulated)", *_shares(tuned["judged"]["before"]), "", ""))
     for target, label in _LABELS.items():
         if target in parts:
             part = parts[target]
@@ -118,6 +123,36 @@ def _accuracies(parts: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _tuned(parts: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the record of `--qat`, which every int8 part has."""
+    found: list[dict[str, Any]] = [part["qat"] for part in parts.values() if part.get("qat") is not None]
+    return found[0] if found else None
+
+
+def _fine_tuning(tuned: dict[str, Any]) -> list[str]:
+    recipe, validation = tuned["recipe"], tuned["validation"]
+    before, after = validation["before"], validation["after"]
+    lines = [
+        "## Fine-tuning with the roundings of int8 (--qat)",
+        "",
+        f"{tuned['epochs']} epochs on {tuned['images']:,} training images, AdamW at "
+        f"{recipe['learning_rate']:g} and below, batches of {recipe['batch_size']}, "
+        f"augmentation {recipe['policy']!r}, seed {tuned['seed']}. The scales are those of the calibration "
+        "before it. int8 on the images held out for validation, simulated in floating point:",
+        "",
+        *_table(
+            ("validation", "accuracy", "95 % interval"),
+            [("before", *_shares(before)), ("after", *_shares(after))],
+        ),
+        "",
+    ]
+    if validation["learned"]:
+        lines += ["The run itself learned from these images (--full): both figures are too high.", ""]
+    if after["accuracy"] < before["accuracy"]:
+        lines += ["**It lost accuracy there**: leave --qat out, or lower --qat-rate.", ""]
+    return lines
+
+
 def _shares(found: dict[str, Any] | None) -> tuple[str, str]:
     if found is None:
         return "not measured", ""
@@ -127,7 +162,8 @@ def _shares(found: dict[str, Any] | None) -> tuple[str, str]:
 
 def _int8(part: dict[str, Any]) -> list[str]:
     lines = ["## int8 (model-int8.onnx)", ""]
-    lines.append(f"Calibrated on {_cell(part['calibration'])}; MinMax, weights per channel.")
+    how = "MinMax" if part.get("qat") is None else "the scales of the C code"
+    lines.append(f"Calibrated on {_cell(part['calibration'])}; {how}, weights per channel.")
     if part["float"]:
         why = "onnxruntime has no int8 kernel for them, or nothing reads them in int8"
         lines += ["", f"Results that stay in float32, because {why}: {', '.join(part['float'])}."]
@@ -135,6 +171,8 @@ def _int8(part: dict[str, Any]) -> list[str]:
         why = "SiLU, GELU and hard-swish are computed in float32 between two quantisations"
         way_out = "The C code has tables for them; for onnxruntime take ReLU or ReLU6, or the float32 file"
         lines += ["", f"**int8 is slower than float32 here** ({part['slower']}): {why}. {way_out}."]
+    if not part["errors"]:
+        return [*lines, ""]
     worst = sorted(part["errors"], key=lambda each: float(each["decibels"]))[:8]
     text = "Tensors that lose most (signal to noise; at 20 dB the error is a tenth of the signal):"
     rows = [(_cell(each["name"]), f"{each['decibels']:.1f}") for each in worst]

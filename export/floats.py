@@ -51,7 +51,8 @@ def compute(node: Node, inputs: list[Tensor]) -> Tensor:
     x, op = inputs[0], node.op
     match op:
         case Convolution():
-            return _convolve(op, x, node.shape[1:])
+            weight, bias = torch.from_numpy(op.weight), torch.from_numpy(op.bias)
+            return convolve(op, x, weight, bias, node.shape[1:])
         case Activation():
             return FUNCTIONS[op.kind](x)
         case Add():
@@ -66,8 +67,16 @@ def compute(node: Node, inputs: list[Tensor]) -> Tensor:
             return x.mean((2, 3), keepdim=True)
 
 
-def _convolve(op: Convolution, x: Tensor, size: tuple[int, ...]) -> Tensor:
-    weight, bias = torch.from_numpy(op.weight), torch.from_numpy(op.bias)
+def convolve(op: Convolution, x: Tensor, weight: Tensor, bias: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Return the convolution of (N, C, H, W) to maps of `size` (height, width).
+
+    Args:
+        op: Its stride, padding, dilation and groups.
+        x: The input.
+        weight: In the place of `op.weight`, of the same shape.
+        bias: In the place of `op.bias`.
+        size: Of the result.
+    """
     if op.transposed:
         outputs, inputs, height, width = weight.shape
         weight = weight.reshape(op.groups, outputs // op.groups, inputs, height, width).transpose(1, 2)
@@ -77,9 +86,8 @@ def _convolve(op: Convolution, x: Tensor, size: tuple[int, ...]) -> Tensor:
         (top, left), (rows, columns) = op.padding, size
         below, right = top + rows - full.shape[2], left + columns - full.shape[3]
         if below > 0 or right > 0:
-            extra = bias.view(1, -1, 1, 1) * torch.ones(
-                len(full), 1, *(full.shape[2] + max(below, 0), full.shape[3] + max(right, 0))
-            )
+            sizes = full.shape[2] + max(below, 0), full.shape[3] + max(right, 0)
+            extra = bias.view(1, -1, 1, 1).expand(len(full), -1, *sizes).clone()
             extra[:, :, : full.shape[2], : full.shape[3]] = full
             full = extra
         return full[:, :, top : top + rows, left : left + columns]

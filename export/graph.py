@@ -92,3 +92,13 @@ class Graph:
     def users(self, value: int) -> list[int]:
         """Return the positions of the nodes that read a value."""
         return [position for position, node in enumerate(self.nodes) if value in node.inputs]
+
+
+def fuses(network: Graph, value: int) -> bool:
+    """Return whether a value is read by a ReLU alone that its own step can clamp for."""
+    users = network.users(value)
+    if value == 0 or len(users) != 1:
+        return False
+    op, before = network.nodes[users[0]].op, network.nodes[value - 1].op
+    clamps = isinstance(op, Activation) and op.kind in ("relu", "relu6")
+    return clamps and isinstance(before, Convolution | Add)

@@ -35,6 +35,8 @@ class Images:
     """(M,); None for noise."""
     judged_source: str
     classes: tuple[str, ...]
+    dataset: Dataset | None
+    """What they are of; None for noise."""
 
 
 def load_images(
@@ -46,7 +48,7 @@ def load_images(
         subject: The network.
         options: Of train.py: `data`, `cache`, `resize`, `split`; what is not given is as the run had it.
         given: Names of those that were given.
-        count: Images to calibrate on.
+        count: Images to calibrate on; 0: none are needed.
         seed: Of their choice.
         console: Where progress is shown.
 
@@ -58,9 +60,9 @@ def load_images(
         _, height, width = subject.input_size
         noise = np.random.default_rng(seed).integers(0, 256, (max(count, NOISE), height, width, 3), np.uint8)
         text = f"noise, seed {seed}: the network is not trained"
-        return Images(noise[:count], f"{count} of {text}", noise[:NOISE], None, text, subject.classes)
+        return Images(noise[:count], f"{count} of {text}", noise[:NOISE], None, text, subject.classes, None)
     samples, split, dataset = images_of(subject.trained, options, given, console)
-    chosen = _calibration(dataset, subject, count, seed)
+    chosen = _calibration(dataset, subject, count, seed) if count else np.zeros(0, np.int64)
     return Images(
         np.array(dataset.train.images[chosen]),
         f"{count} training images of {dataset.title}, every class in proportion, seed {seed}",
@@ -68,6 +70,7 @@ def load_images(
         samples.labels,
         f"{len(samples):,} {split} images of {dataset.title}",
         subject.classes,
+        dataset,
     )
 
 

@@ -89,7 +89,7 @@ def write_int8(subject: Subject, source: Path, path: Path, calibration: Pixels, 
     model = onnx.load(str(path))
     onnx.helper.set_model_props(model, metadata(subject, raw=raw))
     onnx.save(model, str(path))
-    return _left_in_float(model)
+    return left_in_float(model)
 
 
 def layer_errors(
@@ -133,7 +133,7 @@ def decibels(exact: npt.NDArray[Any], quantised: npt.NDArray[Any]) -> float:
     return round(float(np.clip(10 * np.log10(power / noise), -200, 200)), 2)
 
 
-def _left_in_float(model: Any) -> list[str]:
+def left_in_float(model: Any) -> list[str]:
     """Return the operators with no QuantizeLinear behind them, whose result therefore stays in float32."""
     quantised = {name for node in model.graph.node if node.op_type == "QuantizeLinear" for name in node.input}
     counts: dict[str, int] = {}

@@ -192,14 +192,14 @@ def compare(expected: Logits, found: Logits) -> Parity:
     return Parity(difference, len(expected), same)
 
 
-def require_parity(parity: Parity) -> None:
-    """Refuse an exported network that answers otherwise than torch.
+def require_parity(parity: Parity, name: str) -> None:
+    """Refuse an exported network, the file `name`, that answers otherwise than torch.
 
     Raises:
         ExportError: A logit differs by more than `LARGEST_DIFFERENCE`, or is NaN.
     """
     if not parity.difference <= LARGEST_DIFFERENCE:  # NaN is refused as well
         raise ExportError(
-            f"model.onnx: a logit differs from torch by {parity.difference:.2g} on {parity.images} images, "
+            f"{name}: a logit differs from torch by {parity.difference:.2g} on {parity.images} images, "
             f"more than {LARGEST_DIFFERENCE:g}; nothing was written (an operator is exported wrongly)"
         )

@@ -11,18 +11,21 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from export import deployment, onnx_file
+from export import deployment, onnx_file, tflite_file
 from export.__main__ import ExportOptions
 from export.accuracy import Accuracy, accuracy_of
 from export.c import build
 from export.errors import ExportError
 from export.folder import publish, scratch
-from export.images import Images, has_images, load_images, options_of
-from export.int8_file import layer_errors, write_int8
+from export.images import Images, Pixels, has_images, load_images, options_of
+from export.int8_file import LayerError, layer_errors, write_int8
 from export.lowering import lower
 from export.page.page import page
+from export.qat.tune import Tuned, tune
+from export.qdq_file import write_qdq
 from export.subject import Subject, open_subject
 from records.files import write_json, write_text
+from records.next_steps import after_export, shown
 
 COMPARED = 256
 """Images on which the logits of the ONNX file are compared with torch's."""
@@ -45,13 +48,26 @@ def perform(options: ExportOptions, console: Console) -> int:
     parts: dict[str, Any] = {}
     with scratch(folder) as new:
         reference = _reference(subject, images)
+        tuned = None
+        if options.qat is not None:
+            tuned = tune(
+                subject,
+                images,
+                epochs=options.qat,
+                rate=options.qat_rate,
+                seed=options.calibration_seed,
+                console=console,
+            )
         if options.targets & {"onnx", "int8"}:
             _onnx(options, subject, images, new, parts, console)
         if "int8" in options.targets:
-            _int8(options, subject, images, new, parts, console)
+            _int8(options, subject, images, tuned, new, parts, console)
         if "c" in options.targets:
-            parts["c"] = build.write(subject, images, new / "c", emulate=options.emulate)
+            changed = None if tuned is None else (tuned.network, tuned.stored)
+            parts["c"] = build.write(subject, images, new / "c", emulate=options.emulate, tuned=changed)
             _show("C", parts["c"], console)
+        if "tflite" in options.targets:
+            _tflite(subject, images, new, parts, console)
         if "html" in options.targets:
             write_text(new / "page.html", page(subject, lower(subject)))
             parts["html"] = {"bytes": (new / "page.html").stat().st_size, "accuracy": None}
@@ -61,13 +77,17 @@ def perform(options: ExportOptions, console: Console) -> int:
                 "images": images.judged_source,
                 "reference": None if reference is None else reference.to_json(),
             }
+        for target in {"int8", "c"} & parts.keys():
+            parts[target]["qat"] = None if tuned is None else tuned.record
         write_text(new / "deployment.md", deployment.markdown(subject.name, parts))
         write_json(
             new / "deployment.json", {"network": subject.name, "weights_sha256": subject.hash, **parts}
         )
         publish(new, folder, parts, subject.hash)
     console.print(f"written   {folder}", markup=False)
-    return _limits(options, parts, console)
+    code = _limits(options, parts, console)
+    console.print(shown(after_export(options.target, subject.trained is not None)), markup=False)
+    return code
 
 
 def _images(options: ExportOptions, subject: Subject, console: Console) -> Images:
@@ -79,7 +99,12 @@ def _images(options: ExportOptions, subject: Subject, console: Console) -> Image
         )
     chosen, given = options_of(options.data, options.cache, options.resize, options.split)
     images = load_images(
-        subject, chosen, given, count=options.calibration, seed=options.calibration_seed, console=console
+        subject,
+        chosen,
+        given,
+        count=options.calibration if options.calibrates else 0,
+        seed=options.calibration_seed,
+        console=console,
     )
     if options.images is not None and options.images < len(images.judged):
         images = replace(
@@ -115,15 +140,7 @@ def _onnx(
     path = new / "model.onnx"
     onnx_file.write_onnx(subject, path, raw=options.raw, opset=options.opset)
     some = images.judged[:COMPARED]
-    parity = onnx_file.compare(
-        onnx_file.run_torch(subject, some), onnx_file.run_onnx(path, subject, some, raw=options.raw)
-    )
-    console.print(
-        f"parity    model.onnx differs from torch by at most {parity.difference:.2g} in a logit, on "
-        f"{parity.images} images ({parity.same_answers} with the same answer)",
-        markup=False,
-    )
-    onnx_file.require_parity(parity)
+    parity = _parity(subject, path, some, onnx_file.run_onnx(path, subject, some, raw=options.raw), console)
     parts["onnx"] = {
         "bytes": path.stat().st_size,
         "opset": options.opset,
@@ -135,18 +152,56 @@ def _onnx(
     _show("ONNX", parts["onnx"], console)
 
 
+def _tflite(subject: Subject, images: Images, new: Path, parts: dict[str, Any], console: Console) -> None:
+    path = new / "model.tflite"
+    tflite_file.write_tflite(subject, path)
+    some = images.judged[:COMPARED]
+    parity = _parity(subject, path, some, tflite_file.run_tflite(path, some), console)
+    accuracy = None
+    if images.labels is not None:
+        answers = tflite_file.run_tflite(path, images.judged).argmax(1)
+        accuracy = accuracy_of(answers, images.labels, images.classes).to_json()
+    parts["tflite"] = {
+        "bytes": path.stat().st_size,
+        "input": onnx_file.PIXELS,
+        "parity": parity.to_json(),
+        "accuracy": accuracy,
+    }
+    _show("TFLite", parts["tflite"], console)
+
+
+def _parity(
+    subject: Subject, path: Path, some: Pixels, found: onnx_file.Logits, console: Console
+) -> onnx_file.Parity:
+    """Compare the logits of a file with those of torch on the same images; refuse it where they differ."""
+    parity = onnx_file.compare(onnx_file.run_torch(subject, some), found)
+    console.print(
+        f"parity    {path.name} differs from torch by at most {parity.difference:.2g} in a logit, on "
+        f"{parity.images} images ({parity.same_answers} with the same answer)",
+        markup=False,
+    )
+    onnx_file.require_parity(parity, path.name)
+    return parity
+
+
 def _int8(
     options: ExportOptions,
     subject: Subject,
     images: Images,
+    tuned: Tuned | None,
     new: Path,
     parts: dict[str, Any],
     console: Console,
 ) -> None:
     source, path = new / "model.onnx", new / "model-int8.onnx"
-    left = write_int8(subject, source, path, images.calibration, raw=options.raw)
-    errors = layer_errors(subject, source, path, images.calibration, raw=options.raw)
-    (new / "prepared.onnx").unlink()
+    errors: list[LayerError] = []
+    if tuned is None:
+        left = write_int8(subject, source, path, images.calibration, raw=options.raw)
+        errors = layer_errors(subject, source, path, images.calibration, raw=options.raw)
+        (new / "prepared.onnx").unlink()
+    else:
+        left = write_qdq(subject, tuned.network, tuned.stored, path, raw=options.raw, opset=options.opset)
+        errors = build.step_errors(subject, tuned.network, tuned.stored, images.calibration)
     part = {
         "bytes": path.stat().st_size,
         "calibration": images.calibration_source,

@@ -30,6 +30,7 @@ from records.readers import natural as natural
 from records.readers import path, whole_number
 from records.readers import plain_name as plain_name
 from records.readers import positive as positive
+from records.readers import ratio as ratio
 from records.readers import seed as seed
 from records.text import nearest
 

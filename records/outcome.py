@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from records.text import percent, plural
 
 if TYPE_CHECKING:
-    from records.search import Gap, SearchRecord
+    from records.search import Finalist, Gap, SearchRecord
 
 
 def winner_title(record: SearchRecord) -> str:
@@ -28,19 +28,27 @@ def outcome(record: SearchRecord) -> str | None:
         return None
     if record.best_known is None:
         return _by_accuracy(record)
+    rival = challenger(record)
     preset = next((each for each in record.finalists if each.preset == record.best_known), None)
-    if winner.preset is None and winner.gap is not None:
+    if rival is not None and rival.gap is not None and rival.number == record.winner:
         return (
-            f"Better than the best preset, {record.best_known}: {winner.title}, by {_measured(winner.gap)} "
-            f"({percent(winner.score)} against {percent(preset.score if preset else None)} of validation)."
+            f"Better than the best preset, {record.best_known}: {rival.title}, by {_measured(rival.gap)} "
+            f"({percent(rival.score)} against {percent(preset.score if preset else None)} of validation)."
         )
     said = f"No better network found; the best known is {record.best_known}."
-    rivals = [each for each in record.finalists if each.preset is None and each.gap is not None]
-    if not rivals:
+    if rival is None or rival.gap is None:
         return said
-    nearest = min(rivals, key=lambda each: each.gap.loss if each.gap else math.inf)
-    assert nearest.gap is not None
-    return f"{said} The nearest, {nearest.title}, differs by {_measured(nearest.gap)}."
+    return f"{said} The nearest, {rival.title}, differs by {_measured(rival.gap)}."
+
+
+def challenger(record: SearchRecord) -> Finalist | None:
+    """Return the network of the search that is set against the best preset: the winner, else the nearest one.
+
+    None where no preset took part, or where nothing but presets came as far as the finalists' runs.
+    """
+    rivals = [each for each in record.finalists if each.preset is None and each.gap is not None]
+    won = (each for each in rivals if each.number == record.winner)
+    return next(won, min(rivals, key=lambda each: each.gap.loss if each.gap else math.inf, default=None))
 
 
 def _measured(gap: Gap) -> str:

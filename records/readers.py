@@ -30,6 +30,17 @@ def natural(text: str) -> int:
     return _at_least(0, text)
 
 
+def ratio(text: str) -> float:
+    """Read a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0 such as 1.5, got {text!r}")
+    return number
+
+
 def seed(text: str) -> int:
     """Read a seed: a whole number from 0 to `LARGEST_SEED`."""
     value = natural(text)

@@ -35,10 +35,18 @@ class RunSettings:
         "a spec.json", read=path_text, metavar="FILE", group=_NETWORK, exclusive="network"
     )
     model: str | None = flag(
-        "model.py, model.py:Name or package.module:name",
+        "any network: model.py:Name, package.module:name, a run folder, a spec.json or a name",
         metavar="TARGET",
         group=_NETWORK,
         exclusive="network",
+    )
+    arguments: tuple[str, ...] = flag(
+        "keyword argument of the class or function that --model names; may be repeated",
+        default=(),
+        word="--arg",
+        metavar="NAME=VALUE",
+        group=_NETWORK,
+        repeated=True,
     )
     repeat: str | None = flag(
         "repeat a run by its run.json: network, recipe, data, seed",
@@ -118,6 +126,14 @@ class RunSettings:
         "fast, standard, record, transfer, published-transpose, published-dilated, or a recipe.json",
         default="fast",
         group=_TRAINING,
+    )
+    changes: tuple[str, ...] = flag(
+        "a value in the recipe: lr=0.1, batch_size=128; may be repeated",
+        default=(),
+        word="--set",
+        metavar="KEY=VALUE",
+        group=_TRAINING,
+        repeated=True,
     )
     epochs: Positive | None = flag("instead of the recipe's", read=positive, metavar="N", group=_TRAINING)
     policy: str | None = flag(

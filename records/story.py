@@ -8,11 +8,11 @@ from records.search import SearchRecord
 from records.trial import TrialRecord, ranked
 
 
-def details(record: SearchRecord, trials: Sequence[TrialRecord]) -> Iterator[str]:
-    """Yield the lines below the tables."""
+def details(record: SearchRecord, trials: Sequence[TrialRecord], with_lineage: bool = True) -> Iterator[str]:
+    """Yield the lines below the tables; a page, which has the lineage as a table, leaves that line out."""
     if ranked(trials):
         yield f"trials are shown by validation loss; {FLATTERING}"
-    if record.lineage:
+    if record.lineage and with_lineage:
         yield f"lineage: {way(record)}"
     if (line := arms(trials)) is not None:
         yield line

@@ -98,10 +98,12 @@ def _unequal(options: CompareOptions) -> str | None:
 
 
 def _report(options: PageOptions) -> None:
+    from records.next_steps import after_report, shown
     from records.terminal import make_console
     from reports.pages.page import write_report
     from reports.runs import open_run
     from reports.tables.summary import show
+    from reports.targets import explorable
 
     opened = open_run(options.folder)
     if options.figures is not None:
@@ -112,9 +114,12 @@ def _report(options: PageOptions) -> None:
     console = make_console()
     show(opened, console)
     console.print(_written(path), markup=False, soft_wrap=True)
+    if steps := after_report(explorable(opened)):
+        console.print(shown(steps), markup=False, highlight=False, soft_wrap=True)
 
 
 def _compare(options: CompareOptions) -> None:
+    from records.next_steps import after_comparison, shown
     from reports.pages.page import write_page
     from reports.tables import compare
 
@@ -139,12 +144,14 @@ def _compare(options: CompareOptions) -> None:
             table.to_markdown() if options.format == "md" else table.to_csv() for table in tables
         )
     if options.output is None:
-        sys.stdout.write(text)
+        end = f"{shown(after_comparison(options.sides))}\n" if options.format == "table" else ""
+        sys.stdout.write(text + end)
     else:
         write_page(options.output, text)
 
 
 def _explore(options: ExplorerOptions) -> None:
+    from records.next_steps import after_explorer, shown
     from reports.pages.explorer_page import explorer_page
     from reports.pages.page import check_place, write_page
     from reports.progress import progress
@@ -158,7 +165,7 @@ def _explore(options: ExplorerOptions) -> None:
 
         save_network(options.target, _size(options.input), options.figures)
     path = write_page(options.output, page)
-    sys.stdout.write(f"{_written(path)}\n")
+    sys.stdout.write(f"{_written(path)}\n{shown(after_explorer(options.target))}\n")
 
 
 def _written(path: Path) -> str:

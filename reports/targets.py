@@ -1,4 +1,4 @@
-"""What a user may name to `rf` and `compare`: a run folder, a published network, or an rfcalc target."""
+"""What a user may name to `rf` and `compare`: a run folder with its record, or another target of rfcalc."""
 
 import contextlib
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from records.run import RunRecord
 from reports.errors import ReportError
-from reports.runs import SearchRun, open_run
+from reports.runs import SearchRun, TrainRun, open_run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     from rfcalc import Analysis
 
 Size = tuple[int, ...]
-_PLACE = "models.reference."
-PUBLISHED: dict[str, tuple[str, Size]] = {
-    "cifar10_transpose": ("cifar10_transpose:build_model", (3, 32, 32)),
-    "cifar10_dilated_blocks": ("cifar10_dilated_blocks:build_model", (3, 32, 32)),
-    "resnet8": ("resnet8:build_model", (3, 32, 32)),
-    "resnet20": ("resnet20:build_model", (3, 32, 32)),
-    "densenet121_catdog": ("densenet121_catdog:build_model", (3, 244, 244)),
-    "resnet50_catdog": ("resnet50_catdog:build_model", (3, 224, 224)),
-    "resnet50_catdog_deep": ("resnet50_catdog:build_deep_head", (3, 224, 224)),
-}
-"""Short names of the networks in models/reference, each with the input that it was published for."""
 DEFAULT_SIZE = (3, 32, 32)
 
 
@@ -49,30 +38,38 @@ def resolve(given: str, size: Size | None = None) -> Named:
     """Find the network or run folder of a name; nothing is loaded yet.
 
     Args:
-        given: A run folder, a name of `PUBLISHED`, `model.py`, `model.py:Name` or `package.module:name`; all
-            but the folder may end in `@CxHxW`, the input size.
+        given: A run folder, or any other target of rfcalc, such as `model.py:Name` or `resnet20@3x64x64`.
         size: For networks whose name does not say it; None is a network's own, else 3x32x32.
 
     Raises:
         ReportError: The folder is no finished run.
-        rfcalc.errors.RfcalcError: The text behind @ is no size.
+        rfcalc.errors.RfcalcError: There is no such network, or the text behind @ is no size.
     """
     if Path(given).is_dir():
         return _run(Path(given), given.rstrip("/"))
-    name, at, ending = given.rpartition("@")
-    if at:
-        from rfcalc import parse_size
+    from rfcalc import Target
 
-        size = parse_size(ending)
-    else:
-        name = given
-    if name in PUBLISHED and not Path(name).exists():
-        target, own = PUBLISHED[name]
-        return Named(given, _PLACE + target, size or own)
-    return Named(given, name, size or DEFAULT_SIZE)
+    target = Target.parse(given)
+    return Named(given, given, target.given_size or size or target.own_size or DEFAULT_SIZE)
+
+
+def explorable(run: SearchRun | TrainRun) -> str | None:
+    """Return what `rf` takes for a run: its folder, what built its network, None where neither is enough."""
+    trained = run.best if isinstance(run, SearchRun) else run
+    if trained is None:
+        return None
+    if (trained.folder / "model.py").is_file():
+        return str(run.folder)
+    settings = trained.record.settings
+    return None if settings is not None and settings.arguments else trained.record.target
 
 
 def measure(named: Named, trained: bool = False) -> "Analysis":
+    """Load a network and analyse it, as `load` does."""
+    return load(named, trained)[1]
+
+
+def load(named: Named, trained: bool = False) -> "tuple[nn.Module, Analysis]":
     """Load a network and analyse it; this runs the file that defines it.
 
     Fresh weights are drawn from a fixed seed, so that the same target always gives the same page.
@@ -96,7 +93,7 @@ def measure(named: Named, trained: bool = False) -> "Analysis":
         model = rfcalc.load_model(named.target)
         if trained and named.weights is not None:
             _load(model, named.weights)
-        return rfcalc.analyze(model, input_size=named.size)
+        return model, rfcalc.analyze(model, input_size=named.size)
 
 
 def _run(folder: Path, title: str) -> Named:

@@ -48,13 +48,15 @@ def _search(options: Options, console: "Console") -> int:
     from search.show.display import Display
 
     plan = plan_search(options, console)
-    plan = _announce(plan, options, console)
     try:
+        plan = _announce(plan, options, console)
         with Display(console) as display:
             record = run_search(plan, display)
     except Stopped:
         console.print(f"stopped; what is finished is kept. Continue with: {_resume_command(plan)}")
         raise
+    finally:
+        plan.close()
     _conclude(plan, record, console)
     return 0
 
@@ -137,7 +139,8 @@ def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") ->
     for line in details(record, trials):
         console.print(line, markup=False)
     if winner is None:
-        console.print(f"wrote {plan.folder.path / 'model.py'} and {report}; train.py trains it", markup=False)
+        console.print(f"wrote {plan.folder.path / 'model.py'} and {report}", markup=False)
+        _show_next(plan, console, trained=False)
         return
     console.print(
         f"winner: {winner_title(record)}, {winner.params:,} parameters, {winner.macs / 1e6:.1f} M MACs, "
@@ -152,6 +155,14 @@ def _conclude(plan: "SearchPlan", record: "SearchRecord", console: "Console") ->
     if winner.dataset.notice:
         console.print(winner.dataset.notice, style="bold yellow", markup=False)
     console.print(f"wrote {plan.folder.best / 'model.py'}, best.safetensors and {report}", markup=False)
+    _show_next(plan, console, trained=True)
+
+
+def _show_next(plan: "SearchPlan", console: "Console", *, trained: bool) -> None:
+    from records.next_steps import after_search, shown
+
+    lines = shown(after_search(plan.folder.path, trained))
+    console.print(lines, markup=False, highlight=False, soft_wrap=True)
 
 
 def _draw(plan: "SearchPlan", winner: "RunRecord") -> None:

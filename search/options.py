@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from records.flags import Command, Parsed, Program, argument, flag, switch
-from records.readers import natural, path, plain_name, positive, seed
+from records.readers import natural, path, plain_name, positive, ratio, seed
 from search.settings import CPU_MACS, STEP_LIMIT
 
 EPILOG = """\
@@ -45,15 +45,11 @@ def count(text: str) -> int:
     return int(number)
 
 
-def ratio(text: str) -> float:
-    """Read a finite number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0 such as 1.5, got {text!r}")
-    return number
+def ray_address(text: str) -> str:
+    """Read the address of a Ray cluster that runs already."""
+    if text != "auto" and not re.fullmatch(r"[^\s:/]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", text):
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT or auto, got {text!r}")
+    return text
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,8 @@ class Options:
         group=_SEARCHED,
     )
     limit: tuple[str, ...] = flag(
-        "a limit in place of the project's: max-macs=40M, min-receptive-field=64; may be given several times",
+        "a limit in place of the project's: max-macs=40M, min-receptive-field=64; int8: networks with an "
+        "int8 form alone, bytes counted in int8; may be given several times",
         default=(),
         repeated=True,
         metavar="NAME=VALUE",
@@ -140,7 +137,9 @@ class Options:
         "TOML file that narrows the space", read=path, metavar="FILE", group=_SEARCHED
     )
     base: str | None = flag(
-        "preset or spec.json whose widths are searched (default by device)", metavar="SPEC", group=_SEARCHED
+        "preset, spec.json or run folder whose widths are searched (default by device)",
+        metavar="SPEC",
+        group=_SEARCHED,
     )
     fill: bool = switch(
         "take widths as proposed; otherwise they are filled up to just under max-params",
@@ -160,7 +159,7 @@ class Options:
         group=_SEARCHED,
     )
     objectives: str | None = flag(
-        "loss (default) or accuracy, or with macs, params: loss,macs searches the Pareto front",
+        "loss (default) or accuracy, or with macs, params, flash: loss,macs searches the Pareto front",
         metavar="O",
         group=_SEARCHED,
     )
@@ -191,7 +190,27 @@ class Options:
         group=_HOW,
     )
     executor: str | None = flag(
-        "where networks train (default local: processes on this machine)", metavar="E", group=_HOW
+        "where networks train: local (default), processes on this machine; ray, a Ray cluster",
+        metavar="E",
+        group=_HOW,
+    )
+    ray_address: str | None = flag(
+        "with --executor ray: HOST:PORT of its head (default RAY_ADDRESS, or the one that runs here)",
+        read=ray_address,
+        metavar="A",
+        group=_HOW,
+    )
+    cpus_per_job: int | None = flag(
+        "with --executor ray: CPUs that a job takes (default its --threads, or 1)",
+        read=positive,
+        metavar="N",
+        group=_HOW,
+    )
+    gpus_per_job: float | None = flag(
+        "with --executor ray: GPUs that a job takes, 0.25 for instance (default 1 with --device cuda)",
+        read=ratio,
+        metavar="X",
+        group=_HOW,
     )
     storage: str | None = flag(
         "RDB of the study (default SQLite in the run folder)", metavar="URL", group=_HOW

@@ -70,6 +70,12 @@ class Settings(Record):
     """CPU threads of a training; None: the machine's, shared by the `jobs`."""
     executor: str = "local"
     """Where trainings run, one of `search.execute.executors.EXECUTORS`."""
+    ray_address: str | None = None
+    """Of the Ray cluster; None: another executor."""
+    cpus_per_job: int | None = None
+    """CPUs of a cluster that a job takes; None: another executor."""
+    gpus_per_job: float = 0.0
+    """GPUs of a cluster that a job takes."""
     storage_wait: float = STORAGE_WAIT
     """Seconds that a database may be away before the search gives up."""
     retries: int = 1

@@ -15,6 +15,7 @@ from types import FrameType
 
 import uvicorn
 
+from records import next_steps
 from records.stopping import stopping
 from serve.app import create_app
 from serve.errors import ServeError
@@ -115,7 +116,7 @@ def _started(listening: socket.socket) -> Callable[[Service], None]:
         trained = service.model.trained
         sys.stdout.write(
             f"{trained.name} ({len(trained.classes)} classes, {service.model.engine.name}) answers at "
-            f"http://{shown}:{port}\n"
+            f"http://{shown}:{port}\n{next_steps.shown(next_steps.after_start(f'http://{shown}:{port}'))}\n"
         )
         sys.stdout.flush()
 

@@ -15,11 +15,13 @@ Integer-Arithmetic-Only Inference" (2018), with one scale for each output channe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from models.flash import Flash
 
 Shape = tuple[int, int, int]
 Int8 = npt.NDArray[np.int8]
@@ -195,12 +197,7 @@ class Program:
         convolutions = [step.op for step in self.steps if isinstance(step.op, Convolution)]
         tables = {step.op.results.tobytes() for step in self.steps if isinstance(step.op, Table)}
         channels = sum(len(op.bias) for op in convolutions)
-        return {
-            "weights": sum(op.weight.size for op in convolutions),
-            "biases": 4 * channels,
-            "multipliers": 5 * channels,  # 4 bytes and a shift of 1
-            "tables": 256 * len(tables) + self.pixels.size,
-        }
+        return asdict(Flash.of(sum(op.weight.size for op in convolutions), channels, len(tables)))
 
 
 def clamped(values: npt.NDArray[Any], low: int = LOWEST, high: int = HIGHEST) -> Int8:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from export.accuracy import accuracy_of
 from export.c import arena, interpret, quantise, text
 from export.c import emulate as board
 from export.c.arithmetic import Program
+from export.c.calibration import Stored
 from export.errors import ExportError
 from export.graph import Graph
 from export.images import Images
-from export.int8_file import decibels
+from export.int8_file import LayerError, decibels
 from export.lowering import lower
 from export.onnx_file import fed
 from export.subject import Subject
@@ -28,7 +30,14 @@ _COMPARED = 32
 """Images on which the error of each layer is measured."""
 
 
-def write(subject: Subject, images: Images, folder: Path, *, emulate: int | None) -> dict[str, Any]:
+def write(
+    subject: Subject,
+    images: Images,
+    folder: Path,
+    *,
+    emulate: int | None,
+    tuned: tuple[Graph, Sequence[Stored]] | None = None,
+) -> dict[str, Any]:
     """Write network.h, network.c and main.c.
 
     Args:
@@ -36,6 +45,7 @@ def write(subject: Subject, images: Images, folder: Path, *, emulate: int | None
         images: To calibrate and to measure on.
         folder: Is made.
         emulate: So many images are run in QEMU; None: it is not.
+        tuned: Operators and storage after `--qat`; None: those of the network, calibrated.
 
     Returns:
         What the report says, as JSON values.
@@ -43,10 +53,14 @@ def write(subject: Subject, images: Images, folder: Path, *, emulate: int | None
     Raises:
         ExportError: An operator is unknown; or QEMU is missing or disagrees.
     """
-    network = lower(subject)
-    program = quantise.quantise(
-        subject.name, subject.classes, network, images.calibration, subject.mean, subject.std
-    )
+    if tuned is None:
+        network = lower(subject)
+        stored: Sequence[Stored] = quantise.calibrated(
+            subject.name, network, images.calibration, subject.mean, subject.std
+        )
+    else:
+        network, stored = tuned
+    program = quantise.program_of(subject.name, subject.classes, network, stored, subject.mean, subject.std)
     plan = arena.plan(program)
     folder.mkdir()
     image = images.calibration[0]
@@ -66,7 +80,9 @@ def write(subject: Subject, images: Images, folder: Path, *, emulate: int | None
         "calibration": images.calibration_source,
         "accuracy": accuracy,
         "emulated": None if emulate is None else len(images.judged[:emulate]),
-        "errors": errors(subject, network, program, images.calibration[:_COMPARED]),
+        "errors": [
+            each.signal_to_noise for each in step_errors(subject, network, stored, images.calibration)
+        ],
         **needed,
     }
 
@@ -77,24 +93,34 @@ def answers(program: Program, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.i
     return np.concatenate(rows)
 
 
-def errors(subject: Subject, network: Graph, program: Program, images: npt.NDArray[np.uint8]) -> list[float]:
-    """Return the signal-to-noise ratio of every step in decibels: int8 against float32.
+def step_errors(
+    subject: Subject, network: Graph, stored: Sequence[Stored], images: npt.NDArray[np.uint8]
+) -> list[LayerError]:
+    """Compare every step of the int8 arithmetic with float32, in the order of execution.
 
     A ReLU that was merged into the step before it has no step; that step is compared with its result.
+
+    Args:
+        subject: The network.
+        network: Its operators.
+        stored: How each value is stored.
+        images: (N, H, W, 3); the first of them are compared.
     """
+    program = quantise.program_of(subject.name, subject.classes, network, stored, subject.mean, subject.std)
+    some = images[:_COMPARED]
     exact: list[npt.NDArray[np.float32]] = []
-    stored: list[npt.NDArray[np.int16]] = []
+    integers: list[npt.NDArray[np.int16]] = []
     floats.run(
         network,
-        torch.from_numpy(fed(subject, images, raw=True)),
+        torch.from_numpy(fed(subject, some, raw=True)),
         lambda value, x: exact.append(x.permute(0, 2, 3, 1).numpy()),
     )
-    interpret.run(program, images, lambda value, x: stored.append(x.astype(np.int16)))
+    interpret.run(program, some, lambda value, x: integers.append(x.astype(np.int16)))
     own = quantise.values_of(network)
     found = []
     for value, step in enumerate(program.steps, start=1):
-        real = (stored[value].astype(np.float64) - step.scale.zero) * step.scale.scale
-        found.append(decibels(exact[own[value]], real))
+        real = (integers[value].astype(np.float64) - step.scale.zero) * step.scale.scale
+        found.append(LayerError(step.name, decibels(exact[own[value]], real)))
     return found
 
 

@@ -57,3 +57,45 @@ addEventListener('beforeprint', () => {
   opened.forEach((each) => { each.open = true; });
 });
 addEventListener('afterprint', () => opened.forEach((each) => { each.open = false; }));
+
+// The words that appear beside the pointer.
+const tip = document.createElement('div');
+tip.className = 'tip';
+tip.hidden = true;
+tip.setAttribute('role', 'status');
+document.body.append(tip);
+addEventListener('scroll', () => { tip.hidden = true; }, {passive: true});
+
+function showTip(text, x, y) {
+  tip.textContent = text;
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  const left = x + 14 + box.width > innerWidth - 8 ? Math.max(8, x - 14 - box.width) : x + 14;
+  tip.style.transform = `translate(${left}px, ${Math.max(8, Math.min(y - box.height / 2, innerHeight - box.height - 8))}px)`;
+}
+
+// A word that explains itself where the pointer or the focus is; a screen reader has the same as a description.
+function explain(node, meaning) {
+  node.removeAttribute('title');
+  node.tabIndex = 0;
+  node.dataset.meaning = meaning;
+  // What has the focus needs a name, and a word alone has none of its own.
+  node.setAttribute('role', 'note');
+  node.setAttribute('aria-label', node.textContent);
+  node.setAttribute('aria-description', meaning);
+}
+for (const word of document.querySelectorAll('abbr[title]')) explain(word, word.title);
+for (const [comes, goes] of [['pointerover', 'pointerout'], ['focusin', 'focusout']]) {
+  document.addEventListener(comes, ({target}) => {
+    const word = target.closest?.('[data-meaning]');
+    if (!word) return;
+    const box = word.getBoundingClientRect();
+    showTip(word.dataset.meaning, 0, 0);
+    const {width, height} = tip.getBoundingClientRect();
+    const below = box.bottom + 6 + height < innerHeight;
+    const left = Math.max(8, Math.min(box.left, innerWidth - width - 8));
+    tip.style.transform = `translate(${left}px, ${below ? box.bottom + 6 : box.top - height - 6}px)`;
+  });
+  document.addEventListener(goes, ({target}) => { if (target.closest?.('[data-meaning]')) tip.hidden = true; });
+}
+addEventListener('keydown', (event) => { if (event.key === 'Escape') tip.hidden = true; });

@@ -69,21 +69,6 @@ const millions = (value) => value >= 1e9
   : value >= 1e3 ? (value / 1e3).toFixed(1) + ' k' : String(value);
 const percents = (value) => (100 * value).toFixed(2) + ' %';
 
-const tip = document.createElement('div');
-tip.className = 'tip';
-tip.hidden = true;
-tip.setAttribute('role', 'status');
-document.body.append(tip);
-addEventListener('scroll', () => { tip.hidden = true; }, {passive: true});
-
-function showTip(text, x, y) {
-  tip.textContent = text;
-  tip.hidden = false;
-  const box = tip.getBoundingClientRect();
-  const left = x + 14 + box.width > innerWidth - 8 ? Math.max(8, x - 14 - box.width) : x + 14;
-  tip.style.transform = `translate(${left}px, ${Math.max(8, Math.min(y - box.height / 2, innerHeight - box.height - 8))}px)`;
-}
-
 // An empty SVG that fills its place; redrawn when the place changes its width.
 function canvas(id, height, draw, least = 0) {
   const place = byId(id);
@@ -137,14 +122,15 @@ function padded([low, high], share) {
 }
 
 // Curves with one value a step: series are {label, values, kind}.
-function lineChart(id, label, show, series) {
+const wholeNumber = (value) => Number.isInteger(value) ? String(value) : '';
+
+function lineChart(id, label, show, series, height = 300) {
   const known = series.filter((each) => each.values.some((value) => value !== null));
   const steps = Math.max(...known.map((each) => each.values.length));
   const [low, high] = padded(extent(known.flatMap((each) => each.values)), 0.05);
-  canvas(id, 300, (svg, width, height) => {
-    const whole = (value) => Number.isInteger(value) ? String(value) : '';
+  canvas(id, height, (svg, width) => {
     const [sx, sy] = frame(svg, width, height,
-      {low: 1, high: Math.max(2, steps), title: 'epoch', show: whole}, {low, high, title: label, show});
+      {low: 1, high: Math.max(2, steps), title: 'epoch', show: wholeNumber}, {low, high, title: label, show});
     svg.setAttribute('role', 'img');
     svg.setAttribute('aria-label', label + ' by epoch; the numbers are in the table below.');
     known.forEach(({label: name, values, kind}, index) => {

@@ -6,18 +6,17 @@ function learning(study) {
   const xs = new Float64Array(steps), ys = new Float64Array(study.count * steps);
   let lines, best, top, order, byTop;
   const geometry = (index) => curves[index].length ? {xs, ys, from: index * steps} : null;
-  const whole = (value) => Number.isInteger(value) ? String(value) : '';
 
   function layout(svg, width, _, place) {
     const shown = study.shown();
     const indices = [...Array(shown).keys()].filter((index) => curves[index].length);
     const [low, high] = padded(extent(indices.flatMap((index) => curves[index])), 0.05);
-    const [sx, sy] = frame(svg, width, height, {low: 1, high: steps, title: 'epoch', show: whole},
+    const [sx, sy] = frame(svg, width, height, {low: 1, high: steps, title: 'epoch', show: wholeNumber},
       {low, high, title: 'validation accuracy (%)', show: (value) => String(+(100 * value).toPrecision(4))});
     for (let at = 0; at < steps; at++) xs[at] = sx(at + 1);
     ys.fill(NaN);
     for (const index of indices) curves[index].forEach((value, at) => { if (value !== null) ys[index * steps + at] = sy(value); });
-    lines = new Lines(place, make('g', {}, svg), width, height, indices, geometry, 'line');
+    lines = new Lines(place, make('g', {}, svg), width, height, indices, geometry, 'line', study.rank);
     best = make('path', {class: 'line best'}, svg);
     top = make('g', {}, svg);
     listen(study, svg, {nearest, order: () => order ??= lastPoints(), at: end});
@@ -47,7 +46,7 @@ function learning(study) {
     lines.show(study.keeps);
     const line = study.best !== undefined && study.keeps(study.best) && geometry(study.best);
     best.setAttribute('d', line ? pathOf(line.xs, line.ys, line.from) : '');
-    svg.setAttribute('aria-label', `Learning curves of ${study.active.length} trials, lowest first by arrow keys; Enter marks.`);
+    svg.setAttribute('aria-label', `Learning curves of ${study.active.length} trials, lowest first by arrow keys; Enter marks and opens.`);
   }
 
   function highlight() {

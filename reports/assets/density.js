@@ -99,15 +99,16 @@ const DOT = maskOf((x, y) => edge(3 - Math.hypot(x, y)), 4);
 const CROSS = maskOf((x, y) => Math.hypot(x, y) > 5 ? 0 : edge(0.7 - Math.abs(Math.abs(x) - Math.abs(y)) / Math.SQRT2), 4);
 
 // The lines of a chart, those that the choice keeps above the others: SVG paths or a density, by how many there are.
-// `geometry` gives for a trial its line as {xs, ys, from}, or null.
+// `geometry` gives for a trial its line as {xs, ys, from}, or null; `rank` its colour, 0 to 4.
 class Lines {
-  constructor(place, group, width, height, indices, geometry, kind) {
+  constructor(place, group, width, height, indices, geometry, kind, rank) {
     this.indices = indices;
     this.geometry = geometry;
     this.kind = kind;
+    this.rank = rank;
     if (indices.length <= MANY) {
       this.rest = make('path', {class: 'line dim'}, group);
-      this.chosen = make('path', {class: kind}, group);
+      this.chosen = [0, 1, 2, 3, 4].map(() => make('path', {}, group));  // the most accurate above the others
       return;
     }
     this.all = new Density(place, width, height, '--strong-rule');
@@ -126,14 +127,17 @@ class Lines {
   // `keeps` says of a trial whether it is among the chosen.
   show(keeps) {
     if (!this.all) {
-      const rest = [], chosen = [];
+      const rest = [], chosen = [[], [], [], [], []];
       for (const index of this.indices) {
         const line = this.geometry(index);
-        if (line) (keeps(index) ? chosen : rest).push(pathOf(line.xs, line.ys, line.from));
+        if (line) (keeps(index) ? chosen[this.rank(index)] : rest).push(pathOf(line.xs, line.ys, line.from));
       }
       this.rest.setAttribute('d', rest.join(''));
-      this.chosen.setAttribute('d', chosen.join(''));
-      this.chosen.setAttribute('class', chosen.length > 60 ? this.kind + ' thin' : this.kind);
+      const thin = this.indices.length - rest.length > 60 ? ' thin' : '';
+      chosen.forEach((paths, at) => {
+        this.chosen[at].setAttribute('d', paths.join(''));
+        this.chosen[at].setAttribute('class', `${this.kind} rank-${at}${thin}`);
+      });
       return;
     }
     this.count = 0;

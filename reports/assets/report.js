@@ -1,5 +1,6 @@
 // The page of a search or of a training run: its charts and the controls that all of them listen to.
 if (data.epochs) training();
+if (data.growth) grow();
 if (data.number && data.score.some((value) => value !== null)) search();
 
 function training() {
@@ -14,8 +15,10 @@ function training() {
 function search() {
   const study = openStudy();
   const {state} = study;
-  scatter(study, 'by-params', 'params', 'parameters');
-  scatter(study, 'by-macs', 'macs', 'multiply-accumulates per image');
+  openedTrial(study);
+  course(study);
+  if (byId('by-params')) scatter(study, 'by-params', 'params', 'parameters');
+  if (byId('by-macs')) scatter(study, 'by-macs', 'macs', 'multiply-accumulates per image');
   learning(study);
   parallel(study);
   trialTable(study);

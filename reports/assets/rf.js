@@ -1,5 +1,4 @@
 // The receptive-field explorer: choosing a layer, a unit, a pixel, with the mouse or the keyboard.
-const rows = [...document.querySelectorAll('[data-line]')];
 function choose(index, focus) {
   const line = data.lines[index], before = data.lines[state.line];
   // The unit that looks at the same place of the image stays chosen.
@@ -16,6 +15,7 @@ function choose(index, focus) {
     if (chosen && focus) row.focus();
   }
   draw();
+  drawStrip();
 }
 
 function moveTo(y, x) {
@@ -26,7 +26,6 @@ function moveTo(y, x) {
   draw();
 }
 
-const folds = Object.fromEntries([...document.querySelectorAll('[data-fold]')].map((row) => [row.dataset.fold, row]));
 const buttonOf = (row) => row.querySelector('button');
 const isOpen = (id) => buttonOf(folds[id]).getAttribute('aria-expanded') === 'true';
 function fold(id, open) {
@@ -36,6 +35,7 @@ function fold(id, open) {
     return false;
   };
   for (const row of [...rows, ...Object.values(folds)]) row.hidden = inClosed(row);
+  drawStrip();
 }
 for (const [id, row] of Object.entries(folds)) buttonOf(row).addEventListener('click', () => fold(id, !isOpen(id)));
 
@@ -104,7 +104,8 @@ inputCanvas.addEventListener('keydown', (event) => {
   } else return;
   draw();
 });
-// Play walks the layers that are shown, from the first to the last; any other choice stops it.
+// Play walks the layers that are shown, to the last: from the first where nothing was chosen yet, else from the chosen
+// one. Any other choice stops it.
 let timer = null;
 function play(on) {
   clearInterval(timer);
@@ -113,12 +114,14 @@ function play(on) {
   byId('play').setAttribute('aria-pressed', on);
   if (!on) return;
   const shown = rows.filter((row) => !row.hidden).map((row) => +row.dataset.line);
-  let at = state.line === shown.at(-1) ? 0 : Math.max(0, shown.indexOf(state.line));
+  let at = [data.opens, shown.at(-1)].includes(state.line) ? 0 : Math.max(0, shown.indexOf(state.line));
   choose(shown[at], false);
   timer = setInterval(() => {
     at += 1;
-    if (at < shown.length) choose(shown[at], false);
-    else play(false);
+    if (at >= shown.length) { play(false); return; }
+    choose(shown[at], false);
+    // Where the picture stays while the page scrolls, the row is kept in view; elsewhere that would hide the picture.
+    if (getComputedStyle(document.querySelector('.panel')).position === 'sticky') rows[shown[at]].scrollIntoView({block: 'nearest'});
   }, 900);
 }
 byId('play').addEventListener('click', () => play(timer === null));
@@ -130,10 +133,15 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
 new ResizeObserver(draw).observe(inputCanvas);
 photo?.decode().then(() => { drain(); draw(); }, () => {});
 
-const first = Math.max(0, data.lines.findIndex((line) => line.judged));
-if (data.lines[first].grid) {
-  state.y = Math.floor(data.lines[first].grid[0] / 2);
-  state.x = Math.floor(data.lines[first].grid[1] / 2);
-}
-state.line = first;
-choose(first, false);
+// Lint names layers: a button there chooses the layer, and opens what it is folded into.
+for (const button of document.querySelectorAll('[data-layer]')) button.addEventListener('click', () => {
+  const index = data.lines.findIndex((line) => line.name === button.dataset.layer);
+  if (index < 0) return;
+  for (let id = rows[index].dataset.in; id; id = folds[id].dataset.in) fold(id, true);
+  choose(index, true);
+});
+
+state.line = data.opens;
+if (data.lines[state.line].grid) [state.y, state.x] = data.lines[state.line].grid.map((units) => Math.floor(units / 2));
+choose(state.line, false);
+new ResizeObserver(drawStrip).observe(byId('layers'));

@@ -165,7 +165,8 @@ const sides = (values) => values[0].toFixed(1) === values[1].toFixed(1)
 
 function tell() {
   const line = data.lines[state.line];
-  const facts = [['layer', line.name], ['op', line.op]];
+  head(line);
+  const facts = [];
   if (line.grid) {
     const products = productsOf(line, state.y, state.x);
     const ends = (axis) => [Math.min(...products.map((each) => each[axis][0])), Math.max(...products.map((each) => each[axis].at(-1)))];
@@ -179,17 +180,39 @@ function tell() {
   facts.push(['unbounded', extents ? `${[...new Set(extents)].join(' x ')} px` : line.field]);
   if (line.measured) facts.push(['sigma, measured', `${sides(line.measured)} px`]);
   if (line.sigma) facts.push(['closed form', `${sides(line.sigma)} px`]);
-  if (line.window) facts.push(['kernel/stride/dilation', line.window]);
-  if (line.formula) facts.push(['extent', line.formula]);
-  if (line.reads.length) facts.push([line.reads.length > 1 ? 'joins' : 'reads', line.reads.join(' and ')]);
+  const named = (lines) => lines.map((index) => data.lines[index].name).join(' and ');
+  if (line.reads.length) facts.push([line.reads.length > 1 ? 'joins' : 'reads', named(line.reads)]);
+  if (readers[state.line].length > 1) facts.push(['read by', named(readers[state.line])]);
   if (state.pixel && line.grid)
     facts.push([`pixel ${state.pixel.join(', ')}`, `seen by ${seenBy(line, ...state.pixel).length.toLocaleString('en')} units`]);
   byId('readout').replaceChildren(...facts.flatMap(([name, value]) => {
     const dt = document.createElement('dt'), dd = document.createElement('dd');
-    dt.textContent = name;
+    dt.append(term(name));
     dd.textContent = value;
     return [dt, dd];
   }));
+}
+
+function term(name) {
+  if (!data.words[name]) return name;
+  const word = document.createElement('abbr');
+  word.textContent = name;
+  explain(word, data.words[name]);
+  return word;
+}
+
+// The layer in one line, and the sum that makes its receptive field.
+const SUMS = {
+  '+': 'field = field of the input + (kernel - 1) x dilation x jump of the input',
+  max: 'a join sees all that one of its maps sees',
+};
+function head(line) {
+  byId('now-name').textContent = line.name;
+  const settings = line.window ? line.window.split('/').map((value, at) => `${['kernel', 'stride', 'dilation', 'groups'][at]} ${value}`) : [];
+  byId('now-op').replaceChildren([line.op, ...settings].join(', '));
+  for (const flag of line.flags) byId('now-op').append(', ', term(flag));
+  byId('sum').textContent = line.formula || `receptive field: ${line.field}${/^\d/.test(line.field) ? ' px' : ''}`;
+  byId('sum-words').textContent = !line.formula ? '' : SUMS[line.formula.includes('max') ? 'max' : '+'];
 }
 
 function draw() { drawInput(); drawUnits(); tell(); }

@@ -1,5 +1,7 @@
 // What a unit sees: its exact pixels, and how strongly each of them acts on it.
 const [height, width] = data.input;
+const rows = [...document.querySelectorAll('[data-line]')];
+const folds = Object.fromEntries([...document.querySelectorAll('[data-fold]')].map((row) => [row.dataset.fold, row]));
 const state = {line: 0, y: 0, x: 0, pixel: null};
 
 // The unit's pixels as [rows, columns] pairs of runs [first, last, first, last, ...].

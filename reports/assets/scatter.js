@@ -22,14 +22,15 @@ function scatter(study, id, key, title) {
     const range = log ? [low / 1.15, high * 1.15] : padded([low, high], 0.05);
     // The last training, longer and on test, may lie far above all trials: then it is drawn at the edge with its
     // value, for a scale that reaches it would press the trials together.
-    const near = extent([...score.slice(0, shown), ...far.map((each) => each.accuracy)]);
+    // Trials that were stopped early do not stretch the scale either: below it they are marked at its edge.
+    const near = extent([...study.reach, ...far.map((each) => each.accuracy)]);
     const above = last.some(({accuracy}) => accuracy > near[1] + 0.5 * Math.max(near[1] - near[0], 0.02));
     const reach = padded(above ? near : extent([...near, ...last.map((each) => each.accuracy)]), 0.06);
     if (above) reach[1] += 0.12 * (reach[1] - reach[0]);
     ceiling = above ? reach[1] : Infinity;
     [sx, sy] = frame(svg, width, height, {low: range[0], high: range[1], log, title, show: short},
       {low: reach[0], high: reach[1], title: 'accuracy (%)', show: (value) => String(+(100 * value).toPrecision(4))});
-    for (let index = 0; index < shown; index++) { xs[index] = sx(costs[index]); ys[index] = sy(score[index]); }
+    for (let index = 0; index < shown; index++) { xs[index] = sx(costs[index]); ys[index] = sy(Math.max(reach[0], score[index])); }
     others.forEach((index, at) => { xs[index] = sx(far[at][key]); ys[index] = sy(far[at].accuracy); });
     const kinds = ['cross dim', 'dot dim', 'front', 'cross', 'dot'];
     marks = Object.fromEntries(kinds.map((kind) => [kind, make('path', {class: kind}, svg)]));
@@ -109,7 +110,7 @@ function scatter(study, id, key, title) {
     else for (const kind in paths) marks[kind].setAttribute('d', paths[kind]);
     drawBrush();
     svg.setAttribute('aria-label', `${title} against accuracy, ${study.active.length} trials`
-      + (others.length ? ` and ${others.length} published networks` : '') + '. Arrow keys move, Enter marks.');
+      + (others.length ? ` and ${others.length} published networks` : '') + '. Arrow keys move, Enter marks and opens.');
   }
 
   function drawBrush() {
@@ -126,8 +127,9 @@ function scatter(study, id, key, title) {
     let start = null, dragged = false;
     const where = (event) => { const box = svg.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
     const ordered = (a, b) => a < b ? [a, b] : [b, a];
+    const height = (y) => { const value = sy.invert(y); return value <= sy.low ? -Infinity : value; };
     const follow = everyFrame(([x0, y0], [x1, y1], light) => study.limit([
-      [cost.key, ordered(sx.invert(x0), sx.invert(x1))], [accuracy.key, ordered(sy.invert(y0), sy.invert(y1))]], light));
+      [cost.key, ordered(sx.invert(x0), sx.invert(x1))], [accuracy.key, ordered(height(y0), height(y1))]], light));
     svg.addEventListener('pointerdown', (event) => {
       if (event.pointerType === 'touch' || event.button) return;
       start = where(event);
@@ -151,9 +153,7 @@ function scatter(study, id, key, title) {
     top.replaceChildren();
     for (const index of study.special()) {
       if (score[index] === null) continue;
-      const x = round(xs[index]), y = round(ys[index]);
-      make('circle', {cx: x, cy: y, r: 8, class: 'ring'}, top);
-      make('text', {x: x + 12, y: y + 4, class: 'strong'}, top, data.number[index]);
+      ring(top, xs[index], ys[index], data.number[index]);
     }
   }
   studyChart(study, id, height, 0, {layout, refresh, highlight});

@@ -15,8 +15,12 @@ function openStudy() {
     const show = words ? (value) => found[Math.round(value)] ?? '' : key === 'score' ? percents : short;
     return {key, title, values: numbers, names: found, show, range: extent(numbers)};
   }
+  // The scale of the accuracy is fitted to completed trials: those that were stopped early would press them together.
+  const whole = score.filter((value, index) => value !== null && stateOf(index) === 'complete');
+  const reach = extent(whole.length > 1 ? whole : score);
   const axes = [...names.map((name, at) => axisOf('dimension ' + name, name, values[at])), axisOf('params', 'params', params),
     axisOf('macs', 'MACs', macs), axisOf('rf', 'RF', rf), axisOf('score', 'accuracy', score)];
+  axes.at(-1).fitted = reach;
 
   const atFirst = Number(byId('top').value);
   const state = {top: atFirst, states: new Set(data.states), limits: new Map(), hover: -1, marked: new Set(), published: true};
@@ -40,6 +44,9 @@ function openStudy() {
   const study = {
     count, scored, values, place, stateOf, axes, state, charts,
     best: place.get(data.winner),
+    reach,
+    // 0 to 4: where its accuracy lies within the scale; below the scale is 0.
+    rank: (index) => Math.max(0, Math.min(4, Math.floor(5 * (score[index] - reach[0]) / (reach[1] - reach[0] || 1)))),
     get active() { return active; },
     keeps: (index) => kept[index] === 1,
     shown: () => Math.min(state.top, scored),
@@ -70,6 +77,7 @@ function openStudy() {
       if (index >= count) return tellPublished(data.published[index - count]);
       const lines = [`trial ${number[index]}${index === study.best ? ' (winner)' : ''}, ${stateOf(index)}`];
       if (score[index] !== null) lines.push(`accuracy ${percents(score[index])}`);
+      if (data.loss && data.loss[index] !== null) lines.push(`loss ${data.loss[index]}`);
       lines.push(`params ${params[index].toLocaleString('en')}`, `MACs ${millions(macs[index])}`, `RF ${rf[index]}`);
       names.forEach((name, at) => { if (values[at][index] !== null) lines.push(`${name} ${values[at][index]}`); });
       return lines.join('\n');
@@ -83,11 +91,14 @@ function openStudy() {
       for (const chart of charts) chart.highlight();
     },
 
-    mark(index) {
+    // `focus`: the keyboard goes where the trial is opened.
+    mark(index, focus = false) {
       if (index >= count) return;
       if (!state.marked.delete(index)) state.marked.add(index);
       for (const chart of charts) chart.highlight();
+      study.opened(index, focus);
     },
+    opened() {},   // the panel that shows one trial listens here
 
     // What is hovered or marked is drawn again, above everything else; the rest stays as it is.
     special: () => [...state.marked, state.hover].filter((index) => index >= 0 && index < state.top),
@@ -95,6 +106,7 @@ function openStudy() {
     clear() {
       state.limits.clear();
       state.marked.clear();
+      study.opened(-1, false);
       state.top = atFirst;
       state.states = new Set(data.states);
       for (const axis of axes) study.limited(axis.key, null);
@@ -163,7 +175,7 @@ function listen(study, svg, {nearest, order, at, missed}) {
       const index = known[(Math.max(-1, moves[event.key]) + known.length) % known.length];
       const [x, y] = at(index), box = svg.getBoundingClientRect();
       study.hover(index, box.left + x, box.top + y);
-    } else if ((event.key === 'Enter' || event.key === ' ') && study.state.hover >= 0) study.mark(study.state.hover);
+    } else if ((event.key === 'Enter' || event.key === ' ') && study.state.hover >= 0) study.mark(study.state.hover, true);
     else if (event.key === 'Escape') study.hover(-1);
     else return;
     event.preventDefault();
@@ -178,6 +190,11 @@ function everyFrame(work) {
     waiting = given;
     if (first) requestAnimationFrame(() => { const last = waiting; waiting = null; work(...last); });
   };
+}
+
+function ring(group, x, y, words) {
+  make('circle', {cx: round(x), cy: round(y), r: 8, class: 'ring'}, group);
+  make('text', {x: round(x) + 12, y: round(y) + 4, class: 'strong'}, group, words);
 }
 
 function nearestOf(xs, ys, indices, x, y, reach = 26) {

@@ -16,6 +16,7 @@ function bigTable(study, id, columns, keeps) {
     row.className = 'pickable';
     row.dataset.index = index;
     row.tabIndex = 0;
+    row.setAttribute('aria-label', `trial ${data.number[index]}, ${study.stateOf(index)}`);
     columns.forEach(([values, show], at) => {
       const cell = document.createElement(at ? 'td' : 'th');
       if (!at) cell.scope = 'row';
@@ -71,7 +72,7 @@ function bigTable(study, id, columns, keeps) {
   table.addEventListener('click', (event) => { const row = rowOf(event); if (row) study.mark(+row.dataset.index); });
   table.addEventListener('keydown', (event) => {
     const row = rowOf(event);
-    if (row && (event.key === 'Enter' || event.key === ' ')) { study.mark(+row.dataset.index); event.preventDefault(); }
+    if (row && (event.key === 'Enter' || event.key === ' ')) { study.mark(+row.dataset.index, true); event.preventDefault(); }
   });
   table.addEventListener('pointerover', (event) => { const row = rowOf(event); study.hover(row ? +row.dataset.index : -1); });
   table.addEventListener('pointerleave', () => study.hover(-1));

@@ -8,7 +8,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from records.trial import TrialRecord
 from reports.figures.training import BLUE, INK, ORANGE, VERMILION, figure, of_training, save_each, say
 from reports.runs import SearchRun
-from reports.tables import runs as tables
+from reports.tables import fronts
 
 
 def save_all(run: SearchRun, folder: Path) -> list[Path]:
@@ -55,10 +55,12 @@ def save_accuracy(
             axes.scatter(
                 [getattr(t, cost) for t in chosen], values, s=22, marker=marker, color=BLUE, label=label
             )
-        front = tables.pareto(scored, lambda trial: int(getattr(trial, cost)))
+        level = fronts.level(scored, fronts.COSTS[cost])
+        front = [] if level else fronts.pareto(scored, fronts.COSTS[cost])
         steps = [100 * (trial.score or 0.0) for trial in front]
         places = [getattr(trial, cost) for trial in front]
-        axes.step(places, steps, where="post", color=ORANGE, linewidth=1.4, label="Pareto front")
+        if front:
+            axes.step(places, steps, where="post", color=ORANGE, linewidth=1.4, label="Pareto front")
         for trial in scored:
             if trial.number == winner:
                 place, value = getattr(trial, cost), 100 * (trial.score or 0.0)

@@ -7,27 +7,26 @@ from records.trial import TrialRecord
 from reports.pages.html import Markup, element, table
 from reports.pages.parts import chart, section
 from reports.runs import SearchRun
-from reports.tables import conditions
+from reports.tables import conditions, fronts
 from reports.tables import runs as tables
 from reports.tables.published import published_for, table_of
 
-_COSTS: tuple[tuple[str, str, Callable[[TrialRecord], int]], ...] = (
-    ("params", "parameters", lambda trial: trial.params),
-    ("macs", "MACs", lambda trial: trial.macs),
-)
+_NOUNS = {"params": "parameters", "macs": "MACs"}
 
 
 def accuracy_and_cost(run: SearchRun) -> Markup:
-    """Scatter of accuracy against parameters and MACs; the Pareto fronts as tables."""
-    drawn = [chart("by-params", "Accuracy and parameters"), chart("by-macs", "Accuracy and MACs")]
-    charts = element("div", drawn, class_="pair")
-    fronts = []
-    for name, title, cost in _COSTS:
-        front = tables.pareto(run.scored, cost)
-        shown = table(tables.trials(front, f"Pareto front: accuracy against {title}"), f"front-{name}")
-        fronts.append(
-            element("details", element("summary", f"The Pareto front against {title} as a table"), shown)
-        )
+    """Scatter of accuracy against each cost that differs between the trials; the Pareto fronts as tables."""
+    drawn, tables_of, same = [], [], []
+    for name, cost in fronts.COSTS.items():
+        noun = _NOUNS[name]
+        if fronts.level(run.scored, cost):
+            same.append(_same(run, cost, noun))
+            continue
+        drawn.append(chart(f"by-{name}", f"Accuracy and {noun}"))
+        front = tables.trials(fronts.pareto(run.scored, cost), f"Pareto front: accuracy against {noun}")
+        summary = element("summary", f"The Pareto front against {noun} as a table")
+        tables_of.append(element("details", summary, table(front, f"front-{name}")))
+    charts = element("div", drawn, class_="pair") if drawn else None
     others = published_for(run.record.dataset)
     known = None
     if others:
@@ -36,11 +35,24 @@ def accuracy_and_cost(run: SearchRun) -> Markup:
     why = (
         "Dots and crosses: validation accuracy of each trial after its last epoch, one run each:"
         f" {_effort(run)}. No complete trial beats one on the front at a lower cost. Hover or use the arrow"
-        " keys to read a trial; click or Enter marks it in every chart; a rectangle drawn with the mouse"
-        " keeps its trials."
+        " keys to read a trial; click or Enter marks it in every chart and opens it; a rectangle drawn with"
+        " the mouse keeps its trials."
     )
+    notes = [element("p", words, class_="why level") for words in same]
+    if not drawn:
+        return section("accuracy", "Accuracy against cost", None, notes, known)
     marks = element("p", _comparison(run), class_="why") if others or run.best else None
-    return section("accuracy", "Accuracy against cost", why, marks, charts, _legend(run), fronts, known)
+    return section(
+        "accuracy", "Accuracy against cost", why, notes, marks, charts, _legend(run), tables_of, known
+    )
+
+
+def _same(run: SearchRun, cost: Callable[[TrialRecord], int], noun: str) -> str:
+    costs = [cost(trial) for trial in run.scored if trial.state == "complete"]
+    return (
+        f"{noun[:1].upper()}{noun[1:]} are no axis here: all complete trials have {min(costs):,} to"
+        f" {max(costs):,}, within {100 * fronts.LEVEL:.0f} %, so that none is the cheaper choice."
+    )
 
 
 def _comparison(run: SearchRun) -> str:

@@ -1,6 +1,5 @@
 """compare.html: run folders and networks side by side, as one file that needs no network."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ from reports.pages import parts as shared
 from reports.pages.html import Markup, document, element, table
 from reports.tables import compare
 from reports.tables.compare import Side
+from reports.tables.network import growth
 
 _WIDTH, _HEIGHT = 760, 300
 # Room for labels of twice the size, which phones get (compare.css).
@@ -67,8 +67,12 @@ class _Plot:
 
 def _growth(sides: Sequence[Side]) -> Markup | None:
     """Draw the receptive field against the layer, one line a side, from the analyses behind the table."""
-    lines = [(number, side.name, _fields(side)) for number, side in enumerate(sides)]
-    lines = [line for line in lines if line[2]]
+    grown = [growth(side.analysis) if side.analysis else () for side in sides]
+    lines = [
+        (number, side.name, [size for _, size in found])
+        for number, (side, found) in enumerate(zip(sides, grown, strict=True))
+        if found
+    ]
     if not lines:
         return None
     plot = _Plot(max(len(fields) for *_, fields in lines), max(max(fields) for *_, fields in lines))
@@ -91,17 +95,6 @@ def _growth(sides: Sequence[Side]) -> Markup | None:
     )
     heading = element("h2", "How the receptive field grows")
     return element("section", heading, element("p", words, class_="why"), key, svg)
-
-
-def _fields(side: Side) -> list[int]:
-    from rfcalc.analysis.view import lines_of
-
-    if side.analysis is None:
-        return []
-    fields = [line.row.field for line in lines_of(side.analysis)]
-    sizes = [min(field.size) for field in fields if field.size and not field.is_global]
-    # A shortcut runs after the branch that it goes round, and sees less: no step back of the network.
-    return list(itertools.accumulate(sizes, max))
 
 
 def _line(number: int, fields: Sequence[int], plot: _Plot) -> Markup:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rfcalc import Analysis, Field, Row
     from rfcalc.analysis.view import Line
 
+LARGEST_SHARE = 0.6
+"""Of the image, that the layer sees on which the page opens."""
 Product = tuple[int, int]
 """Bitmasks of the rows and of the columns that are seen."""
 
@@ -82,7 +84,7 @@ def explore(
     spread = effective.spread(analysis, maps, images, SECONDS if images is None else None, note)
     number = sum(map(len, spread.maps.values()))
     # A row that is folded into another is on its line.
-    names = {row.index: line.row.name for line in found for row in (line.row, *line.folded)}
+    places = {row.index: place for place, line in enumerate(found) for row in (line.row, *line.folded)}
     masks = Masks()
     lines = []
     for place, line in enumerate(found, start=1):
@@ -90,7 +92,7 @@ def explore(
         shown = _line(line, masks)
         shown["window"] = settings(line)
         shown["formula"] = formula(line, analysis.rows)
-        shown["reads"] = [names[source] for source in line.row.sources]
+        shown["reads"] = list(dict.fromkeys(places[source] for source in line.row.sources))
         shown["judged"] = analysis.field_row in (line.row.index, *(row.index for row in line.folded))
         shown |= _influence(line.row, spread, number)
         lines.append(shown)
@@ -99,9 +101,28 @@ def explore(
         "images": spread.images,
         "why": spread.why,
         "left_out": spread.left_out,
+        "opens": opening(found, analysis.input_size[1:]),
         "masks": masks.runs(),
         "lines": lines,
     }
+
+
+def opening(lines: "Sequence[Line]", image: Sequence[int]) -> int:
+    """Return the number of the layer that the page opens on: a deep one whose centre unit sees a part alone.
+
+    A unit that sees the whole image shows as little as one that sees three pixels. A join, whose two maps can
+    be looked at in turn, goes before other layers, and one whose kernel adds to the field before the rest.
+    """
+    fit = []
+    for number, line in enumerate(lines):
+        field = line.row.field
+        if len(field.positions) == 2 and not field.is_global:
+            rows, columns = field.inputs_seen(*(length // 2 for length in field.positions))
+            if 1 < len(rows) * len(columns) <= LARGEST_SHARE * image[0] * image[1]:
+                fit.append(number)
+    joins = [number for number in fit if len(set(lines[number].row.sources)) > 1]
+    wide = [number for number in fit if (window := lines[number].window) and max(window.kernel) > 1]
+    return (joins or wide or fit or [0])[-1]
 
 
 def _influence(row: "Row", spread: effective.Effective, maps: int) -> dict[str, Any]:

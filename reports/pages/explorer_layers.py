@@ -6,7 +6,7 @@ from itertools import count as counted
 from itertools import groupby
 from typing import Any
 
-from reports.pages.explorer_words import COLUMNS, FLAGS
+from reports.pages.explorer_words import COLUMNS, FLAGS, JUDGED
 from reports.pages.html import Markup, element
 from reports.tables.table import count, millions
 
@@ -19,7 +19,7 @@ _HEADINGS = (
         ("sigma, px", "num"),
         ("jump, px", "num"),
         ("op", ""),
-        ("k/s/d", "num"),
+        ("k/s/d/g", "num"),
         ("output", ""),
     ),
     *(("params", "num"), ("MACs", "num")),
@@ -61,7 +61,8 @@ def grouped(names: Sequence[str], ops: Sequence[str], nested: bool) -> tuple[int
         found: list[int | Group] = []
         for head, run in groupby(numbers, key=lambda number: parts[number][: depth + 1]):
             members = list(run)
-            if len(members) == 1 or (depth and len(members) == 2):
+            # Calls of one op outside any child have one name: nothing below it tells them apart.
+            if len(members) == 1 or (depth and len(members) == 2) or len(head) <= depth:
                 found += members
                 continue
             inner = level(members, depth + 1) if nested else [*members]
@@ -92,11 +93,12 @@ def grouped(names: Sequence[str], ops: Sequence[str], nested: bool) -> tuple[int
     return tuple(level(range(len(names)), 0))
 
 
-def layers_table(lines: Sequence[dict[str, Any]]) -> Markup:
+def layers_table(lines: Sequence[dict[str, Any]], opens: int) -> Markup:
     """Return the table of layers, with a row a layer and a row a heading.
 
     Args:
         lines: Those of `reports.pages.explorer.explore`.
+        opens: The layer that the page opens on.
     """
     folds = len(lines) > OPEN_AT_MOST
     groups = grouped([line["name"] for line in lines], [line["op"] for line in lines], folds)
@@ -106,7 +108,7 @@ def layers_table(lines: Sequence[dict[str, Any]]) -> Markup:
         if not isinstance(member, Group):
             return [_layer(member, lines[member], inside, depth, shown)]
         own = next(numbers)
-        is_open = not folds or any(lines[leaf]["judged"] for leaf in member.layers)
+        is_open = not folds or any(lines[leaf]["judged"] or leaf == opens for leaf in member.layers)
         drawn = [_heading(member, lines, own, inside, depth, shown, is_open)]
         for each in member.members:
             drawn += rows(each, own, depth + 1, shown and is_open)
@@ -115,7 +117,7 @@ def layers_table(lines: Sequence[dict[str, Any]]) -> Markup:
     head = element(
         "tr",
         [
-            element("th", _explained(title, COLUMNS[title]), scope="col", class_=kind or None)
+            element("th", explained(title, COLUMNS[title]), scope="col", class_=kind or None)
             for title, kind in _HEADINGS
         ],
     )
@@ -148,25 +150,27 @@ def _heading(
 
 def _layer(index: int, line: dict[str, Any], inside: int | None, depth: int, shown: bool) -> Markup:
     kinds = [f"in-{depth}" if depth else "", "judged" if line["judged"] else ""]
+    remark = [" ", explained("judged", JUDGED)] if line["judged"] else None
     return element(
         "tr",
-        [element("th", line["name"], scope="row"), *_cells(line)],
+        [element("th", line["name"], remark, scope="row"), *_cells(line)],
         data_line=index,
         data_in=inside,
         tabindex=-1,
+        aria_label=f"{line['name']}, {line['op']}",
         class_=" ".join(filter(None, kinds)) or None,
         hidden=not shown,
         aria_selected="false",
     )
 
 
-def _explained(word: str, meaning: str) -> Markup:
+def explained(word: str, meaning: str) -> Markup:
     """A word that says what it means where the pointer or the focus is."""
     return element("abbr", word, title=meaning, tabindex=0)
 
 
 def _cells(line: dict[str, Any]) -> list[Markup]:
-    flags = [_explained(flag, FLAGS.get(flag, "")) for flag in line["flags"]]
+    flags = [explained(flag, FLAGS.get(flag, "")) for flag in line["flags"]]
     remark = [element("span", " ", flag, class_="flag") for flag in flags]
     sigma = line["sigma"]
     shown = "-" if sigma is None else "x".join(dict.fromkeys(f"{each:.1f}" for each in sigma))

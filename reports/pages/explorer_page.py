@@ -9,19 +9,23 @@ from records.pictures import PictureError, opened
 from records.text import shape
 from reports import targets
 from reports.errors import ReportError
+from reports.pages import explorer_verdict
 from reports.pages import parts as shared
 from reports.pages.explorer import SECONDS, explore
 from reports.pages.explorer_layers import layers_table
+from reports.pages.explorer_panel import for_script, panel
+from reports.pages.explorer_words import FACTS, FLAGS
 from reports.pages.html import Markup, document, element, picture
 from reports.tables.network import field_size
 from reports.tables.table import count, millions
 
-_SCRIPTS = ("base.js", "rf_field.js", "rf_draw.js", "rf.js")
-
+_SCRIPTS = ("base.js", "rf_field.js", "rf_graph.js", "rf_draw.js", "rf.js")
 
 _HOW = (
     "Choose a layer in the table and a unit in the small map: coloured are the pixels it sees, dashed its"
-    " extent on an unbounded plane. Click a pixel of the image to see which units see it."
+    " extent on an unbounded plane. Click a pixel of the image to see which units see it. The strip left of"
+    " the table is the graph: a strong line leads from what the chosen layer reads, a dashed one to what"
+    " reads it."
 )
 
 
@@ -50,8 +54,9 @@ def explorer_page(
     # Before the network is run, which takes longer than reading a picture that cannot be read.
     photo = _photo(image, *named.size[-2:]) if image is not None and len(named.size) == 3 else None
     note(f"loading and analysing {named.title}")
-    analysis = targets.measure(named, trained=True)
+    model, analysis = targets.load(named, trained=True)
     data = explore(analysis, images, note)
+    judged = explorer_verdict.judge(model, analysis, named.target or "")
     height, width = data["input"]
     facts = [
         (
@@ -62,6 +67,7 @@ def explorer_page(
         ("Parameters", count(analysis.params), "every unique parameter"),
         ("MACs", millions(analysis.macs), "convolution and linear, per image"),
         ("Input", shape(named.size), f"{len(data['lines'])} layers"),
+        *explorer_verdict.figures(judged),
     ]
     body = element(
         "div",
@@ -70,13 +76,15 @@ def explorer_page(
         element("h1", named.title),
         shared.figures(facts),
         element("p", _HOW, class_="help"),
-        element("div", _panel(height, width), layers_table(data["lines"]), class_="explorer"),
+        element("div", panel(height, width), layers_table(data["lines"], data["opens"]), class_="explorer"),
         element("p", _origin(data, named), class_="help", id="origin"),
+        explorer_verdict.details(judged),
         element("div", photo, class_="hidden") if photo else None,
         element("footer", "Written by python -m reports rf. This page loads nothing from anywhere."),
         class_="page",
     )
-    island = {**data, "lines": [_for_script(line) for line in data["lines"]]}
+    lines = [for_script(line) for line in data["lines"]]
+    island = {**data, "lines": lines, "words": {**FACTS, **FLAGS}}
     title = f"Receptive fields of {named.title}"
     return document(title, body, island, _SCRIPTS, ("report.css", "rf.css"))
 
@@ -115,70 +123,6 @@ def _left_out(layers: int) -> str:
         f" {what} not measured, because the time was up after {SECONDS} s (--erf-images 1 measures all):"
         " there the heat is the closed form."
     )
-
-
-def _panel(height: int, width: int) -> Markup:
-    see = f"The input, {height} x {width} pixels, with what the chosen unit sees. Arrow keys choose a pixel."
-    seen = element("canvas", id="input", tabindex=0, role="application", aria_label=see)
-    units = element(
-        "canvas",
-        id="units",
-        tabindex=0,
-        role="application",
-        aria_label="The layer's units. Arrow keys choose a unit, with Shift in steps of eight.",
-    )
-    facts = element("dl", "", id="readout", class_="readout", aria_live="polite")
-    scale = element(
-        "div",
-        "weak",
-        element("i", aria_hidden="true"),
-        "strong (square root of the influence)",
-        class_="scale",
-    )
-    options = [
-        element("label", element("input", type="checkbox", id=name, checked=checked), words)
-        for name, checked, words in (
-            ("heat", True, "effective field"),
-            ("beyond", False, "zoom out to all that lies beyond the image"),
-        )
-    ]
-    return element(
-        "div",
-        seen,
-        scale,
-        element("div", units, facts, class_="below"),
-        element(
-            "div",
-            options,
-            element("button", "Play", type="button", id="play", aria_pressed="false"),
-            class_="options",
-        ),
-        class_="panel",
-    )
-
-
-def _for_script(line: dict[str, Any]) -> dict[str, Any]:
-    """Return what the script draws with; the table has the rest already."""
-    kept = (
-        "name",
-        "op",
-        "field",
-        "judged",
-        "unbounded",
-        "grid",
-        "rows",
-        "columns",
-        "units",
-        "sets",
-        "bounding",
-        "sigma",
-        "heat",
-        "measured",
-        "window",
-        "formula",
-        "reads",
-    )
-    return {key: line[key] for key in kept if key in line}
 
 
 def _photo(path: Path, height: int, width: int) -> Markup:

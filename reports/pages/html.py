@@ -139,7 +139,7 @@ def document(
         styles: The same for the style.
     """
     style = "\n".join(map(asset, styles))
-    script = "\n".join(["'use strict';", *map(asset, scripts)])
+    script = "\n".join(["'use strict';", *(_lean(asset(name)) for name in scripts)])
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:;"
         " base-uri 'none'; form-action 'none'"
@@ -170,6 +170,15 @@ def island_json(data: Mapping[str, Any]) -> str:
 def asset(name: str) -> str:
     """Return the text of a file in reports/assets."""
     return resources.files("reports").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _lean(script: str) -> str:
+    """Leave out lines of comment and indentation, which only readers of the source need: pages carry them.
+
+    The files have no template literal of several lines, in which these would count.
+    """
+    lines = map(str.strip, script.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 def _digest(text: str) -> str:

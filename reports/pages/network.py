@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from records.text import shape
@@ -9,16 +10,27 @@ from reports import targets
 from reports.pages import parts as shared
 from reports.pages.html import Markup, code, element, table
 from reports.runs import TrainRun
-from reports.tables.network import Stage, field_size, layers, overview, stages
+from reports.tables.network import Stage, field_size, growth, layers, overview, stages
 from reports.tables.table import millions
 
 if TYPE_CHECKING:
     from rfcalc.maps.field import Field
 
 
-def content(run: TrainRun) -> Markup:
-    """Return the drawing, the tables, the recipe and the source; where nothing can be drawn, why."""
+@dataclass(frozen=True)
+class Look:
+    """A run's network as a page shows it."""
+
+    content: Markup
+    """The drawing, the tables, the recipe and the source; where nothing can be drawn, why."""
+    growth: tuple[tuple[str, int], ...] = ()
+    """Of `reports.tables.network.growth`, for the chart of it; empty where nothing can be drawn."""
+
+
+def look(run: TrainRun) -> Look:
+    """Analyse the network of a run, which runs its model.py."""
     parts: list[Markup] = []
+    grown: tuple[tuple[str, int], ...] = ()
     size = run.record.dataset.image_size
     model = run.folder / "model.py"
     trouble = None
@@ -35,7 +47,9 @@ def content(run: TrainRun) -> Markup:
         else:
             found = stages(analysis)
             listed = table(layers(analysis), "layers")
-            parts += [drawing(found, size), table(overview(found), "stages-table")]
+            grown = growth(analysis)
+            grows = shared.chart("growth", "How the receptive field grows, layer by layer")
+            parts += [drawing(found, size), grows, table(overview(found), "stages-table")]
             parts.append(element("details", element("summary", "Layer by layer"), listed))
     if trouble is not None:
         parts.append(shared.banner("The network is not drawn", trouble))
@@ -43,7 +57,7 @@ def content(run: TrainRun) -> Markup:
     if run.source is not None:
         summary = element("summary", "Source of the network")
         parts.append(element("details", summary, code(run.source, "the source of the network")))
-    return element("div", parts)
+    return Look(element("div", parts), grown)
 
 
 def drawing(found: Sequence[Stage], image_size: tuple[int, int]) -> Markup:

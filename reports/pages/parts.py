@@ -78,7 +78,9 @@ def recipe(run: RunRecord, name: str) -> Markup:
 
 def commands(lines: Sequence[tuple[str, str]]) -> Markup:
     """Return commands to copy, each under what it does."""
-    return element("div", [[element("p", words), code(line, words)] for words, line in lines])
+    return element(
+        "div", [[element("p", words), code(line, words)] for words, line in lines], class_="commands"
+    )
 
 
 def quoted(path: object) -> str:

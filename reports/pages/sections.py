@@ -11,9 +11,9 @@ from records.story import details
 from records.text import duration, plural
 from reports.pages import network
 from reports.pages import parts as shared
-from reports.pages.html import Markup, element, table
+from reports.pages.html import Markup, element, join, table
 from reports.pages.parts import chart, section
-from reports.runs import SearchRun
+from reports.runs import SearchRun, TrainRun
 from reports.tables import conditions
 from reports.tables import runs as tables
 from reports.tables.published import published_for
@@ -24,6 +24,8 @@ SHOWN_WITHOUT_SCRIPT = 50
 """Rows of the trials' table that are in the page itself; the script shows all of them."""
 CURVES_WITHOUT_SCRIPT = 10
 """The same for the learning curves, which have a column an epoch."""
+DRAWN_ONE_BY_ONE = 1500
+"""MANY of assets/density.js."""
 SHOWN_AT_ONCE, FIRST_SHOWN = 1000, 500
 """A study with more scored trials than the former opens with its best ones; "Top" shows as many as asked."""
 
@@ -42,12 +44,6 @@ def lead(run: SearchRun) -> Markup:
         tested = run.best.record.test_accuracy is not None
         words += [", was trained again and met the test set once."] if tested else ["."]
     return element("p", words, class_="lead")
-
-
-def against_best_preset(run: SearchRun) -> Markup | None:
-    """Return what a reader wants to know first: whether the winner beats the best preset, and how surely."""
-    words = outcome(run.record)
-    return element("p", words, class_="against") if words else None
 
 
 def key_figures(run: SearchRun) -> Markup:
@@ -113,20 +109,17 @@ def budget(run: SearchRun) -> Markup:
     return section("budget", "Budget and verdict", verdict, table(tables.verdict(record), "verdict"))
 
 
-def winner(run: SearchRun) -> Markup | None:
+def winner(run: SearchRun, best: TrainRun, looked: network.Look) -> Markup:
     """The winner's network: drawn stage by stage, layer by layer, its recipe and its standalone source."""
-    best = run.best
-    if best is None:
-        return None
     why = (
         f"{winner_title(run.record).capitalize()}: the network {best.record.network}, "
         "with what the search proposed for it."
     )
-    return section("winner", "The winner", why, network.content(best))
+    return section("winner", "The winner", why, looked.content)
 
 
 def tools(run: SearchRun) -> Markup:
-    """The controls that every chart below listens to."""
+    """The controls that every chart below listens to, and the place where a trial is opened."""
     total = len(run.scored)
     first = total if total <= SHOWN_AT_ONCE else FIRST_SHOWN
     top = element("input", type="number", id="top", min=1, max=max(1, total), value=first)
@@ -138,7 +131,8 @@ def tools(run: SearchRun) -> Markup:
     if published_for(run.record.dataset):
         box = element("input", type="checkbox", id="published", checked=True)
         others = element("label", box, "published networks")
-    return element(
+    opened = element("aside", "", id="opened", class_="opened", aria_label="The opened trial", hidden=True)
+    controls = element(
         "div",
         element("label", "Top ", top, f" of {total:,} scored"),
         states,
@@ -149,6 +143,7 @@ def tools(run: SearchRun) -> Markup:
         role="group",
         aria_label="Which trials the charts show",
     )
+    return join((opened, controls))
 
 
 def curves(run: SearchRun) -> Markup:
@@ -157,7 +152,18 @@ def curves(run: SearchRun) -> Markup:
     listed = table(tables.curves(run.scored[:CURVES_WITHOUT_SCRIPT], run.most_epochs), "curves-table")
     more = element("p", "", id="curves-table-more", class_="why")
     shown = element("details", element("summary", "The curves as a table"), listed, more)
-    return section("curves", "Learning curves", why, chart("learning", "Validation accuracy by epoch"), shown)
+    drawn = chart("learning", "Validation accuracy by epoch")
+    return section("curves", "Learning curves", why, drawn, _ramp(run), shown)
+
+
+def _ramp(run: SearchRun) -> Markup | None:
+    """The key to the colours of the lines; thousands of them are a density, which has one."""
+    if len(run.scored) > DRAWN_ONE_BY_ONE:
+        return None
+    steps = [element("i", class_=f"rank-{rank}") for rank in range(5)]
+    return element(
+        "p", "less accurate", element("span", steps, aria_hidden="true"), "more accurate", class_="ramp"
+    )
 
 
 def importance(run: SearchRun) -> Markup:
@@ -173,7 +179,7 @@ def importance(run: SearchRun) -> Markup:
     return section("importance", "What matters", why, listed)
 
 
-def dimensions() -> Markup:
+def dimensions(run: SearchRun) -> Markup:
     """Parallel coordinates over what was proposed, the cost and the accuracy."""
     why = (
         "One line a trial. Drag along an axis to keep the trials that pass through it, in every chart; a"
@@ -184,14 +190,16 @@ def dimensions() -> Markup:
     )
     constant = element("p", "", id="constant", class_="why")
     drawn = chart("parallel", "Parallel coordinates")
-    return section("dimensions", "Dimensions", why, drawn, constant, filters)
+    return section("dimensions", "Dimensions", why, drawn, _ramp(run), constant, filters)
 
 
 def trials(run: SearchRun) -> Markup:
     """Every trial as a row; the script sorts, filters and copies all of them."""
     ranked = [*run.scored, *(trial for trial in run.trials if trial.score is None)]
     shown = table(tables.trials(ranked[:SHOWN_WITHOUT_SCRIPT], "All trials"), "trials-table")
-    why = "A click on a heading sorts; a click on a row, or Enter, marks the trial in every chart."
+    why = (
+        "A click on a heading sorts; a click on a row, or Enter, marks the trial in every chart and opens it."
+    )
     return section("trials", "Trials", why, shown, element("p", "", id="trials-table-more", class_="why"))
 
 
@@ -223,7 +231,9 @@ def finalists(run: SearchRun) -> Markup | None:
     if run.record.presets:
         parts.append(table(tables.presets(run.record), "presets-table"))
         parts.append(element("p", outcome(run.record) or ""))
-    parts += [element("p", line) for line in details(run.record, run.trials)]
+    notes = list(details(run.record, run.trials, with_lineage=False))
+    if notes:
+        parts.append(element("ul", [element("li", line) for line in notes], class_="notes"))
     return section("finalists", "Finalists", why, parts)
 
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
 from records.text import shape
 from reports.tables.table import Column, Table, counts, millions
 from rfcalc.render.columns import sizes
+from rfcalc.render.limits import limit_texts
 from rfcalc.text import per_axis
 
 if TYPE_CHECKING:
+    from rfcalc.analysis.budget import Verdict
     from rfcalc.analysis.result import Analysis, Row
     from rfcalc.maps.field import Field
 
@@ -92,6 +94,38 @@ def overview(found: Sequence[Stage]) -> Table:
         for stage in found
     )
     return Table("Stage by stage", columns, rows)
+
+
+def limits(verdict: "Verdict", source: str) -> Table:
+    """Return one row a limit of a budget, in the words of `python -m rfcalc`."""
+    marks = {"held": "yes", "BROKEN": "no", "not judged": "unknown"}
+    columns = (
+        Column("limit"),
+        Column("verdict", mark=marks.get),
+        Column("network has", number=True),
+        Column("required", number=True),
+        Column("room", number=True),
+        Column("where"),
+    )
+    rows = []
+    for limit in verdict.limits:
+        state, name, value, bound, room, where = limit_texts(limit)
+        rows.append((name, state, value, bound, room or None, where or None))
+    return Table(f"Limit by limit, of {source}", columns, tuple(rows))
+
+
+def growth(analysis: "Analysis") -> tuple[tuple[str, int], ...]:
+    """Return (layer, the largest receptive field up to it), the smaller of height and width, in input pixels.
+
+    A shortcut runs after the branch that it goes round, and sees less: no step back of the network. Layers
+    behind a global operation, which sees the whole image, are left out.
+    """
+    from rfcalc.analysis.view import lines_of
+
+    rows = [line.row for line in lines_of(analysis)]
+    seen = [row for row in rows if row.field.size and not row.field.is_global]
+    largest = accumulate((min(row.field.size) for row in seen), max)
+    return tuple((row.name, size) for row, size in zip(seen, largest, strict=True))
 
 
 def field_size(field: "Field") -> str:

@@ -1,7 +1,7 @@
 """The tables of a search and of a training run, made from their records."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from records.run import EpochRecord, RunRecord
 from records.search import Gap, LimitRecord, SearchRecord
@@ -20,7 +20,7 @@ def verdict(record: SearchRecord) -> Table:
         Column("verdict", mark=marks.get),
         Column("winner has", number=True),
         Column("required", number=True),
-        Column("margin", lambda margin: f"{margin:+,g}" if margin else "0", number=True),
+        Column("margin", _room, number=True),
     )
     rows = tuple(
         (
@@ -28,11 +28,17 @@ def verdict(record: SearchRecord) -> Table:
             words[limit.holds],
             _value(limit.value),
             _bound(limit),
-            None if limit.holds is None else limit.margin,
+            None if limit.holds is None or isinstance(limit.limit, bool) else limit.margin,
         )
         for limit in record.verdict
     )
-    return Table("Limit by limit (a margin <= 0 holds)", columns, rows)
+    return Table("Limit by limit", columns, rows)
+
+
+def _room(margin: float) -> str:
+    """Return a signed margin in words: "room 16" below 0, "missed by 6,746" above."""
+    size = f"{abs(margin):,.0f}" if margin == int(margin) else f"{abs(margin):,g}"
+    return f"missed by {size}" if margin > 0 else f"room {size}"
 
 
 def trials(chosen: Sequence[TrialRecord], caption: str) -> Table:
@@ -80,21 +86,6 @@ def curves(chosen: Sequence[TrialRecord], epochs: int) -> Table:
 def proposed(chosen: Sequence[TrialRecord]) -> list[str]:
     """Names of what the sampler proposed, in the order in which they were first met."""
     return list(dict.fromkeys(name for trial in chosen for name in trial.values))
-
-
-def pareto(scored: Sequence[TrialRecord], cost: Callable[[TrialRecord], int]) -> list[TrialRecord]:
-    """The complete trials that no other one beats: none is as accurate at a lower cost. Cheapest first.
-
-    Pruned ones are left out: the accuracy of a run that was cut short compares with no other.
-    """
-    front: list[TrialRecord] = []
-    best = -1.0
-    whole = [trial for trial in scored if trial.state == "complete"]
-    for trial in sorted(whole, key=lambda trial: (cost(trial), -(trial.score or 0.0), trial.number)):
-        if trial.score is not None and trial.score > best:
-            front.append(trial)
-            best = trial.score
-    return front
 
 
 def finalists(record: SearchRecord) -> Table:
@@ -264,6 +255,8 @@ def epochs(run: Sequence[EpochRecord]) -> Table:
 def _bound(limit: LimitRecord) -> str:
     """Return the limit with the side on which it holds: ">= 53", "<= 99,999", "yes"."""
     yes_or_no = isinstance(limit.limit, bool)
+    if yes_or_no and limit.name.startswith("forbid"):
+        return "no" if limit.limit else "yes"
     sign = "" if yes_or_no else {"min": ">= ", "max": "<= "}.get(limit.name[:3], "")
     return sign + _value(limit.limit)
 

@@ -14,10 +14,10 @@ from rfcalc.analysis.growth import Growth
 from rfcalc.errors import BudgetError
 from rfcalc.text import nearest
 
-__all__ = ["Listed", "Settings", "find_budget", "find_settings", "read_budget", "read_settings"]
+__all__ = ["Listed", "Settings", "find_budget", "find_names", "find_settings", "read_budget", "read_settings"]
 
 _OF_NETWORKS = ("target", "name", "input", "arg")
-_OF_TABLE = ("network", "against")
+_OF_TABLE = ("network", "against", "names")
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,34 @@ def find_settings(start: Path) -> Settings | None:
     return None
 
 
+def find_names(start: Path) -> tuple[str, Path] | None:
+    """Return `names` of the nearest pyproject.toml whose `[tool.rfcalc]` has it, and that file's folder.
+
+    Raises:
+        BudgetError: A file on the way is no TOML, or the value is no dotted name of a module.
+    """
+    folder = start.resolve()
+    for candidate in (folder, *folder.parents):
+        path = candidate / "pyproject.toml"
+        table = _own_table(_read_toml(path)) if path.is_file() else None
+        if table is not None and "names" in table:
+            return _names(table, f"{path} [tool.rfcalc]"), candidate
+    return None
+
+
+def _names(table: Mapping[str, Any], where: str) -> str:
+    names = table.get("names", "")
+    if not isinstance(names, str) or not all(part.isidentifier() for part in names.split(".") if names):
+        raise BudgetError(f"{where}: names must be a module such as models.catalogue, but got {names!r:.60}")
+    return names
+
+
 def _settings(table: Mapping[str, Any], path: Path, where: str) -> Settings:
     limits, growth = _split(table, where, _OF_TABLE)
     against = table.get("against", "")
     if not isinstance(against, str):
         raise BudgetError(f"{where}: against must be a git ref or a JSON file, but got {against!r:.60}")
+    _names(table, where)
     entries = table.get("network", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise BudgetError(f"{where}: write each network as a table of its own: [[tool.rfcalc.network]]")

@@ -26,9 +26,10 @@ _SUFFIXES = {".json": "json", ".csv": "csv", ".md": "md"}
 _DESCRIPTION = """\
 Receptive field, parameters and MACs of every layer of a PyTorch network, and whether it fits a budget.
 
-TARGET is model.py, notebook.ipynb, model.py:Name, package.module:name (torchvision.models:resnet50) or an
-ONNX file. Loading runs the file, as importing it would: analyse only code that you trust. Of an ONNX file
-nothing is run."""
+TARGET is model.py, notebook.ipynb, model.py:Name, package.module:name (torchvision.models:resnet50), an ONNX
+file, a run folder, a spec.json or the name of a network (resnet20); with its input: resnet20@3x64x64.
+Loading runs the file, as importing it would: analyse only code that you trust. Of ONNX and JSON files nothing
+is run."""
 
 _EPILOG = """\
 The budget is [tool.rfcalc] of the nearest pyproject.toml with that table, in the folder of the target file or
@@ -155,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         "targets",
         metavar="TARGET",
         nargs="*",
-        help="the model: a Python file, a notebook or a module, with a name in it; several; none: those that "
+        help="the network, or several; none: those that "
         "[[tool.rfcalc.network]] lists; diff A B: what differs between two",
     )
     for word, text in (("help", "show this and exit"), ("version", "show the version and exit")):

@@ -19,7 +19,6 @@ _KINDS = {
         ".tar",
     ): "a PyTorch checkpoint: weights without the code of the layers",
     (".safetensors",): "a safetensors file: weights without the code of the layers",
-    (".pt2",): "a torch.export program, whose layers are flattened into ops",
     (".h5", ".hdf5", ".keras"): "a Keras or HDF5 model, which PyTorch does not run",
     (".pb", ".pbtxt", ".tflite", ".savedmodel"): "a TensorFlow model, which PyTorch does not run",
     (".mlmodel", ".mlpackage"): "a Core ML model, which PyTorch does not run",
@@ -47,6 +46,15 @@ _KINDS = {
     (".sh", ".bat", ".ps1", ".js", ".cpp", ".cu", ".c", ".jl", ".r", ".lua"): "code of another language",
 }
 
+_PROGRAM = ".pt2"
+# torch.export.load gives parts of the archive (example inputs, constants, weights marked so) to the unpickler
+# without weights_only, and has no argument that forbids it (torch 2.15: torch/_export/serde/serialize.py and
+# torch/export/pt2_archive/_package.py).
+_UNPICKLED = (
+    "a torch.export program: opening it unpickles parts of it, which runs whatever is in them, so rfcalc "
+    "never does; name the .py file that builds the network, or, if you trust the file, write it as ONNX and "
+    "name that: torch.onnx.export(torch.export.load({name!r}), dynamo=True).save({onnx!r})"
+)
 _MAGIC = {
     b"\x89HDF": "an HDF5 file, such as a Keras model, which PyTorch does not run",
     b"\x80\x02": "a pickle, such as an old PyTorch checkpoint: weights without the code of the layers",
@@ -62,6 +70,8 @@ def foreign(path: Path) -> str:
         path: The file, there or not.
     """
     name = path.name.lower()
+    if name.endswith(_PROGRAM):
+        return _UNPICKLED.format(name=path.name, onnx=path.with_suffix(".onnx").name)
     by_name = next(
         (kind for endings, kind in _KINDS.items() if name.endswith(endings)),
         "" if path.suffix else "no Python file",

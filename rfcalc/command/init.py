@@ -43,7 +43,10 @@ def init(options: Options, streams: Streams) -> int:
     _check(text, path)
     write_whole(path, text)
     count = "a table" if len(tables) == 1 else f"{len(tables)} tables"
-    write(f"{path}: {count} added. Check all that are listed: python -m rfcalc\n")
+    write(f"{path}: {count} added\n")
+    if not options.quiet:
+        write("next  python -m rfcalc                 # check all that are listed\n")
+        write("      python -m rfcalc --against main  # and what they have grown by\n")
     return 0
 
 

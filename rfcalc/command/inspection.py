@@ -14,7 +14,8 @@ from rfcalc.command.checks import Check
 from rfcalc.command.load import Loaded, build
 from rfcalc.command.options import MACHINES, Options
 from rfcalc.command.places import places_of
-from rfcalc.command.target import Target, importable
+from rfcalc.command.running import importable
+from rfcalc.command.target import Target
 from rfcalc.errors import UsageError
 from rfcalc.questions.erf import effective_field, measured
 from rfcalc.questions.explain import explain
@@ -50,7 +51,7 @@ def inspect(
     with importable(target):
         loaded = build(target, check.arguments)
         recovered()  # from a limit of recursion that the file has lowered
-        inputs = _inputs(loaded, check)
+        inputs = _inputs(loaded, check, target)
         model = prepared(loaded.model, inputs_of(inputs))
         analysis = analyze(model, input_size=inputs, train=options.train, count_all=options.count_all)
         _refuse_whole_numbers(options, analysis)
@@ -103,13 +104,15 @@ def analysed(check: Check, target: Target, options: Options) -> Analysis:
     with importable(target):
         loaded = build(target, check.arguments)
         recovered()
-        inputs = _inputs(loaded, check)
+        inputs = _inputs(loaded, check, target)
         model = prepared(loaded.model, inputs_of(inputs))
         return analyze(model, input_size=inputs, train=options.train, count_all=options.count_all)
 
 
-def _inputs(loaded: Loaded, check: Check) -> tuple[Input, ...]:
-    """Return what forward() is called with: what the file itself says, unless somebody named it."""
+def _inputs(loaded: Loaded, check: Check, target: Target) -> tuple[Input, ...]:
+    """Return what forward() is called with: the size behind the @, --input, what the network is made for."""
+    if target.given_size:
+        return (Input(target.given_size),)
     # The very default: who types --input 3x32x32 means it.
     return loaded.inputs if check.inputs is Options.inputs and loaded.inputs else check.inputs
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from rfcalc.command.blame import printed
 from rfcalc.command.options import parse_arguments as parse_arguments
+from rfcalc.command.running import NOTE, import_target, importable, line_of
 from rfcalc.command.scripts import models_imported
-from rfcalc.command.target import NOTE, ONNX, Target, import_target, importable, line_of
+from rfcalc.command.target import JSON, ONNX, Target
 from rfcalc.errors import LoadError, wording
+from rfcalc.trace.inputs import Input
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from rfcalc.trace.inputs import Input
 
 BUILDERS = ("build_model", "get_model")
 
@@ -32,7 +32,7 @@ def load_model(target: Target | str, arguments: Mapping[str, Any] | None = None)
     `nn.Module` subclass defined there that can be built from `arguments`.
 
     Args:
-        target: `model.py`, `model.py:Name` or `package.module:name`.
+        target: What `Target` describes: `model.py:Name`, `package.module:name`, a run folder, a name, ...
         arguments: Keyword arguments for the constructor or the function.
 
     Raises:
@@ -62,12 +62,27 @@ def build(target: Target, arguments: Mapping[str, Any]) -> Loaded:
     """`load_model` for a caller who keeps `importable(target)` open: forward may import neighbours, too."""
     if target.path is not None and target.path.suffix == ONNX:
         return _from_onnx(target, target.path, arguments)
+    inputs = (Input(target.input_size),) if target.input_size else ()
+    if target.named or (target.path is not None and target.path.suffix == JSON):
+        return Loaded(_from_door(target, arguments), (), inputs)
     module = import_target(target)
     found = _named(module, target) if target.name else _chosen(module, target, arguments)
     notes = [vars(module)[NOTE]] if NOTE in vars(module) else []
     if inspect.isclass(found) and target.path and not _is_own(found, module) and not target.name:
         notes.append(f"{found.__name__} is imported from {_home(found)}")
-    return Loaded(_built(found, target, dict(arguments)), tuple(notes))
+    return Loaded(_built(found, target, dict(arguments)), tuple(notes), inputs)
+
+
+def _from_door(target: Target, arguments: Mapping[str, Any]) -> nn.Module:
+    """Build what a name or a JSON file stands for; nothing of the file is run."""
+    assert target.door is not None
+    if target.name:
+        raise LoadError(f"{target.text}: a JSON file describes one network; leave the name out")
+    made = target.door.build(target.path or target.named, arguments)
+    if not _is_network(made):
+        raise LoadError(f"{target.text}: {target.door.module} makes {_kind(made)}, not an nn.Module")
+    model: nn.Module = made
+    return model
 
 
 def _from_onnx(target: Target, path: Path, arguments: Mapping[str, Any]) -> Loaded:

@@ -2,70 +2,95 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
+import importlib.machinery
 import importlib.util
 import os
+import re
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
-from rfcalc.command.blame import at_line, printed, short_name
 from rfcalc.command.foreign import beside, foreign
-from rfcalc.command.importing import OWN_NAME, importing
-from rfcalc.command.notebook import read_notebook
-from rfcalc.errors import LoadError, wording
+from rfcalc.command.names import Door, did_you_mean, door_near
+from rfcalc.errors import LoadError
 
-__all__ = ["ONNX", "Target", "import_target", "importable", "line_of"]
+__all__ = ["JSON", "ONNX", "Target"]
 
 ONNX = ".onnx"
+JSON = ".json"
 MAX_SOURCE = 64 * 2**20
 """Bytes of the largest file that is taken for source text."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the user typed, taken apart: a file or a dotted module, and a name in it ("" for none)."""
+    """What the user typed, taken apart: the one grammar of rfcalc and of all commands.
+
+        model.py  model.py:Name  notebook.ipynb:Name     a file that is run, and a name in it
+        package.module:name                              what can be imported
+        network.onnx  spec.json  run.json                a file of data; nothing is run
+        runs/train/NAME  runs/search/NAME                a run folder; of a search, its winner
+        tiny  resnet20                                   a network that has a name (`rfcalc.command.names`)
+
+    each with the size of its input at the end, if wanted: `resnet20@3x64x64`. A file or folder goes before a
+    name, and a name before a module.
+
+    Attributes:
+        text: All of it.
+        path: The file; None for a module or a name.
+        module: The dotted module; "" for the others.
+        name: What is asked for in the file or module, "" for none.
+        root: Folder that paths and modules are looked for in; None: the current one.
+        named: The network's name, "" for none.
+        door: What finds it by its name, or reads the JSON file.
+        described: The JSON file that describes the network: itself, or the record in a run folder.
+        given_size: What stands behind the @, such as (3, 64, 64).
+        own_size: Size of one image that the network was made for, where that is known.
+    """
 
     text: str
     path: Path | None
     module: str
     name: str
     root: Path | None = None
+    named: str = ""
+    door: Door | None = None
+    described: Path | None = None
+    given_size: tuple[int, ...] | None = None
+    own_size: tuple[int, ...] | None = None
 
     @classmethod
     def parse(cls, text: str, root: Path | None = None) -> Target:
-        """Take `model.py:Name` or `package.module:name` apart.
+        """Take what the user typed apart; nothing of it is run.
 
         Args:
             text: What the user typed, or what a table of pyproject.toml says.
             root: Folder that paths and modules are looked for in; None: the current one.
 
         Raises:
-            LoadError: There is no such file, or the text names neither a file nor a module.
+            LoadError: There is no such file, or the text names neither a file, a network nor a module.
+            InputError: What stands behind the @ is no size.
         """
-        place, name = _split_name(text)
+        whole, size = _split_size(text, root)
+        place, name = _split_name(whole)
         if "\0" in place or not place.strip():
             raise LoadError(f"{text!r} names nothing; write model.py, model.py:Name or package.module:name")
         path = root / place if root else Path(place)
         try:
             if path.suffix in (".py", ".ipynb") or os.path.lexists(path):
-                return cls(text, _checked_file(path), "", name, root)
+                return _of_file(cls(text, path, "", name, root, given_size=size))
         except OSError as error:
             raise LoadError(f"{path}: {error.strerror or error}") from error
-        if os.sep in place or (path.suffix and not _is_dotted(place)):
-            raise LoadError(f"{place}: no such file{beside(path)}")
-        if not _is_dotted(place):
-            raise LoadError(
-                f"{text!r} is neither a Python file nor a module; "
-                "write model.py, model.py:Name or package.module:name"
-            )
-        if f".{place.rpartition('.')[2]}" in _FILE_SUFFIXES:
-            raise LoadError(f"{place}: no such file{beside(path)}")
-        return cls(text, None, place, name, root)
+        if not name and _NAME.fullmatch(place):
+            door = door_near(root or Path.cwd())
+            entry = door.networks().get(place) if door is not None else None
+            if entry is not None and door is not None:
+                own = tuple(entry.input_size)
+                return cls(text, None, "", "", door.root, place, door, given_size=size, own_size=own)
+        if (wrong := _no_module(text, place, name, path)) is not None:
+            raise LoadError(f"{wrong}{did_you_mean(place, root or Path.cwd()) or _otherwise(place, path)}")
+        return cls(text, None, place, name, root, given_size=size)
 
     @property
     def folder(self) -> Path:
@@ -76,6 +101,97 @@ class Target:
     def place(self) -> str:
         """The target without its name, as messages show it."""
         return self.text[: -len(self.name) - 1] if self.name else self.text
+
+    @property
+    def input_size(self) -> tuple[int, ...] | None:
+        """Size of one image: the given one, else the network's own, None where neither is known."""
+        return self.given_size or self.own_size
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_SOURCES = ("best/model.py", "model.py")
+_RECORDS = ("best/run.json", "run.json", "best/spec.json", "spec.json")
+"""Files of a run folder that may hold the network's spec; the winner of a search is in best/."""
+
+
+def _split_size(text: str, root: Path | None) -> tuple[str, tuple[int, ...] | None]:
+    """Return the text without what stands behind its @, and that as a size."""
+    whole, at, size = text.rpartition("@")
+    if not at or os.sep in size or "." in size or (root or Path.cwd()).joinpath(text).exists():
+        return text, None
+    from rfcalc.command.arguments import parse_size
+
+    return whole, parse_size(size)
+
+
+def _of_file(target: Target) -> Target:
+    """Return the target of a path with its file, and of a run folder or JSON file with what that says.
+
+    Raises:
+        LoadError: It is no file of a network.
+    """
+    assert target.path is not None
+    path = target.path
+    if path.suffix != JSON and not path.is_dir():
+        return replace(target, path=_checked_file(path))
+    door = door_near(target.root or Path.cwd())
+    if path.is_dir():
+        described, size, why = _described(path, door)
+        if why and not any((path / name).is_file() for name in _SOURCES):
+            raise LoadError(why)
+        return replace(
+            target, path=_checked_file(path, described), door=door, described=described, own_size=size
+        )
+    if door is None or not path.is_file():
+        return replace(target, path=_checked_file(path))
+    size = tuple(door.read(path).input_size)
+    return replace(target, path=path.resolve(), door=door, described=path.resolve(), own_size=size)
+
+
+def _described(folder: Path, door: Door | None) -> tuple[Path | None, tuple[int, ...] | None, str]:
+    """Return the first file of a run folder that describes its network, its input size, or why none."""
+    wrong = ""
+    for name in _RECORDS if door is not None else ():
+        path = folder / name
+        if door is not None and path.is_file():
+            try:
+                return path.resolve(), tuple(door.read(path).input_size), ""
+            except LoadError as error:  # a network that no spec describes; its source may be there
+                wrong = wrong or str(error)
+    return None, None, wrong
+
+
+def _no_module(text: str, place: str, name: str, path: Path) -> str | None:
+    """Return what is wrong with a text that is no file and no name, None where it may be a module."""
+    dotted = _is_dotted(place)
+    if os.sep in place or (path.suffix and not dotted) or f".{place.rpartition('.')[2]}" in _FILE_SUFFIXES:
+        return f"{place}: no such file"
+    if not dotted:
+        return f"{text!r} is neither a Python file nor a module"
+    if not name and "." not in place and not _is_importable(place, path.parent):
+        return f"{place}: no file, run folder, network or module has this name"
+    return None
+
+
+def _otherwise(place: str, path: Path) -> str:
+    """Return the end of an error about a text that nothing is near to."""
+    if os.sep in place or path.suffix:
+        return beside(path)
+    door = door_near(path.parent) if _NAME.fullmatch(place) else None
+    known = f"; networks with a name: {', '.join(door.networks())}" if door else ""
+    return f"; write model.py, model.py:Name or package.module:name{known}"
+
+
+def _is_importable(module: str, folder: Path) -> bool:
+    """Whether there is a module of this name; nothing is run."""
+    if module in sys.modules or module in sys.builtin_module_names:
+        return True
+    try:
+        finders = [finder.find_spec(module, None) for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    except (ImportError, ValueError):
+        return True  # its own error comes when it is imported
+    here = importlib.machinery.PathFinder.find_spec(module, [str(folder)])
+    return any(finders) or here is not None
 
 
 _FILE_SUFFIXES = (".pt", ".pth", ".onnx", ".safetensors", ".h5", ".keras", ".ckpt", ".pkl", ".yaml", ".json")
@@ -92,20 +208,27 @@ def _split_name(text: str) -> tuple[str, str]:
     return text, ""
 
 
-def _checked_file(path: Path) -> Path:
-    """Return the whole path of a file of source text.
+def _checked_file(path: Path, described: Path | None = None) -> Path:
+    """Return the whole path of a file of source text, of a folder the one in it.
+
+    Args:
+        path: The file or folder.
+        described: What describes the network of a folder that has no source text.
 
     Raises:
         LoadError: It is a folder, a pipe, too large, or no Python file; the message names what could be.
     """
     if path.is_dir():
-        for inside in (path / "best" / "model.py", path / "model.py"):
-            if inside.is_file():  # what a search leaves: the winner as a file of its own
-                return inside.resolve()
+        for name in _SOURCES:
+            if (path / name).is_file():  # what a search leaves: the winner as a file of its own
+                return (path / name).resolve()
+        if described is not None:
+            return described
         raise LoadError(f"{path} is a folder; {_in_folder(path)}")
     if not path.exists():
         where = f" (a link to {path.readlink()}, which is not there)" if path.is_symlink() else ""
-        raise LoadError(f"{path}: no such file{where}{beside(path)}")
+        near = "" if where else did_you_mean(str(path), Path())
+        raise LoadError(f"{path}: no such file{where}{near or beside(path)}")
     if not path.is_file():
         raise LoadError(f"{path} is a pipe or a device; name a Python file")
     if path.suffix == ONNX:  # its reader has bounds of its own
@@ -129,126 +252,3 @@ def _in_folder(folder: Path) -> str:
     if files:
         return f"name a file in it, such as {' or '.join(files)}"
     return "there is no Python file in it; name the file that builds the network"
-
-
-@contextmanager
-def importable(target: Target) -> Iterator[None]:
-    """Make the target's folder importable; a file target leaves nothing behind (see `importing`)."""
-    with ExitStack() as stack:
-        stack.enter_context(importing(target.folder.resolve(), forget=target.path is not None))
-        if target.path and (package := _package(target.path)):
-            stack.enter_context(importing(package[0], forget=True))
-        yield
-
-
-def _package(path: Path) -> tuple[Path, str] | None:
-    """Return the folder above the package of a file with relative imports, and its dotted name."""
-    if path.suffix != ".py":
-        return None
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    level = max((node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)), default=0)
-    if not level:
-        return None
-    top, parts = path.parent, [path.stem]
-    while (top / "__init__.py").is_file() or len(parts) <= level:
-        parts.insert(0, top.name)
-        top = top.parent
-    return (top, ".".join(parts)) if all(part.isidentifier() for part in parts) else None
-
-
-def import_target(target: Target) -> ModuleType:
-    """Run the file, or import the module.
-
-    Raises:
-        LoadError: It exits, raises, or is no valid Python; the message names the line.
-    """
-    try:
-        if target.path is None:
-            return importlib.import_module(target.module)
-        return _run_notebook(target.path) if target.path.suffix == ".ipynb" else _run_file(target.path)
-    except LoadError:
-        raise
-    except SystemExit as error:
-        raise LoadError(
-            f"{target.place} exits while it loads (sys.exit({printed(error.code)}){line_of(error, target)}); "
-            "put what runs as a script under if __name__ == '__main__':"
-        ) from error
-    except SyntaxError as error:
-        place = short_name(error.filename) or target.place
-        line = f", line {error.lineno}" if error.lineno else ""
-        shown = f": {error.text.strip()}" if error.text else ""
-        raise LoadError(f"{place}{line}: syntax error: {error.msg}{shown}") from error
-    except ImportError as error:
-        raise LoadError(
-            f"{target.place} does not import{line_of(error, target)}: {_text(error)}"
-            f"{_import_hint(error, target)}"
-        ) from error
-    except RecursionError as error:
-        raise LoadError(
-            f"{target.place} recurses too deep while it loads{line_of(error, target)} "
-            f"(the limit is {sys.getrecursionlimit()}): {wording(error)}"
-        ) from error
-    except Exception as error:
-        raise LoadError(
-            f"{target.place} raises while it loads{line_of(error, target)}: {wording(error)}"
-        ) from error
-
-
-def _text(error: BaseException) -> str:
-    return wording(error).removeprefix(type(error).__name__).removeprefix(": ")
-
-
-def _run_file(path: Path) -> ModuleType:
-    package = _package(path)
-    if package is not None:
-        return importlib.import_module(package[1])
-    name = (
-        path.stem if path.stem.isidentifier() and path.stem not in sys.modules else f"{OWN_NAME}{path.stem}"
-    )
-    if path.stem in sys.stdlib_module_names or path.stem == "__main__":
-        name = f"{OWN_NAME}{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise LoadError(f"{path} is not a Python file that can be imported")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses and pickling look the module up by its name while its body runs.
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _run_notebook(path: Path) -> ModuleType:
-    notebook = read_notebook(path)
-    module = ModuleType(f"{OWN_NAME}{path.stem}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module
-    vars(module)[NOTE] = notebook.note
-    for cell in notebook.code:
-        exec(cell, vars(module))
-    return module
-
-
-NOTE = "__rfcalc_note__"
-"""Where a module that was made of a notebook keeps what the report says of it."""
-
-
-def line_of(error: BaseException, target: Target) -> str:
-    """Return where in the user's own files an error comes from: " at model.py:12", "" for nowhere."""
-    return at_line(error, target.folder.resolve())
-
-
-def _import_hint(error: ImportError, target: Target) -> str:
-    if "relative import" in wording(error) and target.path:
-        return "; it has no package, so write the import without the leading dot"
-    missing = getattr(error, "name", None)
-    if isinstance(error, ModuleNotFoundError) and missing:
-        if missing == target.module.partition(".")[0]:
-            return "; a module target is looked for in the current folder and among the installed packages"
-        if target.path:
-            return (
-                f"; {missing} is not installed here, and lies neither beside {target.path.name} nor above it"
-            )
-    return ""

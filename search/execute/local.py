@@ -10,13 +10,9 @@ from multiprocessing.connection import Connection, wait
 
 from search.execute import worker
 from search.execute.job import Job, Outcome
-from search.execute.protocol import EpochDone, Event, JobDone, Notice
-from search.execute.worker import Message, Work
-
-SILENCE = 60.0
-"""Seconds without a sign of life after which a worker counts as stopped for good."""
-STARTING = 60.0
-"""The same until its first one: a busy machine takes long to start a process."""
+from search.execute.protocol import Event
+from search.execute.slots import Slot, Watch
+from search.execute.worker import Message, Share, Work
 
 
 class LocalProcesses:
@@ -28,14 +24,22 @@ class LocalProcesses:
         jobs: How many train at the same time.
         device: "cpu", "cuda" or "mps".
         work: What a worker does with a job; another one than training is for tests and campaigns.
-        silence: Seconds without a sign of life after which a worker is killed and its job failed; `SILENCE`
-            by default, and at least that while it starts.
+        silence: Seconds without a sign of life after which a worker is killed and its job failed;
+            `slots.SILENCE` by default, and at least that while it starts.
+        share: What each worker may use of the machine, where that is not one of `jobs` equal parts.
     """
 
-    def __init__(self, jobs: int, device: str, work: Work = worker.run, silence: float | None = None) -> None:
-        self._jobs, self._device, self._work = jobs, device, work
-        self._silence = SILENCE if silence is None else silence
-        self._looked = time.monotonic()
+    def __init__(
+        self,
+        jobs: int,
+        device: str,
+        work: Work = worker.run,
+        silence: float | None = None,
+        share: Share | None = None,
+    ) -> None:
+        self._jobs, self._work = jobs, work
+        self._share = share or Share(device, jobs)
+        self._watch = Watch(silence)
         self._workers: list[_Worker] = []
 
     @property
@@ -55,7 +59,7 @@ class LocalProcesses:
         if idle is None:
             idle = self._start()
             self._workers.append(idle)
-        idle.job, idle.silent = job, 0.0
+        idle.begin(job)
         with suppress(OSError):  # a worker that has just died is met in `wait`
             idle.connection.send(job)
 
@@ -67,24 +71,22 @@ class LocalProcesses:
         events: list[Event] = []
         ready = [busy[connection] for connection in wait(list(busy), timeout)]  # type: ignore[index]  # no others were given
         for each in ready:
-            assert each.job is not None
-            each.silent, each.greeted = 0.0, True
             try:
                 message = each.connection.recv()
             except (EOFError, OSError):
-                events.append(JobDone(each.job, self._replace(each, None)))
+                each.process.join(timeout=10)
+                manner = _manner(each.process.exitcode)
+                self._replace(each)
+                events.append(each.failed(f"the worker process died ({manner})"))
                 continue
-            if isinstance(message, Outcome):
-                events.append(JobDone(each.job, message))
-                # A failure may have left its process short of memory, or the GPU unusable.
-                if message.state == "failed":
-                    self._replace(each, message.reason)
-                each.job = None
-            elif isinstance(message, str):
-                events.append(Notice(each.job, message))
-            elif message is not None:  # None is a sign of life
-                events.append(EpochDone(each.job, message))
-        events.extend(self._silent_ones(timeout))
+            if (event := each.heard(message)) is not None:
+                events.append(event)
+            # A failure may have left its process short of memory, or the GPU unusable.
+            if isinstance(message, Outcome) and message.state == "failed":
+                self._replace(each)
+        for silent, reason in list(self._watch.given_up(self._workers, self._watch.passed(timeout))):
+            self._replace(silent)
+            events.append(silent.failed(reason))
         return events
 
     def answer(self, job: Job, *, go_on: bool) -> None:
@@ -102,59 +104,33 @@ class LocalProcesses:
         for each in self._workers:
             each.process.join()
 
-    def _silent_ones(self, timeout: float) -> Iterator[Event]:
-        """Give up the workers that were stopped (SIGSTOP) or hang so that not even a thread runs."""
-        now = time.monotonic()
-        # Ctrl-Z or a closed lid stops the driver too: that time is held against nobody.
-        passed, self._looked = min(now - self._looked, 2 * timeout), now
-        for each in self._workers:
-            if each.job is None:
-                continue
-            each.silent += passed
-            limit = self._silence if each.greeted else max(self._silence, STARTING)
-            if each.silent >= limit:
-                yield JobDone(each.job, self._replace(each, f"the worker has been silent for {limit:g} s"))
-
     def _start(self) -> "_Worker":
         # A fork would share CUDA and OpenMP state with the driver.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        share = worker.Share(self._device, self._jobs)
-        process = context.Process(
-            target=worker.serve, args=(theirs, share, self._work), name="search-worker", daemon=True
-        )
-        with _deaf_to_ctrl_c():
+        arguments = (theirs, self._share, self._work)
+        process = context.Process(target=worker.serve, args=arguments, name="search-worker", daemon=True)
+        with deaf_to_ctrl_c():
             process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process=process, connection=ours)
 
-    def _replace(self, dead: "_Worker", reason: str | None) -> Outcome:
-        """Start another worker in the place of `dead`; return the outcome of the job that it had."""
-        job = dead.job
-        assert job is not None
-        if reason is None:
-            dead.process.join(timeout=10)
-            reason = f"the worker process died ({_manner(dead.process.exitcode)})"
+    def _replace(self, dead: "_Worker") -> None:
+        """Start another worker in the place of `dead`."""
         dead.process.kill()
         dead.process.join()
         dead.connection.close()
         self._workers[self._workers.index(dead)] = self._start()
-        return Outcome(number=job.number, attempt=job.attempt, state="failed", seconds=0.0, reason=reason)
 
 
-@dataclass(eq=False)
-class _Worker:
+@dataclass(eq=False, kw_only=True)
+class _Worker(Slot):
     process: multiprocessing.process.BaseProcess
     connection: "Connection[Job | bool, Message]"
-    job: Job | None = None
-    silent: float = 0.0
-    """Seconds without a sign of life, while it has a job."""
-    greeted: bool = False
-    """Whether it has given a sign of life since it was started."""
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
+def deaf_to_ctrl_c() -> Iterator[None]:
     """Start processes with SIGINT blocked: it reaches the whole group, and the driver alone decides."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

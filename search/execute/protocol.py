@@ -39,6 +39,20 @@ class JobDone:
 Event = EpochDone | Notice | JobDone
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where jobs run and what each of them gets there; this machine's executor needs none of it."""
+
+    address: str = "auto"
+    """Of a cluster, as its own client takes it; "auto" is one that runs on this machine."""
+    cpus: int = 1
+    """Of each job."""
+    gpus: float = 0.0
+    """Of each job; several may share one."""
+    paths: tuple[str, ...] = ()
+    """Files and folders, absolute, that every machine of the cluster must see."""
+
+
 class Executor(Protocol):
     """Runs jobs somewhere."""
 

@@ -46,12 +46,16 @@ class Share:
     """"cpu", "cuda" or "mps"."""
     jobs: int
     """How many share it."""
+    cores: int | None = None
+    """Cores that they share; None: all that this process may use."""
+    memory: float = 1.0
+    """Part of the GPU's memory that they share, above 0 and at most 1."""
 
     @property
     def threads(self) -> int:
         """Threads of torch's kernels; the figures of a training depend on it in their last digits."""
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, usable // self.jobs)
+        return max(1, (self.cores or usable) // self.jobs)
 
     def take(self) -> None:
         """Keep torch within it."""
@@ -59,15 +63,14 @@ class Share:
 
         torch.set_num_threads(self.threads)
         if self.device == "cuda":
-            torch.cuda.set_per_process_memory_fraction(1 / self.jobs)
+            torch.cuda.set_per_process_memory_fraction(self.memory / self.jobs)
 
 
 def serve(connection: Any, share: Share, work: Work) -> None:
     """Do jobs until the driver closes `connection`."""
-    _die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    begin()
     line = _Line(connection)
-    _watch(line)
+    watch_parent(line.beat)
     if work is run:
         keep_freed_memory()
         share.take()
@@ -222,22 +225,26 @@ class _Line:
                 self.say(None)
 
 
-def _die_with_parent() -> None:
-    """Have Linux kill this process when the driver dies: one that is stopped (SIGSTOP) cannot look itself."""
+def begin() -> None:
+    """Make a process that the driver has started end with it, and leave Ctrl-C to it.
+
+    Have Linux kill this process when the driver dies: one that is stopped (SIGSTOP) cannot look itself.
+    """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
 
 
-def _watch(line: _Line) -> None:
-    """Give signs of life; end this process soon after the driver, in the middle of an epoch too."""
+def watch_parent(beat: Callable[[], None] = lambda: None) -> None:
+    """Call `beat` every `BEAT` seconds; end this process soon after its parent, in an epoch too."""
     # Not getppid(): the driver may have died while this process started.
     driver = multiprocessing.parent_process()
     parent = driver.pid if driver else os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
-            line.beat()
+            beat()
             time.sleep(BEAT)
         os._exit(1)
 

@@ -12,7 +12,7 @@ from search.errors import SearchError
 from search.options import Options
 from search.propose import space_file
 from search.propose.around import AROUND, CLIMBERS, AroundSpace
-from search.propose.limits import asked_limits
+from search.propose.limits import limits_of
 from search.propose.objectives import OBJECTIVES
 from search.propose.pruning import PRUNERS
 from search.propose.sampler import SAMPLERS
@@ -63,7 +63,7 @@ def choose(options: Options, device: str) -> Choice:
     if options.sampler is not None and options.sampler not in ALL_SAMPLERS:
         raise SearchError(f"--sampler {options.sampler}: {unknown(options.sampler, ALL_SAMPLERS)}")
     space = space or named or ("widths" if file is not None else _usual_space(options, len(objectives)))
-    limits = asked_limits(options.limit)
+    limits = limits_of(options.limit, objectives)
     small = CPU_MACS if space != "widths" and device == "cpu" and "max_macs" not in limits else None
     if space == AROUND:
         return _around(options, objectives, options.max_macs or small, limits)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import rfcalc
 from models.arithmetic import Figures, figures
+from models.flash import flash
 from models.net import build
 from models.spec import NetSpec, SpecError
 
@@ -31,6 +32,7 @@ class Gate:
         self.input_size = input_size
         self.rejections: Counter[str] = Counter()
         self._last: tuple[NetSpec, Admission] | None = None
+        self._int8 = budget.dtype == "int8"
 
     def admission(self, spec: NetSpec) -> Admission:
         """Analyse and judge `spec`; nothing is trained.
@@ -56,7 +58,10 @@ class Gate:
         """Return whether `spec` fits, and count it where it does not."""
         try:
             # Closed forms answer in microseconds; what passes them is built and judged by rfcalc, the truth.
-            broken = tuple(self.shortfalls(figures(spec, self.input_size))) or self.admission(spec).broken
+            broken = tuple(self.shortfalls(figures(spec, self.input_size)))
+            if not broken and self._int8 and flash(spec) is None:
+                broken = ("no int8 form",)
+            broken = broken or self.admission(spec).broken
         except SpecError:
             broken = ("not a network",)
         return not broken or self.reject(broken[0])
@@ -72,7 +77,8 @@ class Gate:
             "min_receptive_field": min(known.receptive_field),
             "max_params": known.params,
             "max_macs": known.macs,
-            "max_peak_activation_bytes": known.peak_activation_bytes,
+            # In int8 rfcalc counts operators in place, which the closed form, in float32, does not.
+            "max_peak_activation_bytes": 0 if self._int8 else known.peak_activation_bytes,
             "min_depthwise_separable": known.depthwise_separable,
             "min_dilated": known.dilated,
         }

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 import rfcalc
+from models.catalogue import spec_of
 from models.errors import SpecError
 from models.net import build
 from models.presets import PRESETS
@@ -15,20 +16,25 @@ from records.flags import word_of
 from records.search import ScreeningRecord, SearchRecord
 from records.text import unknown
 from search.errors import SearchError
-from search.execute.executors import DEFAULT, EXECUTORS
-from search.execute.worker import Share
+from search.execute.executors import CLUSTERS
+from search.execute.protocol import Executor
+from search.execute.ray.before import check
+from search.execute.worker import Share, Work
+from search.execute.worker import run as train
 from search.keep import folder as folders
 from search.keep.folder import RunFolder
-from search.keep.storage import hidden, needs_password, reach, release
+from search.keep.storage import reach, release
 from search.options import Options
 from search.propose.around import AROUND
 from search.propose.choosing import Choice, choose, make_space, narrowed
 from search.propose.gate import Gate
-from search.propose.limits import asked_limits, limited, project_budget
+from search.propose.limits import limited, project_budget
 from search.propose.rivals import NONE, rivals
 from search.propose.screening import check_base, screen
 from search.propose.space import Space, WidthSpace
 from search.propose.starts import FIRST, starts
+from search.session.reach import placement, reached
+from search.session.resumed import resumed
 from search.settings import (
     CPU_MACS,
     GENERATIONS,
@@ -46,14 +52,6 @@ from training.fit import device
 from training.fit.recipe import RECIPES, named
 
 TRIALS = 50
-_KEPT = (
-    *("data", "resize", "base", "recipe", "seed", "storage", *STAGES),
-    *("space", "fill", "sampler", "objectives", "pruner", "max_macs", "presets", "start", "limit"),
-    *("generation", "max_step_time", "threads", "winner_time"),
-)
-_NAMED = {"start": "presets", "max_step_time": "step_limit", "limit": "limits"}
-"""Flags whose setting has another name."""
-"""What a resumed search cannot change."""
 
 
 @dataclass(frozen=True)
@@ -74,22 +72,36 @@ class SearchPlan:
     train_images: int
     """Images that trials and finalists may be trained on: train without validation."""
     validation_images: int
+    executor: Executor | None = None
+    """Opened already, on a cluster; None: it is made when it is first needed."""
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        if self.executor is not None:
+            self.executor.close()
 
 
-def plan_search(options: Options, console: Console) -> SearchPlan:
+def plan_search(options: Options, console: Console, work: Work = train) -> SearchPlan:
     """Check everything that can be wrong before anything is trained or written; the folder is not made yet.
+
+    Args:
+        options: What was asked for.
+        console: Shown to the user.
+        work: What a worker on a cluster does with a job.
 
     Raises:
         SearchError: A flag cannot be met.
         TrainingError: The data set or the device cannot be used.
         RecordError: The search to resume cannot be read.
     """
+    if options.executor in CLUSTERS:
+        check(options.ray_address or "auto")  # before images are decoded
     path = _locate(options, console)
     previous = SearchRecord.read(path / "search.json") if (path / "search.json").is_file() else None
     if previous is None:
         settings, dataset, base = _fresh(options, console)
     else:
-        settings = _resumed(previous, options)
+        settings = resumed(previous, options)
         dataset = _load(settings.data, Path(settings.cache), settings.resize, console)
         if dataset.fingerprint != previous.dataset.fingerprint:
             raise SearchError(
@@ -110,6 +122,8 @@ def plan_search(options: Options, console: Console) -> SearchPlan:
     if settings.storage is not None:
         release(reach(settings.storage))  # a wrong password is met before a folder is made
     train, validation = holdout(dataset.train.labels)
+    exact = options.jobs is not None or previous is not None
+    settings, executor = reached(settings, dataset, work, exact=exact, console=console)
     return SearchPlan(
         RunFolder(path),
         settings,
@@ -121,6 +135,7 @@ def plan_search(options: Options, console: Console) -> SearchPlan:
         previous,
         len(train),
         len(validation),
+        executor,
     )
 
 
@@ -136,15 +151,22 @@ def _screened(
 
 
 def _base(name: str) -> NetSpec:
-    """Return the preset `name`, or the spec in the file of that name."""
-    if name in PRESETS:
-        return PRESETS[name]
-    if name.endswith(".json"):
-        try:
-            return NetSpec.read(Path(name))
-        except SpecError as error:
-            raise SearchError(f"--base {error}") from error
-    raise SearchError(f"--base {name}: {unknown(name, PRESETS)}, or a spec.json")
+    """Return the spec of what --base names: a preset, a spec.json, or a run folder that keeps one.
+
+    Raises:
+        SearchError: There is no such network, or no spec describes it.
+    """
+    try:
+        target = rfcalc.Target.parse(name)
+        spec = spec_of(target.named, target.described)
+    except (rfcalc.RfcalcError, SpecError) as error:
+        raise SearchError(f"--base {error}") from error
+    if spec is None:
+        raise SearchError(
+            f"--base {name}: no spec describes it, so its widths cannot be searched; name a preset "
+            f"({', '.join(PRESETS)}), a spec.json or a run folder that keeps one"
+        )
+    return spec
 
 
 def _fitted(spec: NetSpec, dataset: Dataset) -> NetSpec:
@@ -195,9 +217,14 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
     presets = _candidates(options, choice, base, where.type)
     generation = options.generation or GENERATIONS["cpu" if where.type == "cpu" else "gpu"]
     cores = Share(where.type, 1).threads
+    clustered = options.executor in CLUSTERS
     jobs = options.jobs or (min(cores, generation) if around and where.type == "cpu" else 1)
+    if clustered and options.jobs is None and around:
+        jobs = generation  # at most: what the cluster has room for is found out once it is reached
     # Not of the jobs: the same seed is the same search for any number of them.
     threads = options.threads or (max(1, cores // generation) if around and where.type == "cpu" else None)
+    if clustered:
+        threads = options.threads or options.cpus_per_job or 1
     drawn = dataset.kind == "shapes"
     settled = device.settle(named(recipe, where.type), build(base), dataset.image_size, where)
     settings = Settings.from_json(
@@ -230,7 +257,7 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
             "presets": presets,
             "time_limit": options.time_limit or time_limit(where.type, dataset.kind),
             "winner_time": options.winner_time or (SHAPES_WINNER_TIME if drawn else None),
-            "executor": _executor(options.executor or DEFAULT),
+            **placement(options, where.type, threads, None),
             "storage_wait": STORAGE_WAIT if options.storage_wait is None else options.storage_wait,
             **stages,
         }
@@ -253,60 +280,6 @@ def _candidates(options: Options, choice: Choice, base: NetSpec, device: str) ->
     # The largest would take longer than all other trainings; whoever sets a limit on MACs knows.
     most = CPU_MACS if device == "cpu" and "max_macs" not in choice.limits else None
     return rivals(asked, budget, base.input_size, base.classes, most)
-
-
-def _resumed(previous: SearchRecord, options: Options) -> Settings:
-    """Return the stored settings; trials may be raised, and how it runs may change, nothing else."""
-    settings = Settings.from_json(previous.settings, "search.json, settings")
-    if options.space_file is not None or (options.space or "").endswith(".toml"):
-        raise SearchError(
-            f"--space-file: the space of {previous.name!r} is kept as it was; leave the flag out, "
-            "or choose another --name"
-        )
-    for name in _KEPT:
-        asked = getattr(options, name)
-        if name == "fill" and asked:
-            continue  # --no-fill was not given
-        if name == "limit":
-            asked = asked_limits(asked) or None
-        if name in ("objectives", "presets", "start") and asked is not None:
-            asked = () if asked == NONE else tuple(word.strip() for word in asked.split(","))
-        if name == "storage" and asked is not None:
-            asked = hidden(asked)
-        kept = getattr(settings, _NAMED.get(name, name))
-        if asked is not None and asked != kept:
-            given = word_of(Options, name) + ("" if name == "fill" else f" {asked}")
-            raise SearchError(
-                f"{given}: the search {previous.name!r} was started with {kept}; "
-                "leave the flag out, or choose another --name"
-            )
-    if options.device not in (None, "auto", settings.device):
-        raise SearchError(
-            f"--device {options.device}: the search {previous.name!r} runs on {settings.device}"
-        )
-    device.resolve(settings.device)
-    if settings.storage is not None and needs_password(settings.storage) and options.storage is None:
-        raise SearchError("--storage: give the URL again, its password is not kept in search.json")
-    if options.trials is not None and options.trials < settings.trials:
-        raise SearchError(
-            f"--trials {options.trials}: the search {previous.name!r} has {settings.trials}; raise it"
-        )
-    return replace(
-        settings,
-        trials=options.trials or settings.trials,
-        jobs=options.jobs or settings.jobs,
-        time_limit=options.time_limit or settings.time_limit,
-        cache=str(options.cache or settings.cache),
-        storage=options.storage or settings.storage,
-        executor=_executor(options.executor or settings.executor),
-        storage_wait=settings.storage_wait if options.storage_wait is None else options.storage_wait,
-    )
-
-
-def _executor(name: str) -> str:
-    if name not in EXECUTORS:
-        raise SearchError(f"--executor {name}: {unknown(name, EXECUTORS)}")
-    return name
 
 
 def _load(data: str | None, cache: Path, resize: int | None, console: Console) -> Dataset:

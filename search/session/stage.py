@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from records.stopping import Stop
-from search.execute.executors import EXECUTORS
-from search.execute.protocol import Executor
+from search.execute.executors import CLUSTERS, EXECUTORS
+from search.execute.protocol import Executor, Place
 from search.execute.worker import Work
 from search.propose.gate import Gate
 from search.session.chronicle import Chronicle
@@ -38,6 +38,11 @@ class Context:
     later: tuple[Cost, ...] = ()
     _executors: dict[int, Executor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Take over the executor of a cluster, which is reached while a search is planned."""
+        if self.plan.executor is not None:
+            self._executors[self.plan.settings.jobs] = self.plan.executor
+
     @property
     def gate(self) -> Gate:
         """Judges networks by the budget, and counts those that it turns away."""
@@ -47,13 +52,14 @@ class Context:
         """Return what runs trainings, `jobs` at a time, by default as many as the search is asked for.
 
         The workers of a stage before go on, unless their number is another one: each has its share of the
-        machine from its start.
+        machine from its start. On a cluster the share does not depend on their number.
         """
         settings = self.plan.settings
-        jobs = settings.jobs if jobs is None else jobs
+        jobs = settings.jobs if jobs is None or settings.executor in CLUSTERS else jobs
         if jobs not in self._executors:
             self.close()
-            self._executors[jobs] = EXECUTORS[settings.executor](jobs, settings.device, self.work)
+            make = EXECUTORS[settings.executor]
+            self._executors[jobs] = make(jobs, settings.device, self.work, Place())
         return Trainings(settings, self._executors[jobs], self.display, self.stop, pulse)
 
     def close(self) -> None:

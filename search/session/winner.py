@@ -88,8 +88,8 @@ class Winner:
         images = DataRequest(settings.data, settings.cache, settings.resize, None, settings.seed, whole=True)
         keep = Keep(folder, plan.folder.path.name, context.chronicle.command, plan.dataset.notice)
         recipe = replace(settings.winner_recipe, epochs=epochs).to_json()
-        # Alone it has the whole machine.
-        threads = Share(settings.device, 1).threads
+        # Alone it has the whole machine, on a cluster what every job has.
+        threads = settings.cpus_per_job or Share(settings.device, 1).threads
         return Job(0, 1, spec.to_json(), recipe, settings.seed, images, keep, threads=threads)
 
     def _train(self, context: Context, job: Job) -> None:

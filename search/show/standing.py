@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +15,9 @@ from records.trial import TrialRecord, ranked
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LATEST = 30
-"""Epochs that a curve shows at most, the newest."""
+"""Epochs that a curve shows at most, the newest; values of the best so far."""
+BAR, NARROW = 12, 100
+"""Columns of a trial's bar of epochs, half as many on a terminal that is narrower."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Standing:
     """Trials by state, and "rejected"."""
     rejections: Mapping[str, int] = field(default_factory=dict)
     best: TrialRecord | None = None
+    history: tuple[float, ...] = ()
+    """Validation accuracy of the best so far after each complete trial, 0-1."""
     running: tuple[Curve, ...] = ()
     per_hour: float | None = None
     """Trials an hour."""
@@ -46,25 +51,32 @@ class Standing:
         """Draw it; the lines fold where the terminal is narrow."""
         if self.best is not None:
             yield Text(f"best so far: {described(self.best)}", style="bold")
+        if len(self.history) > 1 and not options.ascii_only:
+            line = sparkline(thinned(self.history), min(self.history), max(self.history))
+            yield Text(f"best by trial: {percent(self.history[0])} {line} {percent(self.history[-1])}")
         if self.running:
-            yield self._curves(options.ascii_only)
+            yield self._curves(options.ascii_only, BAR if options.max_width >= NARROW else BAR // 2)
         if self.counts:
             yield Text(counts_line(self.counts, self.rejections))
         if self.per_hour is not None:
             left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left for the trials"
             yield Text(f"{self.per_hour:,.0f} trials an hour{left}", style="dim")
 
-    def _curves(self, ascii_only: bool) -> Table:
+    def _curves(self, ascii_only: bool, width: int) -> Table:
         every = [each for curve in self.running for each in curve.accuracies]
         if self.best is not None and self.best.score is not None:
             every.append(self.best.score)
         low, high = min(every, default=0.0), max(every, default=1.0)
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for name in ("running", "epochs", "", "validation", "by epoch"):
+            table.add_column(name, no_wrap=True)
         for curve in self.running:
-            epoch = str(len(curve.accuracies)) + (f"/{curve.epochs}" if curve.epochs else "")
+            done = len(curve.accuracies)
+            bar: RenderableType = ProgressBar(curve.epochs, done, width=width) if curve.epochs else ""
+            epoch = f"{done}/{curve.epochs}" if curve.epochs else str(done)
             line = "" if ascii_only else sparkline(curve.accuracies, low, high)
             latest = percent(curve.accuracies[-1]) if curve.accuracies else "-"
-            table.add_row(curve.title, f"epoch {epoch}", latest, line)
+            table.add_row(curve.title, bar, epoch, latest, line)
         return table
 
 
@@ -82,6 +94,7 @@ def stand(record: SearchRecord, trials: Sequence[TrialRecord], running: Iterable
         counts=record.trials,
         rejections=record.rejections,
         best=best_of(trials),
+        history=history_of(trials),
         running=tuple(running),
         per_hour=3600 * speed if speed else None,
         seconds_left=missing / speed if speed and missing else None,
@@ -91,6 +104,23 @@ def stand(record: SearchRecord, trials: Sequence[TrialRecord], running: Iterable
 def best_of(trials: Iterable[TrialRecord]) -> TrialRecord | None:
     """Return the complete trial with the lowest validation loss, the first of equals."""
     return next(iter(ranked(trials)), None)
+
+
+def history_of(trials: Iterable[TrialRecord]) -> tuple[float, ...]:
+    """Return the validation accuracy of the best trial after each complete one, in the order of numbers."""
+    found: list[float] = []
+    best: TrialRecord | None = None
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        if trial.state == "complete" and (best := best_of([best, trial] if best else [trial])):
+            found.append(best.score or 0.0)
+    return tuple(found)
+
+
+def thinned(values: Sequence[float], most: int = LATEST) -> list[float]:
+    """Return at most so many of the values, evenly, the last one among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[(place + 1) * len(values) // most - 1] for place in range(most)]
 
 
 def described(trial: TrialRecord) -> str:

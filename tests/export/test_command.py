@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from export import onnx_file
 from export.__main__ import main
 from models.presets import PRESETS
+from records.deployment import Deployment
 from records.files import write_json
 from records.layout import RUN, WEIGHTS
 
@@ -37,10 +38,11 @@ def _spoilt(run: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--to", "tflite"], "'tflite' is unknown; choose from onnx, int8, c, html"),
+        (["--to", "coreml"], "'coreml' is unknown; choose from onnx, int8, c, tflite, html"),
         (["--opset", "9"], "--opset 9: must be 18 to 23"),
         (["--to", "c", "--calibration", "5000"], "has 36 training images beside those held out"),
         (["--to", "c", "--calibration", "1"], "cannot hold all 2 classes"),
+        (["--calibration", "4"], "--calibration means nothing without --to int8 or c"),
         (["--max-arena-bytes", "9"], "--max-arena-bytes means nothing without --to c"),
         (["--input", "3x32x32"], "knows its input size"),
         (["--input", "1x28x28"], "is no size"),
@@ -108,6 +110,11 @@ def test_c_of_a_run_is_judged_against_limits(run: Path, capsys: pytest.CaptureFi
     assert part["calibration"].startswith("20 training images of pets")
     assert part["ram"]["arena"] == 18_432  # 12 channels at 32x32 (the stem) and 24 at 16x16 (C1)
     assert sum(part["macs"].values()) == 7_996_416 - 96 * 8 * 64  # two classes instead of ten
+    shown = Deployment.beside(run)  # what pages read of it
+    assert shown is not None
+    assert shown.ram == {"arena": 18_432, "input": 3072, "scores": 4}
+    assert [form.target for form in shown.forms] == ["c"]
+    assert len(shown.boards) == 4
     text = (run / "export" / "deployment.md").read_text()
     assert "NUCLEO-L4R5ZI" in text
     assert "github.com/mlcommons/tiny_results_v1.1" in text
@@ -116,7 +123,9 @@ def test_c_of_a_run_is_judged_against_limits(run: Path, capsys: pytest.CaptureFi
 def test_a_spec_is_exported_before_it_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_json(tmp_path / "tiny.json", PRESETS["tiny"].to_json())
     assert main([str(tmp_path / "tiny.json"), "--to", "c", "--calibration", "4"]) == 0
-    assert "is not trained" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "is not trained" in out
+    assert out.splitlines()[-1].startswith(f"next  python train.py --model {tmp_path / 'tiny.json'}  # ")
     assert (tmp_path / "tiny-export" / "c" / "network.c").is_file()
     assert "not measured" in (tmp_path / "tiny-export" / "deployment.md").read_text()
 
@@ -134,6 +143,6 @@ def test_a_network_that_answers_otherwise_than_torch_is_refused(
 
     monkeypatch.setattr(onnx_file, "write_onnx", write)
     monkeypatch.setattr(onnx_file, "run_onnx", answers)
-    assert main([str(run), "--calibration", "4"]) == 2
+    assert main([str(run)]) == 2
     assert "a logit differs from torch by 0.002 on 4 images, more than 0.001" in capsys.readouterr().err
     assert not (run / "export").exists()

@@ -76,7 +76,7 @@ def test_the_service_answers_by_the_exported_network(exported: Path, trained_run
 
 
 def test_without_normalisation_the_service_normalises(trained_run: Path, exported: Path) -> None:
-    assert main([str(trained_run), "--raw", "--calibration", "4", "--split", "test"]) == 0
+    assert main([str(trained_run), "--raw", "--split", "test"]) == 0
     model = load(trained_run)
     assert model.engine.name == "onnxruntime"
     metadata = {each.key: each.value for each in onnx.load(str(exported / "model.onnx")).metadata_props}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from records.codec import Record, RecordError
-from records.outcome import outcome
+from records.outcome import challenger, outcome
 from records.run import DatasetFacts, Environment, RunRecord
 from records.search import Finalist, Gap, PresetRun, SearchRecord
 
@@ -81,6 +81,15 @@ def test_where_nothing_beats_the_preset_the_outcome_says_that_first(raced: Searc
     assert list(value)[:2] == ["schema", "outcome"]
     assert value["outcome"] == outcome(found)
     assert SearchRecord.from_json(json.loads(json.dumps(value))) == found
+
+
+def test_the_network_set_against_the_preset_is_the_winner_else_the_nearest(raced: SearchRecord) -> None:
+    far = replace(raced.finalists[0], number=9, gap=Gap(0.2, 0.01, 0.02, -1.0, 2))
+    near = replace(far, number=8, gap=Gap(0.1, 0.01, 0.02, -1.0, 2))
+    preset = raced.finalists[1]
+    assert challenger(replace(raced, finalists=(far, near, preset), winner=9)) == far
+    assert challenger(replace(raced, finalists=(far, near, preset), winner=preset.number)) == near
+    assert challenger(replace(raced, finalists=(preset,), winner=preset.number)) is None
 
 
 def test_without_a_pair_nothing_is_said(record: SearchRecord) -> None:

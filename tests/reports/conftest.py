@@ -15,7 +15,7 @@ from PIL import Image
 
 from records.files import write_json, write_text
 from records.run import DatasetFacts, Environment, EpochRecord, RunRecord
-from records.search import Finalist, LimitRecord, SearchRecord
+from records.search import Finalist, Gap, LimitRecord, SearchRecord, Step
 from records.trial import TrialRecord, write_trials_csv
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -81,6 +81,18 @@ def epoch_records(count: int, top: float, seed: int) -> tuple[EpochRecord, ...]:
     return tuple(found)
 
 
+def spec(widths: list[int]) -> dict[str, Any]:
+    """The network of a trial, as its record holds it."""
+    stages = {
+        f"c{stage}": [
+            {"kind": "conv", "width": width, "stride": 2},
+            {"kind": "depthwise_separable", "width": width, "residual": 1, "activation": "silu"},
+        ]
+        for stage, width in enumerate(widths, start=1)
+    }
+    return {"schema": 1, "name": "c1c2c3c4", **stages, "output": {"kind": "conv-gap"}}
+
+
 def trial_record(number: int, seed: int = 7, attempt: int = 1) -> TrialRecord:
     noise = random.Random(1000 * seed + number)
     widths = [noise.randrange(16, 65, 4), noise.randrange(24, 97, 4), noise.randrange(48, 161, 4)]
@@ -96,7 +108,7 @@ def trial_record(number: int, seed: int = 7, attempt: int = 1) -> TrialRecord:
         number=number,
         attempt=attempt,
         state=state,
-        spec={"schema": 1, "name": "c1c2c3c4"},
+        spec=spec(widths),
         recipe={"epochs": 6, "policy": "full"},
         seed=seed,
         values={f"c{index}_width": width for index, width in enumerate(widths, start=1)},
@@ -215,6 +227,46 @@ def write_search(folder: Path, trials: int = 50, best: bool = True, **changes: A
 def make_search(tmp_path: Path) -> Callable[..., Path]:
     """Write the folder of a made-up search; keywords replace fields of its SearchRecord."""
     return lambda trials=50, best=True, **changes: write_search(tmp_path / "demo", trials, best, **changes)
+
+
+def descended(trial: TrialRecord) -> TrialRecord:
+    """Make a trial one of a search by moves: two presets, then children of trial 1 or of trial 2."""
+    epochs = tuple(dataclasses.replace(e, val_loss=1.3 - (e.val_accuracy or 0)) for e in trial.epochs)
+    trial = dataclasses.replace(trial, epochs=epochs)
+    if trial.number < 2:
+        return dataclasses.replace(trial, preset=("tiny", "residual")[trial.number], generation=0)
+    parent = 1 + trial.number % 2
+    moves = (f"c{1 + trial.number % 4} x 1.4", "c4 gated")
+    return dataclasses.replace(trial, parent=parent, moves=moves, generation=trial.number // 8)
+
+
+def write_climb(folder: Path, beats: bool = True, trials: int = 12) -> Path:
+    """Write the folder of a search by moves, whose finalists were raced against the preset residual."""
+    write_search(folder, trials)
+    found = [descended(trial_record(number)) for number in range(trials)]
+    for trial in found:
+        (folder / "trials" / f"{trial.number}-1.json").write_text(json.dumps(trial.to_json()))
+    record = SearchRecord.read(folder / "search.json")
+    gap = Gap(-0.06, 0.01, 0.02, 2.5, 2) if beats else Gap(0.01, 0.01, 0.02, -0.5, 2)
+    raced = dataclasses.replace(record.finalists[0], number=4, losses=(0.5, 0.52), gap=gap)
+    preset = dataclasses.replace(raced, number=1, preset="residual", losses=(0.56, 0.58), gap=None)
+    way = (Step(1, "residual"), Step(2, "c3 x 1.4", -0.02, 0.01), Step(4, "c1 x 1.4; c4 gated", -0.01, 0.02))
+    changed = dataclasses.replace(
+        record,
+        settings={**record.settings, "objectives": ["loss"]},
+        finalists=(raced, preset),
+        winner=4 if beats else 1,
+        best_known="residual",
+        lineage=way if beats else (),
+    )
+    write_json(folder / "search.json", changed.to_json())
+    return folder
+
+
+@pytest.fixture
+def make_climb(tmp_path: Path) -> Callable[..., Path]:
+    """Write the folder of a made-up search by moves: `beats` for whether it found a better network."""
+    return lambda beats=True, trials=12: write_climb(tmp_path / "climb", beats, trials)
 
 
 @pytest.fixture

@@ -32,7 +32,9 @@ def test_a_training_run_gives_a_page_and_a_summary(
 ) -> None:
     folder = make_run(name="my [bold]run[/bold]")
     assert main([str(folder), "--output", str(folder / "other.html")]) == 0
-    assert "my [bold]run[/bold]" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "my [bold]run[/bold]" in out
+    assert f"next  python -m reports rf {folder}  # " in out
     assert (folder / "other.html").is_file()
     assert not (folder / "report.html").exists()
 
@@ -173,4 +175,4 @@ def test_a_page_is_written_into_a_pipe_which_stays_one(
     assert pipe.is_fifo()
     assert read[0].startswith(b"<!doctype html>")
     assert read[0].rstrip().endswith(b"</html>")
-    assert capsys.readouterr().out.splitlines()[-1] == str(pipe)
+    assert capsys.readouterr().out.splitlines()[-2] == str(pipe)

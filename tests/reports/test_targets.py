@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,25 +7,14 @@ import torch
 from safetensors.torch import save_file
 
 import rfcalc
+from records.settings import RunSettings
 from reports.errors import ReportError
-from reports.targets import PUBLISHED, measure, resolve
+from reports.runs import TrainRun, open_run
+from reports.targets import explorable, measure, resolve
 from rfcalc import RfcalcError
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = str(ROOT / "examples" / "c1c2c3c4.py")
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_every_published_name_stands_for_a_function_that_is_there(name: str) -> None:
-    target = resolve(name).target or ""
-    place, function = target.split(":")
-    source = (ROOT / f"{place.replace('.', '/')}.py").read_text()
-    assert f"def {function}(" in source
-
-
-def test_every_module_of_published_networks_has_a_short_name() -> None:
-    files = {path.stem for path in (ROOT / "models" / "reference").glob("[!_]*.py")}
-    assert {target.split(":")[0] for target, _ in PUBLISHED.values()} == files
 
 
 def test_a_published_network_has_the_figures_of_its_paper() -> None:
@@ -37,6 +27,7 @@ def test_a_published_network_has_the_figures_of_its_paper() -> None:
     ("given", "size", "expected"),
     [
         ("resnet50_catdog", None, (3, 224, 224)),
+        ("residual", None, (3, 32, 32)),
         ("resnet50_catdog", (3, 64, 64), (3, 64, 64)),
         ("resnet8@3x48x40", (3, 64, 64), (3, 48, 40)),
         (EXAMPLE, None, (3, 32, 32)),
@@ -98,3 +89,20 @@ def test_the_same_target_gives_the_same_weights_and_leaves_the_generator_alone()
     assert weights[1] is not None
     assert torch.equal(weights[0], weights[1])
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_explorer_takes_the_folder_of_a_run_or_what_built_its_network(
+    make_run: Callable[..., Path],
+) -> None:
+    folder = make_run()
+    run = open_run(folder)
+    assert isinstance(run, TrainRun)
+    assert explorable(run) == str(folder)
+    (folder / "model.py").unlink()
+    assert explorable(replace(run, record=replace(run.record, target="net.py:Net", settings=None))) == (
+        "net.py:Net"
+    )
+    settings = RunSettings(arguments=("width=3",))
+    assert (
+        explorable(replace(run, record=replace(run.record, target="net.py:Net", settings=settings))) is None
+    )

@@ -48,11 +48,11 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         (["--trials", "many"], "search: error: argument --trials: expected a whole number, got 'many'"),
         (["--name", "a/b"], "search: error: argument --name: a plain folder name is needed, got 'a/b'"),
         (["--data", "cifar11"], "search: error: --data cifar11: no such folder or archive"),
-        (["--base", "tinny"], "search: error: --base tinny: unknown; did you mean tiny? choose one of"),
         (
-            ["--base", "none.json"],
-            "search: error: --base none.json: cannot be read (No such file or directory)",
+            ["--base", "tinny"],
+            "search: error: --base tinny: no file, run folder, network or module has this name; did you mean tiny",
         ),
+        (["--base", "none.json"], "search: error: --base none.json: no such file"),
         (["--recipe", "fats"], "search: error: --recipe fats: unknown; did you mean fast? choose one of"),
         (
             ["--subset", "20"],
@@ -62,6 +62,14 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         (
             ["--executor", "lokal"],
             "search: error: --executor lokal: unknown; did you mean local? choose one of local",
+        ),
+        (
+            ["--cpus-per-job", "2"],
+            "search: error: --cpus-per-job 2: only with --executor ray",
+        ),
+        (
+            ["--ray-address", "head"],
+            "search: error: argument --ray-address: expected HOST:PORT or auto, got 'head'",
         ),
         (
             ["--space-file", "none.toml"],
@@ -144,6 +152,7 @@ def test_a_search_killed_in_its_trials_goes_on_to_the_end(image_folder: Path, tm
 
     resumed = _run([*_command(tmp_path, image_folder, "--name", "run"), "--resume", "--trials", "7"])
     assert resumed.returncode == 0, resumed.stderr
+    assert f"next  python train.py --predict IMAGE --weights {folder}  " in resumed.stdout
     for name, content in before.items():
         assert (folder / "trials" / name).read_bytes() == content
     record = json.loads((folder / "search.json").read_text())

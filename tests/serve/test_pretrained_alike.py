@@ -106,7 +106,7 @@ def test_the_export_brings_the_preprocessing_along_and_is_served_with_the_same_p
     from export.__main__ import main as export
 
     folder = shutil.copytree(run, tmp_path / "run")
-    assert export([str(folder), "--calibration", "20"]) == 0
+    assert export([str(folder)]) == 0
     trained, model = open_trained(folder, None), load(folder)
     assert model.engine.name == "onnxruntime"
     kept = {each.key: each.value for each in onnx.load(folder / "export" / "model.onnx").metadata_props}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pkgutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -12,22 +12,17 @@ from typing import Any
 
 from torch import nn
 
-import models.reference
 import rfcalc
+from models.catalogue import NETWORKS, PUBLISHED, Entry, read, spec_of
 from models.errors import SpecError
 from models.net import build
-from models.presets import PRESETS
 from models.spec import NetSpec
 from records.run import RunRecord
+from records.text import unknown
 from rfcalc import Target
+from rfcalc.command.options import parse_arguments
 from training.command.options import Options
 from training.errors import TrainingError
-
-_REFERENCE = models.reference.__name__
-PUBLISHED = {
-    module.name: f"{_REFERENCE}.{module.name}" for module in pkgutil.iter_modules(models.reference.__path__)
-} | {"resnet50_catdog_deep": f"{_REFERENCE}.resnet50_catdog:build_deep_head"}
-"""Targets of the networks in models/reference by name; `--preset` takes the names, too."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +61,40 @@ def chosen(options: Options, device: str) -> Choice:
         TrainingError: There is no such preset, or a file cannot be read or holds no spec.
     """
     if options.model is not None:
-        return Choice(options.model, target=options.model)
+        return _of_target(options.model)
     if options.spec is not None:
         try:
-            spec = NetSpec.read(Path(options.spec))
+            found = read(Path(options.spec))
         except SpecError as error:
             raise TrainingError(f"--spec {error}") from error
-        return Choice(spec.name, spec)
+        return _of_entry(found.spec.name if found.spec else options.spec, found)
     usual = "tiny" if device == "cpu" else "residual"
     preset = usual if options.preset is None else options.preset
-    if preset in PUBLISHED:
-        return Choice(preset, target=PUBLISHED[preset])
-    if preset not in PRESETS:
+    if preset not in NETWORKS:
         raise TrainingError(
-            f"--preset {preset}: unknown; choose one of {', '.join(PRESETS)}, "
-            f"or of the published ones: {', '.join(PUBLISHED)}"
+            f"--preset {preset}: {unknown(preset, NETWORKS)}; --model takes files and run folders, too"
         )
-    return Choice(preset, PRESETS[preset])
+    return _of_entry(preset, NETWORKS[preset])
+
+
+def _of_entry(name: str, entry: Entry) -> Choice:
+    return Choice(name, entry.spec, entry.target or None)
+
+
+def _of_target(text: str) -> Choice:
+    """Return what `--model` names; a network that has a spec is built of it, so nothing is run for it.
+
+    Raises:
+        RfcalcError: There is no such network.
+        TrainingError: Its input size is given, which the images decide.
+    """
+    target = Target.parse(text)
+    if target.given_size is not None:
+        raise TrainingError(f"--model {text}: the images decide the size; leave the @ out, or use --resize")
+    spec = spec_of(target.named, target.described)
+    if spec is not None:
+        return Choice(target.named or spec.name, spec)
+    return Choice(text, target=PUBLISHED[text].target if target.named else text)
 
 
 def built(spec: NetSpec, input_size: tuple[int, int, int], classes: int) -> Network:
@@ -100,13 +112,18 @@ def built(spec: NetSpec, input_size: tuple[int, int, int], classes: int) -> Netw
     return Network(build(spec), spec.name, spec=spec.to_json())
 
 
-def loaded(target: str, name: str) -> Network:
+def loaded(target: str, name: str, arguments: Mapping[str, Any] | None = None) -> Network:
     """Load a network with fresh weights, which runs the file that the target names.
+
+    Args:
+        target: Of rfcalc.
+        name: What the run calls it.
+        arguments: Keyword arguments of the class or function.
 
     Raises:
         RfcalcError: The target cannot be loaded.
     """
-    return Network(rfcalc.load_model(target), name, target=target, source=source_of(target))
+    return Network(rfcalc.load_model(target, arguments), name, target=target, source=source_of(target))
 
 
 def loaded_again(record: RunRecord) -> Network:
@@ -115,16 +132,25 @@ def loaded_again(record: RunRecord) -> Network:
     Raises:
         RfcalcError: The target is gone and its text was not kept, or it cannot be loaded.
     """
-    target = record.target or record.network
+    target, arguments = record.target or record.network, arguments_of(record)
     if record.source is None or source_of(target) == record.source:
-        return loaded(target, record.network)
+        return loaded(target, record.network, arguments)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.py"
         path.write_text(record.source, encoding="utf-8")
         colon = target.rpartition(":")[1:] if ":" in target else ("", "")
-        model = rfcalc.load_model(f"{path}{''.join(colon)}")
+        model = rfcalc.load_model(f"{path}{''.join(colon)}", arguments)
     notice = f"{target} is no longer what it was: the network comes from the text in run.json"
     return Network(model, record.network, target=target, source=record.source, notice=notice)
+
+
+def arguments_of(record: RunRecord) -> dict[str, Any]:
+    """Return the arguments that the network of a run was built with.
+
+    Raises:
+        RfcalcError: The record holds a text that is none.
+    """
+    return parse_arguments(record.settings.arguments) if record.settings else {}
 
 
 def refuse_another_file(target: str, record: RunRecord, way_out: str) -> None:

@@ -19,6 +19,7 @@ Ctrl-C stops; the same command with --resume continues.
   python train.py --evaluate runs/train/NAME --split test --tta
   python train.py --predict cat.png dog.jpg --weights runs/train/NAME
   python train.py --show-augmentation --policy strong --output sheet.png
+  python train.py --recipe standard --set lr=0.05 --print-recipe
   python train.py --from runs/train/NAME --name again"""
 
 
@@ -33,6 +34,14 @@ class Options(RunSettings):
         "classify images", default=(), metavar="IMAGE", group=_MODES_GROUP, exclusive="mode"
     )
     show_augmentation: bool = switch("draw augmented images", group=_MODES_GROUP, exclusive="mode")
+    list_presets: bool = switch(
+        "list the networks that have names, with their figures", group=_MODES_GROUP, exclusive="mode"
+    )
+    print_recipe: bool = switch(
+        "print the recipe with all changes, as --recipe FILE.json takes it",
+        group=_MODES_GROUP,
+        exclusive="mode",
+    )
     weights: Path | None = flag(
         "for --predict: a run or its best.safetensors", metavar="FILE", group=_MODES_GROUP
     )
@@ -52,9 +61,11 @@ class Options(RunSettings):
 
 
 _NOT_TRAINING = frozenset({"weights", "split", "tta", "output"})
-_MODES = {
+_MODES: dict[str, set[str]] = {
     "evaluate": {"data", "cache", "resize", "skip_unreadable", "device", "model", "split", "tta"},
     "predict": {"weights", "device", "model"},
+    "list_presets": set(),
+    "print_recipe": {"recipe", "changes", "epochs", "policy", "balance", "augment", "compile", "device"},
     "show_augmentation": {"data", "cache", "resize", "skip_unreadable", "recipe", "policy", "seed", "output"},
     "repeat": {
         *("data", "cache", "resize", "skip_unreadable", "seed", "device", "workers"),
@@ -91,6 +102,10 @@ def _wrong(parsed: Parsed) -> str | None:
     if wrong:
         where = f"with {word(mode)}" if mode is not None else "in a training"
         return f"{word(min(wrong))} means nothing {where}"
+    if "arguments" in parsed.given and not parsed.given & {"model", "preset", "resume"}:
+        return "--arg needs --model: the class or function that takes it"
+    if {"arguments", "pretrained"} <= parsed.given:
+        return "--arg means nothing with --pretrained"
     if mode == "predict" and "weights" not in parsed.given:
         return "--predict needs --weights: the folder of a run, or its best.safetensors"
     return None

@@ -24,6 +24,14 @@ def perform(parsed: Parsed) -> None:
         from training.command.predict import predict
 
         predict(options, console)
+    elif options.list_presets:
+        from training.command.listing import presets_table
+
+        console.print(presets_table())
+    elif options.print_recipe:
+        from training.command.listing import recipe_text
+
+        console.print(recipe_text(options), markup=False, highlight=False, soft_wrap=True)
     elif options.show_augmentation:
         from training.command.sheet import show_augmentation
 

@@ -17,7 +17,9 @@ from models.spec import NetSpec
 from records.environment import describe
 from records.run import RunRecord
 from records.settings import settings_of
-from rfcalc import Verdict, find_budget
+from records.text import unknown
+from rfcalc import Target, Verdict, find_budget
+from rfcalc.command.options import parse_arguments
 from training.command.files import read_json
 from training.command.network import (
     Network,
@@ -38,6 +40,7 @@ from training.data.registry import Dataset
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit import device
+from training.fit.changes import changed, changes_of
 from training.fit.evaluate import evaluate
 from training.fit.recipe import RECIPES, Recipe, RecipeError, named
 from training.fit.runfolder import dataset_facts
@@ -156,7 +159,7 @@ def make_plan(wanted: Wanted, console: Console) -> Plan:
         network, facts = Network(model, architecture.name), transfer.facts(architecture)
     assert network is not None
     analysis = rfcalc.analyze(network.model, input_size=size)
-    found = find_budget(Path(options.model.partition(":")[0]).parent if options.model else _REPOSITORY)
+    found = find_budget(Target.parse(options.model).folder if options.model else _REPOSITORY)
     # A pass of two images shows whether the answers fit the classes.
     evaluate(network.model, replace(judged_on, images=judged_on.images[:2], labels=judged_on.labels[:2]))
     samples = take(dataset.train, train, dataset)
@@ -218,12 +221,18 @@ def _spec_or_network(wanted: Wanted, device_type: str) -> NetSpec | Network:
             refuse_another_file(repeats.target or repeats.network, resumes, again)
         return loaded_again(repeats)
     choice = chosen(wanted.options, device_type)
+    arguments = parse_arguments(wanted.options.arguments)
+    if arguments and choice.target is None:
+        raise TrainingError(
+            f"--arg {wanted.options.arguments[0]}: {choice.name} is built of a spec, which takes no "
+            "arguments; name a class or function with --model"
+        )
     if choice.spec is not None:
         return choice.spec
     target = choice.target or choice.name
     if resumes is not None and (resumes.source is not None or "model" not in wanted.given):
         refuse_another_file(target, resumes, f"--model {target}")
-    return loaded(target, choice.name)
+    return loaded(target, choice.name, arguments)
 
 
 def recipe_of(options: Options, device_type: str) -> Recipe:
@@ -241,10 +250,11 @@ def recipe_of(options: Options, device_type: str) -> Recipe:
         except RecipeError as error:
             raise TrainingError(f"--recipe {asked}: {error}") from error
     else:
-        raise TrainingError(
-            f"--recipe {asked}: unknown; choose one of {', '.join(RECIPES)}, or a recipe.json"
-        )
+        raise TrainingError(f"--recipe {asked}: {unknown(asked, RECIPES)}, or a recipe.json")
     changes = {key: value for key in _CHANGES if (value := getattr(options, key)) is not None}
+    for key in changes_of(options.changes):
+        if key in changes:
+            raise TrainingError(f"--set {key}: --{key} is given, too; leave one of them out")
     if options.teacher and not recipe.distill_weight:
         changes["distill_weight"] = WEIGHT
-    return replace(recipe, **changes)
+    return changed(replace(recipe, **changes), options.changes)

@@ -61,6 +61,8 @@ def as_before(options: Options, given: Collection[str], before: RunRecord) -> Op
         subset=before.dataset.train_images,  # as many as there are means all
         seed=options.seed if "seed" in given else before.seed,
         teacher=before.teacher.path if before.teacher else None,
+        arguments=before.settings.arguments,
+        changes=before.settings.changes,
         deterministic=options.deterministic or before.settings.deterministic,
     )
 

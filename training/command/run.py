@@ -16,6 +16,7 @@ from models.spec import NetSpec
 from records import layout
 from records.files import sweep, write_text
 from records.flags import Parsed
+from records.next_steps import after_training, shown
 from records.run import RunRecord
 from records.settings import values_of
 from records.stopping import Stop, stopping
@@ -91,6 +92,8 @@ def train(options: Options, parsed: Parsed, console: Console) -> None:
     conclude(record, folder, console)
     if plan.repeats is not None:
         console.print(f"the run that was repeated: {_accuracies(plan.repeats)}", markup=False)
+    target = record.target if record.spec is None and record.transfer is None else None
+    console.print(shown(after_training(folder, target)), markup=False, highlight=False, soft_wrap=True)
 
 
 def _unwritten(folder: Path, error: OSError) -> str:
@@ -131,8 +134,8 @@ def _wanted(options: Options, given: frozenset[str], before: RunRecord | None) -
     kept = values_of(before.settings)
     for name in given - _PLACE - _MAY_DIFFER:
         if (value := getattr(options, name)) != kept.get(name, getattr(Options(), name)):
-            was = "without it" if kept.get(name) in (None, False) else f"with {kept[name]}"
-            typed = word(name) if isinstance(value, bool) else f"{word(name)} {value}"
+            was = "without it" if kept.get(name) in (None, False, ()) else f"with {_shown(kept[name])}"
+            typed = word(name) if isinstance(value, bool) else f"{word(name)} {_shown(value)}"
             raise TrainingError(
                 f"{typed}: the run {before.name!r} was started {was}; "
                 "leave the flag out, or choose another --name"
@@ -143,6 +146,10 @@ def _wanted(options: Options, given: frozenset[str], before: RunRecord | None) -
     # Its images may be others than those of the run that it repeats, if the user named them then; the
     # checkpoint knows which they were.
     return Wanted(replace(options, **kept | anew), given | {"data"}, repeated, before)
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _fill(plan: Plan, folder: Path, stop: Stop, console: Console) -> RunRecord:

@@ -12,6 +12,7 @@ from torch import nn
 import rfcalc
 from records.layout import RUN, WEIGHTS, network_folder
 from records.run import RunRecord
+from training.command.network import arguments_of
 from training.data.cache import Pixels
 from training.errors import TrainingError
 from training.fit.checkpoint import CheckpointError
@@ -78,8 +79,9 @@ def open_trained(path: Path, target: str | None) -> Trained:
     """
     path = finished_network(path)
     file = path / WEIGHTS if path.is_dir() else path
-    network, metadata = load_trained(path, rfcalc.load_model(target) if target else None)
     record = RunRecord.read(file.parent / RUN) if (file.parent / RUN).is_file() else None
+    arguments = arguments_of(record) if record is not None else {}
+    network, metadata = load_trained(path, rfcalc.load_model(target, arguments) if target else None)
     try:
         return Trained(
             file=file,

@@ -52,7 +52,7 @@ def place(browser: Any, number: int) -> tuple[float, float]:
 
 def test_every_chart_is_drawn(report: Path, page: Show) -> None:
     browser = page(report)
-    for chart in ("by-params", "by-macs", "learning", "parallel"):
+    for chart in ("best-so-far", "by-params", "by-macs", "learning", "parallel"):
         assert browser.run(f"document.querySelectorAll('#{chart} svg path').length") >= 4
     assert browser.run("document.getElementById('shown').textContent") == "48 shown"
 

@@ -32,6 +32,12 @@ def test_blocks_of_the_same_ops_under_the_same_names_fold_as_one() -> None:
     assert alike.layers == tuple(range(1, 13))
 
 
+def test_calls_of_one_op_have_one_heading_however_many_there_are() -> None:
+    (group,) = grouped(["add", "add#2", "add#3", "add#4"], ["add"] * 4, nested=True)
+    assert isinstance(group, Group)
+    assert group.layers == (0, 1, 2, 3)
+
+
 def test_a_block_that_differs_keeps_a_heading_of_its_own() -> None:
     ops = [*OPS[:4], "conv", "pool", *OPS[6:]]
     _, stage, _ = grouped(RESNET, ops, nested=True)
@@ -63,17 +69,17 @@ def test_every_layer_stands_in_the_groups_once_and_in_order() -> None:
 
 def test_what_is_judged_is_open_and_the_rest_of_a_large_network_is_not() -> None:
     count = OPEN_AT_MOST + 8
-    page = layers_table(lines(count, judged=0))
+    page = layers_table(lines(count, judged=0), 0)
     rows = re.findall(r'<tr data-line="(\d+)"[^>]*>', page)
     hidden = [int(number) for number in re.findall(r'<tr data-line="(\d+)"[^>]* hidden', page)]
     assert [int(number) for number in rows] == list(range(count))
     assert 0 not in hidden
     assert set(range(count // 2, count)) <= set(hidden)
-    assert not re.search(r'<tr data-line="\d+"[^>]* hidden', layers_table(lines(12, judged=0)))
+    assert not re.search(r'<tr data-line="\d+"[^>]* hidden', layers_table(lines(12, judged=0), 0))
 
 
 def test_a_heading_adds_up_what_it_holds() -> None:
-    page = layers_table(lines(12, judged=0))
+    page = layers_table(lines(12, judged=0), 0)
     heading = re.search(r'<tr class="fold".*?</tr>', page)
     assert heading is not None
     assert f'<td class="num">{sum(range(6))}</td><td class="num">60</td>' in heading[0]

@@ -19,7 +19,7 @@ def test_the_page_is_small_and_the_same_each_time() -> None:
     # A number of images: without one the time that the machine takes may decide how many there are.
     page = explorer_page(EXAMPLE, SIZE, images=2)
     assert page == explorer_page(EXAMPLE, SIZE, images=2)
-    assert len(page.encode()) < 80_000
+    assert len(page.encode()) < 100_000
 
 
 def test_the_page_says_which_layers_the_time_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +37,25 @@ def test_the_page_says_which_layers_the_time_left_out(monkeypatch: pytest.Monkey
         "14 layers were not measured, because the time was up after 10 s (--erf-images 1 measures all)"
         in page
     )
+
+
+def test_the_page_says_whether_the_budget_is_held_and_what_lint_finds() -> None:
+    page = explorer_page(EXAMPLE, SIZE, images=0)
+    assert '<div class="value">held</div><div class="note">7 of 7 limits of ' in page
+    assert '<div class="value">1 remark</div><div class="note">idle</div>' in page
+    assert '<td class="num">room 3,253</td>' in page
+    assert '<button type="button" data-layer="c4.0.0">c4.0.0</button>' in page
+    broken = explorer_page(str(Path(EXAMPLE).with_name("decoder.py")), SIZE, images=0)
+    assert "breaks min-receptive-field, min-depthwise-separable, min-dilated, require-gap, stages" in broken
+    assert '<td class="no">BROKEN</td>' in broken
+
+
+def test_a_network_that_no_budget_applies_to_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "alone.py"
+    path.write_text(Path(EXAMPLE).read_text())
+    page = explorer_page(str(path), SIZE, images=0)
+    assert "no pyproject.toml with [tool.rfcalc] above it" in page
+    assert 'id="limits"' not in page
 
 
 @pytest.mark.slow

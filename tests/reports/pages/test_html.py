@@ -2,6 +2,7 @@ import base64
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,16 @@ from reports.pages.html import document, element, island_json, join, picture, ta
 from reports.tables.table import Column, Table, percents
 
 HOSTILE = "</script><script>alert(1)</script><!--"
+
+
+def test_no_script_has_a_literal_of_several_lines_or_a_comment_in_the_page() -> None:
+    """Pages leave out comments and indentation line by line."""
+    for path in (Path(__file__).resolve().parents[3] / "reports" / "assets").glob("*.js"):
+        odd = [line for line in path.read_text(encoding="utf-8").splitlines() if line.count("`") % 2]
+        assert not odd, f"{path.name}: {odd[0]}"
+    page = document("t", element("p", "x"), {}, ("base.js",))
+    assert "// What every page has" not in page
+    assert "const data = JSON.parse" in page
 
 
 def test_text_and_attributes_are_escaped() -> None:

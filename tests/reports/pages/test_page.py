@@ -1,3 +1,4 @@
+import html
 import json
 import re
 import time
@@ -136,6 +137,51 @@ def test_the_winner_is_drawn_with_what_rfcalc_measures(search_page: str) -> None
         assert f'aria-label="{stage}: output {output}, receptive field {field}"' in search_page
     assert "the budget judges the RF at output.0: 69 pixels" in search_page
     assert "class Net(nn.Module):" in search_page
+
+
+def commands(text: str) -> list[str]:
+    section = text.split('<section id="use">')[1].split("</section>")[0]
+    return [html.unescape(line) for line in re.findall(r"<code>(.*?)</code>", section)]
+
+
+def test_the_page_has_the_commands_that_use_the_winner(make_search: Callable[..., Path]) -> None:
+    folder = make_search(trials=4)
+    assert commands(write_search_report(folder).read_text()) == ["python -m reports rf runs/search/demo"]
+    (folder / "best" / "best.safetensors").write_bytes(b"weights")
+    assert commands(write_search_report(folder).read_text()) == [
+        "python train.py --predict cat.png dog.jpg --weights runs/search/demo",
+        "python -m serve runs/search/demo",
+        "python -m export runs/search/demo --to onnx,int8,c,html",
+        "python -m reports rf runs/search/demo",
+    ]
+
+
+def test_weights_without_a_spec_are_used_with_the_file_that_builds_them(
+    make_run: Callable[..., Path],
+) -> None:
+    folder = make_run(spec=None, target="my nets.py:Net")
+    (folder / "best.safetensors").write_bytes(b"weights")
+    (folder / "model.py").unlink()
+    assert commands(write_report(open_run(folder)).read_text()) == [
+        "python train.py --predict cat.png dog.jpg --weights runs/train/train --model 'my nets.py:Net'",
+        "python -m serve runs/train/train --model 'my nets.py:Net'",
+        "python -m export runs/train/train --model 'my nets.py:Net'",
+    ]
+
+
+def test_the_page_holds_each_layer_of_the_trials_once(make_climb: Callable[..., Path]) -> None:
+    folder = make_climb()
+    data = island(write_search_report(folder).read_text())
+    networks = data["networks"]
+    assert len(networks["layers"]) == len({tuple(layer) for layer in networks["layers"]})
+    trial = open_search(folder).trials[3]
+    stages = networks["known"][networks["of"][data["number"].index(3)]]
+    found = [
+        (networks["stages"][at], [networks["layers"][each][0] for each in layers]) for at, layers in stages
+    ]
+    width = trial.values["c1_width"]
+    assert found[0] == ("c1", [f"conv {width}, stride 2", f"depthwise separable {width}, shortcut, silu"])
+    assert [name for name, _ in found] == ["c1", "c2", "c3", "c4", "output"]
 
 
 def test_hostile_names_stay_text(make_search: Callable[..., Path]) -> None:

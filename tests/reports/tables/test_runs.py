@@ -11,6 +11,7 @@ from records.search import PresetRun, ScreeningRecord
 from records.trial import TrialRecord
 from reports.pages.page import write_search_report
 from reports.runs import open_search
+from reports.tables import fronts
 from reports.tables import runs as tables
 from reports.tables.summary import show
 from search.propose.objectives import front
@@ -31,13 +32,13 @@ def test_the_pareto_front_holds_what_nothing_beats(make_trial: Callable[..., Tri
         (6, 0.9, 400),
         (7, None, 1),
     ]
-    found = tables.pareto([scored(trial, *each) for each in given], lambda each: each.params)
+    found = fronts.pareto([scored(trial, *each) for each in given], lambda each: each.params)
     assert [each.number for each in found] == [5, 2, 6]
 
 
 def test_the_pareto_front_agrees_with_its_definition(make_trial: Callable[..., TrialRecord]) -> None:
     given = [make_trial(number) for number in range(200)]
-    found = {each.number for each in tables.pareto(given, lambda each: each.params)}
+    found = {each.number for each in fronts.pareto(given, lambda each: each.params)}
     trials = [trial for trial in given if trial.state == "complete" and trial.score is not None]
     assert found < {trial.number for trial in trials}
     for each in trials:
@@ -55,7 +56,7 @@ def test_a_pruned_trial_is_neither_on_the_front_nor_beats_one_that_is(
 ) -> None:
     complete = dataclasses.replace(scored(make_trial(0), 1, 0.7, 200), state="complete")
     pruned = dataclasses.replace(scored(make_trial(0), 2, 0.8, 100), state="pruned")
-    assert tables.pareto([complete, pruned], lambda each: each.params) == [complete]
+    assert fronts.pareto([complete, pruned], lambda each: each.params) == [complete]
 
 
 @pytest.mark.parametrize("name", ["params", "macs"])
@@ -65,7 +66,7 @@ def test_the_page_draws_the_front_that_the_search_records(
     trials = [make_trial(number) for number in range(200)]
     trials.append(dataclasses.replace(trials[0], number=200))
     recorded = [point.number for point in front(trials, ("accuracy", name))]
-    drawn = tables.pareto(trials, lambda trial: int(getattr(trial, name)))
+    drawn = fronts.pareto(trials, lambda trial: int(getattr(trial, name)))
     assert [trial.number for trial in reversed(drawn)] == recorded
 
 

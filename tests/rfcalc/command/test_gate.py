@@ -298,6 +298,7 @@ class TestInit:
     ) -> None:
         (project / "pyproject.toml").write_text("[project]\nname = 'x'")
         assert main(["small.py", "wide.py:Net", "--init"]) == 0
+        assert "next  python -m rfcalc  " in capsys.readouterr().out
         text = (project / "pyproject.toml").read_text()
         assert text.startswith("[project]\nname = 'x'\n")
         assert 'target = "small.py"\ninput = "3x32x32"\nmin-receptive-field = 5\nmax-params = 516\n' in text

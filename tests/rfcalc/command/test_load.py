@@ -161,7 +161,7 @@ class TestErrors:
 
     def test_a_missing_file_shows_what_is_beside_it(self, write: Write) -> None:
         path = write(NET)
-        with pytest.raises(LoadError, match=r"modle\.py: no such file; in that folder: model\.py"):
+        with pytest.raises(LoadError, match=r"modle\.py: no such file; did you mean .*/model\.py\?"):
             load(path.with_name("modle.py"))
 
 

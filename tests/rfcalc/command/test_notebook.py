@@ -11,7 +11,8 @@ import pytest
 from rfcalc.command.cli import main
 from rfcalc.command.load import build, load_model
 from rfcalc.command.notebook import read_notebook
-from rfcalc.command.target import Target, importable
+from rfcalc.command.running import importable
+from rfcalc.command.target import Target
 from rfcalc.errors import LoadError
 
 NET = """class Net(nn.Module):

@@ -14,7 +14,8 @@ from torch import nn
 
 from rfcalc.command.cli import main
 from rfcalc.command.load import build, load_model
-from rfcalc.command.target import MAX_SOURCE, Target, importable
+from rfcalc.command.running import importable
+from rfcalc.command.target import MAX_SOURCE, Target
 from rfcalc.errors import LoadError
 from rfcalc.trace.prepare import prepared as prepared  # loaded before modules are counted
 
@@ -183,6 +184,15 @@ class TestForeignFiles:
         error = capsys.readouterr().err
         assert f" is {what}" in error
         assert "name the .py file that does; in that folder: model.py\n" in error
+        assert error.count("\n") == 1
+
+    def test_a_torch_export_program_is_never_opened(
+        self, put: Put, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([str(put("net.pt2", "PK\x03\x04"))]) == 2
+        error = capsys.readouterr().err
+        assert "opening it unpickles parts of it, which runs whatever is in them" in error
+        assert "torch.onnx.export(torch.export.load('net.pt2'), dynamo=True).save('net.onnx')" in error
         assert error.count("\n") == 1
 
     @pytest.mark.parametrize(

@@ -322,3 +322,19 @@ def test_published_networks_have_the_same_rows_after_an_export(name: str, tmp_pa
     onnx.save(program.model_proto, str(tmp_path / "net.onnx"))
     size = (3, 224, 224)
     assert rows(OnnxNetwork(read(tmp_path / "net.onnx")).eval(), size) == rows(network, size)
+
+
+@pytest.mark.slow  # torch's exporter
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch's own code about torch's own code
+def test_the_way_out_of_a_torch_export_program_gives_its_rows(tmp_path: Path) -> None:
+    """What the refusal of a .pt2 file proposes."""
+    pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 5, 3)).eval()
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(network, (torch.zeros(2, 3, 16, 16),), dynamic_shapes=(batch,))
+    torch.export.save(program, tmp_path / "net.pt2")
+    written = torch.onnx.export(torch.export.load(tmp_path / "net.pt2"), dynamo=True, verbose=False)
+    assert written is not None
+    written.save(str(tmp_path / "net.onnx"))
+    again = OnnxNetwork(read(tmp_path / "net.onnx")).eval()
+    assert rows(again, (3, 16, 16)) == rows(network, (3, 16, 16))

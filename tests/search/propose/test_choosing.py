@@ -8,13 +8,14 @@ import optuna
 import pytest
 
 import rfcalc
+from models.flash import flash
 from models.presets import PRESETS
 from records.trial import TrialRecord
 from search.errors import SearchError
 from search.options import parse_search as parse
 from search.propose.choosing import choose, make_space, narrowed
 from search.propose.limits import limited
-from search.propose.objectives import front
+from search.propose.objectives import front, reached
 from search.propose.pruning import pruner
 from search.propose.space import WidthSpace
 from search.propose.space_full import FullSpace
@@ -58,6 +59,14 @@ def test_the_whole_grammar_is_kept_cheap_on_a_cpu_alone() -> None:
 def test_several_objectives_are_not_pruned() -> None:
     choice = choose(parse(["--objectives", "accuracy,macs", "--sampler", "nsga2"]), "cpu")
     assert (choice.objectives, choice.pruner) == (("accuracy", "macs"), "none")
+
+
+def test_flash_as_an_objective_asks_for_an_int8_form() -> None:
+    choice = choose(parse(["--objectives", "accuracy,flash", "--limit", "max-macs=12M"]), "cpu")
+    assert (choice.objectives, choice.limits) == (
+        ("accuracy", "flash"),
+        {"max_macs": 12_000_000, "int8": True},
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,6 +154,18 @@ def test_the_front_is_what_no_trial_beats() -> None:
         _record(4, 0.9, 900, "pruned"), _record(5, 0.4, 50),
     ]  # fmt: skip
     assert [point.number for point in front(records, ("accuracy", "macs"))] == [1, 0, 5]
+
+
+def test_flash_is_that_of_the_spec() -> None:
+    names = ("residual-mcu", "tiny", "residual-mcu")
+    records = [
+        replace(_record(number, score, 100), spec=PRESETS[name].to_json())
+        for number, (name, score) in enumerate(zip(names, (0.6, 0.5, 0.4), strict=True))
+    ]
+    stored = flash(PRESETS["tiny"])
+    assert stored is not None
+    assert reached(records[1], ("accuracy", "flash")) == [0.5, float(stored.total)]
+    assert [point.number for point in front(records, ("accuracy", "flash"))] == [0, 1]
 
 
 def test_halving_lets_the_better_half_go_on() -> None:

@@ -52,6 +52,16 @@ def test_limits_that_need_the_built_network_are_judged_too() -> None:
     assert gate.rejections == {"stages": 1}
 
 
+def test_with_int8_a_network_needs_an_int8_form_and_its_bytes_are_those_of_int8() -> None:
+    layer_norm = replace(TINY, stem=StageSpec((LayerSpec("conv", 12, norm="layer"),)))
+    # In float32 the closed form alone would turn TINY away: 98,304 bytes.
+    gate = Gate(replace(PROJECT, dtype="int8", max_peak_activation_bytes=40_000), (3, 32, 32))
+    assert gate.admits(TINY)
+    assert not gate.admits(layer_norm)
+    assert gate.rejections == {"no int8 form": 1}
+    assert Gate(PROJECT, (3, 32, 32)).admits(layer_norm)
+
+
 def test_the_closed_forms_spare_the_hopeless_from_being_built(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(spec: NetSpec) -> torch.nn.Module:
         raise AssertionError("built")

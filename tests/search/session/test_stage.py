@@ -29,8 +29,9 @@ def plan(settings: Settings, tmp_path: Path) -> Any:
         presets=("tiny",), jobs=2,
     )  # fmt: skip
     return SimpleNamespace(
-        settings=asked, dataset=dataset, train_images=1_000, validation_images=100, folder=RunFolder(tmp_path)
-    )
+        settings=asked, dataset=dataset, train_images=1_000, validation_images=100, executor=None,
+        folder=RunFolder(tmp_path),
+    )  # fmt: skip
 
 
 def test_the_stages_have_names_and_costs(plan: Any) -> None:
@@ -57,7 +58,7 @@ def test_trials_that_are_there_cost_nothing_more(plan: Any) -> None:
 class Pool:
     """An executor that is only started and closed."""
 
-    def __init__(self, jobs: int, device: str, work: Any) -> None:
+    def __init__(self, jobs: int, device: str, work: Any, place: Any) -> None:
         self.jobs, self.device, self.work, self.closed = jobs, device, work, False
         self.free = jobs
 
@@ -79,3 +80,22 @@ def test_stages_share_the_workers_unless_the_winner_needs_the_whole_machine(
     assert (first.closed, alone.jobs, alone.closed) == (True, 1, False)
     context.close()
     assert alone.closed
+
+
+def test_on_a_cluster_every_stage_has_the_executor_that_was_reached_before(
+    plan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(executors.EXECUTORS, "pool", Pool)
+    executors.CLUSTERS.add("pool")
+    try:
+        plan.settings = replace(plan.settings, executor="pool")
+        plan.executor = Pool(2, "cpu", train, None)
+        chronicle: Any = None
+        context = Context(plan, Display(Console(quiet=True)), chronicle, Stop(), train)
+        assert context.trainings().executor is plan.executor
+        assert context.trainings(jobs=1).executor is plan.executor
+        assert not plan.executor.closed
+        context.close()
+        assert plan.executor.closed
+    finally:
+        executors.CLUSTERS.discard("pool")

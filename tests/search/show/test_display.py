@@ -67,6 +67,7 @@ def _draw(columns: int) -> list[str]:
             counts={"complete": 9, "pruned": 3, "failed": 1, "rejected": 1_204},
             rejections={"max_params": 1_100, "min_receptive_field": 104},
             best=_best(),
+            history=(0.412, 0.412, 0.553, 0.601, 0.601, 0.613, 0.613, 0.613, 0.613),
             per_hour=7.5,
         )
         display.began(JOB, "trial 12")

@@ -1,6 +1,7 @@
 """`python -m search show` and `replay`, on the folder of a search with one trial that was really trained."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def test_show_sees_that_a_driver_is_at_work(folder: RunFolder, capsys: pytest.Ca
         assert _run(folder, "show", "one") == 0
     said = capsys.readouterr().out
     assert "search    one: running, stage trials" in said
-    assert "trial 0  epoch 1/3  25.0 %" in said
+    assert re.search(r"^trial 0 .* 1/3  25\.0 % ", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 """How a search stands, drawn."""
 
 from collections.abc import Callable
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 from rich.console import Console
 
 from records.trial import TrialRecord
-from search.show.standing import Curve, Standing, best_of, duration, sparkline
+from search.show.standing import Curve, Standing, best_of, duration, history_of, sparkline, thinned
 
 
 def _trial(number: int, score: float | None, state: str = "complete") -> TrialRecord:
@@ -44,6 +44,7 @@ def test_the_picture_of_a_running_search(golden: Callable[[str, str], None]) -> 
         counts={"complete": 6, "pruned": 3, "failed": 1, "rejected": 1_204},
         rejections={"max_params": 1_100, "min_receptive_field": 104},
         best=_trial(4, 0.613),
+        history=(0.41, 0.41, 0.55, 0.6, 0.6, 0.613),
         running=(
             Curve("trial 10", (0.31, 0.42, 0.58), 4),
             Curve("trial 11 (attempt 2)", (0.22,), 4),
@@ -57,6 +58,28 @@ def test_the_picture_of_a_running_search(golden: Callable[[str, str], None]) -> 
     assert isinstance(console.file, StringIO)
     text = "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
     golden("search_standing.txt", text)
+
+
+def test_the_history_has_the_best_of_each_moment() -> None:
+    trials = [_trial(2, 0.7), _trial(0, 0.5), _trial(1, 0.4), _trial(3, 0.9, "pruned"), _trial(4, 0.6)]
+    assert history_of(trials) == (0.5, 0.5, 0.7, 0.7)
+    assert history_of([]) == ()
+
+
+def test_a_long_history_is_thinned_to_its_end() -> None:
+    values = thinned([float(n) for n in range(100)], 10)
+    assert (len(values), values[0], values[-1]) == (10, 9.0, 99.0)
+    assert thinned([1.0, 2.0], 10) == [1.0, 2.0]
+
+
+def test_a_terminal_of_ascii_gets_no_blocks() -> None:
+    file = TextIOWrapper(BytesIO(), encoding="ascii")
+    console = Console(file=file, width=80, color_system=None)
+    console.print(Standing(best=_trial(4, 0.6), history=(0.5, 0.6), running=(Curve("trial 10", (0.3,), 4),)))
+    file.flush()
+    text = file.buffer.getvalue().decode("ascii")
+    assert "1/4" in text
+    assert "best by trial" not in text
 
 
 def test_nothing_is_drawn_of_a_search_that_has_not_begun() -> None:

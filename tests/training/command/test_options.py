@@ -17,6 +17,11 @@ from training.fit.recipe import POLICIES
         ("--show-augmentation --tta", "--tta means nothing with --show-augmentation"),
         ("--from runs/x --recipe fast", "--recipe means nothing with --from"),
         ("--preset tiny --split test", "--split means nothing in a training"),
+        ("--arg width=3", "--arg needs --model: the class or function that takes it"),
+        ("--preset resnet8 --pretrained --arg a=3", "--arg means nothing with --pretrained"),
+        ("--evaluate runs/x --set lr=1", "--set means nothing with --evaluate"),
+        ("--from runs/x --set lr=1", "--set means nothing with --from"),
+        ("--list-presets --recipe fast", "--recipe means nothing with --list-presets"),
         ("--weights w", "--weights means nothing in a training"),
         (
             "--seed 9223372036854775808",
@@ -41,6 +46,9 @@ def test_flags_that_would_be_passed_over_are_refused(words, line, capsys):
         "--show-augmentation --policy strong --seed 3 --output x.png",
         "--from runs/x --seed 3 --name again --resume --tensorboard",
         "--from runs/x --resize 32 --deterministic",
+        "--recipe standard --set lr=0.05 --set batch_size=12 --epochs 3 --print-recipe",
+        "--list-presets",
+        "--model net.py:Net --arg width=3 --arg depth=2",
         "--preset tiny --teacher runs/x --compile on --augment gpu --full",
     ],
 )

@@ -164,7 +164,10 @@ def test_events_for_tensorboard_lie_in_the_folder(command, monkeypatch):
         (["--data", "lonely"], "lonely: only one class, cat; a classifier needs two or more"),
         (["--data", "hollow"], "hollow: no images in train/dog/"),
         (["--data", "few"], "class number 0 has one training image"),
-        (["--preset", "nothing"], "or of the published ones: cifar10_dilated_blocks, cifar10_transpose"),
+        (
+            ["--preset", "nothing"],
+            "unknown; choose one of tiny, residual, residual-mcu, transposed, wide, cifar10_transpose",
+        ),
         (["--teacher", "nothing"], "--teacher nothing: nothing is missing"),
     ],
     ids=lambda value: "-".join(value).strip("-") if isinstance(value, list) else "",
