@@ -50,7 +50,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         (["--data", "cifar11"], "search: error: --data cifar11: no such folder or archive"),
         (
             ["--base", "tinny"],
-            "search: error: --base tinny: no file, run folder, network or module has this name; did you mean tiny",
+            "search: error: --base tinny: no file, run folder, network or module has this name; did you",
         ),
         (["--base", "none.json"], "search: error: --base none.json: no such file"),
         (["--recipe", "fats"], "search: error: --recipe fats: unknown; did you mean fast? choose one of"),
