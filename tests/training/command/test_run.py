@@ -12,6 +12,7 @@ import torch
 import train
 from records.run import RunRecord
 from training.command.display import Display
+from training.data import registry as datasets
 from training.fit.checkpoint import load_weights
 
 
@@ -65,7 +66,8 @@ def test_a_full_disk_is_one_line_and_loses_no_earlier_checkpoint(
     assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
 
 
-def test_a_disk_that_is_full_from_the_start_leaves_nothing(command, small_disk, capsys):
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(command, data, small_disk, capsys):
+    datasets.load(data[1], cache=Path(data[3]))  # else the cache is what cannot be written
     small_disk(100)
     assert command() == 2
     small_disk(1 << 40)
