@@ -1,12 +1,11 @@
+"""Data sets by name, folder and archive: found, checked, decoded once."""
+
 import dataclasses
 import functools
-import io
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,62 +14,17 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from training.data import cifar, cifar10, download, images, shapes
+from tests.training.data.image_folders import ROOT, colours, said, tar
+from tests.training.data.image_folders import console as console
+from tests.training.data.image_folders import folder as folder
+from tests.training.data.image_folders import load as load
+from training.data import cifar, cifar10, images, shapes
 from training.data import registry as datasets
-from training.data.cache import Content, Part, Pixels
+from training.data.cache import Content, Part
 from training.data.registry import Dataset
-from training.errors import DataError, TrainingError
+from training.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[3]
 JPEG_COPY = ROOT.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
-
-
-def colours(number: int) -> Pixels:
-    return np.random.default_rng(number).integers(0, 256, (6, 4, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """`pets/{train,test}/{cat,dog}/N.png`, images numbered through."""
-    number = 0
-    for split, n in (("train", 5), ("test", 2)):
-        for label in ("cat", "dog"):
-            inside = tmp_path / "pets" / split / label
-            inside.mkdir(parents=True)
-            for i in range(n):
-                Image.fromarray(colours(number)).save(inside / f"{i}.png")
-                number += 1
-    return tmp_path / "pets"
-
-
-@pytest.fixture
-def console(monkeypatch: pytest.MonkeyPatch) -> Console:
-    monkeypatch.setenv("no_proxy", "*")
-    return Console(file=io.StringIO(), width=300)
-
-
-def said(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-@pytest.fixture
-def load(tmp_path: Path, console: Console) -> Callable[..., Dataset]:
-    """`datasets.load` with everything below `tmp_path`."""
-
-    def loaded(data: str | Path | None, resize: int | None = None) -> Dataset:
-        cache, root = tmp_path / "cache", tmp_path / "data"
-        name = None if data is None else str(data)
-        return datasets.load(name, cache=cache, resize=resize, root=root, console=console)
-
-    return loaded
-
-
-def tar(folder: Path, name: str, mode: str) -> Path:
-    path = folder.parent / name
-    with tarfile.open(path, mode) as packed:  # type: ignore[call-overload]
-        packed.add(folder, arcname=folder.name)
-    return path
 
 
 def without_what_names_it(dataset: Dataset) -> dict[str, object]:
@@ -152,85 +106,6 @@ def test_a_damaged_cache_is_decoded_again_with_a_notice(
 
     assert np.array_equal(load(folder).train.images[0], colours(0))
     assert f"{fingerprint} is damaged" in said(console)
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-@pytest.mark.parametrize(
-    ("harm", "reason"),
-    [
-        (Path.unlink, r"--data .*s\.tar\.xz: no such folder or archive"),
-        (empty, r"s\.tar\.xz: the archive is empty \(0 bytes\); get it again"),
-        (cut, r"s\.tar\.xz: truncated or damaged"),
-    ],
-)
-def test_a_missing_empty_or_truncated_archive_leaves_nothing(
-    folder: Path, load: Callable[..., Dataset], tmp_path: Path, harm: Callable[[Path], None], reason: str
-) -> None:
-    archive = tar(folder, "s.tar.xz", "w:xz")
-    harm(archive)
-
-    with pytest.raises(DataError, match=reason) as caught:
-        load(archive)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "cache").exists() or list((tmp_path / "cache").iterdir()) == []
-
-
-def test_an_empty_zip_says_what_was_expected(load: Callable[..., Dataset], tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "s.zip", "w"):
-        pass
-
-    with pytest.raises(
-        DataError, match=r"s\.zip: no class folders under train/; expected train/<class>/<image>"
-    ):
-        load(tmp_path / "s.zip")
-
-
-def test_an_empty_folder_says_what_was_expected(load: Callable[..., Dataset], tmp_path: Path) -> None:
-    (tmp_path / "none").mkdir()
-
-    with pytest.raises(DataError, match=r"none: no class folders under train/; expected"):
-        load(tmp_path / "none")
-
-
-def test_an_archive_of_unknown_kind_names_the_known(load: Callable[..., Dataset], tmp_path: Path) -> None:
-    (tmp_path / "s.rar").write_bytes(b"x")
-
-    with pytest.raises(
-        DataError, match=r"not an archive by its name; known are \.tar \.tar\.xz \.tar\.gz \.tgz \.zip"
-    ):
-        load(tmp_path / "s.rar")
-
-
-@pytest.mark.parametrize("word", ["imagenet", "CIFAR", "", "no/such/folder"])
-def test_an_unknown_word_is_an_error(load: Callable[..., Dataset], word: str) -> None:
-    with pytest.raises(
-        DataError, match="no such folder or archive, nor a data set known by name: cifar10, cifar100, shapes"
-    ):
-        load(word)
-
-
-@pytest.mark.parametrize("resize", [0, -3])
-def test_a_resize_below_one_is_an_error(folder: Path, load: Callable[..., Dataset], resize: int) -> None:
-    with pytest.raises(DataError, match=rf"--resize {resize}: must be"):
-        load(folder, resize=resize)
-
-
-@pytest.mark.parametrize("data", ["cifar10", "cifar100", "shapes", None])
-def test_resize_is_for_folders_and_archives(load: Callable[..., Dataset], data: str | None) -> None:
-    with pytest.raises(DataError, match=r"--resize 64: only for a folder or an archive; \w+ is 32x32"):
-        load(data, resize=64)
-
-
-def test_the_errors_are_training_errors() -> None:
-    assert issubclass(DataError, TrainingError)
-    assert issubclass(download.DownloadError, DataError)
 
 
 @pytest.fixture
