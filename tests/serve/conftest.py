@@ -180,3 +180,15 @@ def one_thread() -> Iterator[None]:
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture
+def picture_url(web: Callable[[Handler], int]) -> str:
+    """The address of a picture on loopback, the one that `picture()` returns."""
+
+    def serve(request: Any) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(picture())
+
+    return f"http://127.0.0.1:{web(serve)}/dog.png"

@@ -82,16 +82,10 @@ def test_api_answers_with_two_strings(client: TestClient, run: Path, tmp_path: P
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", None])
 def test_a_url_is_answered_as_the_published_service_does(
-    start: Start, web: Callable[..., int], kind: str | None
+    start: Start, picture_url: str, kind: str | None
 ) -> None:
-    def serve(request: Any) -> None:
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(picture())
-
-    port = web(serve)
     client = start(allow_private=True)
-    body = json.dumps({"url": f"http://127.0.0.1:{port}/dog.png"})
+    body = json.dumps({"url": picture_url})
     headers = {} if kind is None else {"Content-Type": kind}
     answer = client.post("/api", content=body, headers=headers).json()
     assert answer == client.post("/api", files={"file": picture()}).json()

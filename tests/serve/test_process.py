@@ -108,18 +108,12 @@ def test_wrong_words_are_one_line() -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_as_the_published_service_is_called(
-    run: Path, process: Callable[..., Process], web: Callable[..., int], tmp_path: Path
+    run: Path, process: Callable[..., Process], picture_url: str, tmp_path: Path
 ) -> None:
-    def serve(request: Any) -> None:
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(picture())
-
-    port = web(serve)
     service = process(run, "--allow-private")
     (tmp_path / "dog.png").write_bytes(picture())
     url = f"http://127.0.0.1:{service.port}/api"
-    body = json.dumps({"url": f"http://127.0.0.1:{port}/dog.png"})
+    body = json.dumps({"url": picture_url})
     ways = [
         ["-H", "Content-Type: application/json", "--data", body],
         ["--data", body],
@@ -142,20 +136,14 @@ def test_curl_as_the_published_service_is_called(
 
 
 def test_requests_as_the_published_client_calls_it(
-    run: Path, process: Callable[..., Process], web: Callable[..., int]
+    run: Path, process: Callable[..., Process], picture_url: str
 ) -> None:
-    def serve(request: Any) -> None:
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(picture())
-
-    port = web(serve)
     service = process(run, "--allow-private")
     with requests.Session() as session:
         session.trust_env = False  # no proxy of the machine's
         ask = partial(session.post, f"http://127.0.0.1:{service.port}/api", timeout=60)
         answers = [
-            ask(json={"url": f"http://127.0.0.1:{port}/dog.png"}),
+            ask(json={"url": picture_url}),
             ask(files={"file": ("dog.png", picture(), "image/png")}),
             ask(data=picture(), headers={"Content-Type": "image/png"}),
             ask(data=iter([picture()[:100], picture()[100:]]), headers={"Content-Type": "image/png"}),
