@@ -27,11 +27,12 @@ import tempfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks import processes
 from records.run import EpochRecord
 from records.search import SearchRecord
 from records.trial import TrialRecord
@@ -39,8 +40,9 @@ from search.execute import worker
 from search.execute.job import Job, Outcome
 from search.execute.worker import Report
 
+Strike = Callable[[int, list[int]], None]
+"""Kills or stops something, given the driver and those that train; ProcessLookupError: nothing was there."""
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("worker", "driver", "all", "stop a worker")
 PATIENCE = 300.0
 """Seconds after which a session that neither ends nor finishes a trial counts as hung."""
 GRACE = 15.0
@@ -102,7 +104,6 @@ def drive(arguments: list[str]) -> int:
 class Campaign:
     """Searches in one folder, one after the other, until so many kills were done."""
 
-    kinds: Sequence[str] = KINDS
     pause = 6.0
     """Seconds between two kills, at most."""
 
@@ -113,6 +114,12 @@ class Campaign:
         self.acknowledged = self.lost = self.zombies = self.wrong = 0
         self.left: list[str] = []
         self.searches = self.sessions = 0
+        self.strikes: dict[str, Strike] = {
+            "worker": self._kill_worker,
+            "driver": lambda driver, workers: os.kill(driver, signal.SIGKILL),
+            "all": lambda driver, workers: os.killpg(driver, signal.SIGKILL),
+            "stop a worker": self._stop_worker,
+        }
 
     def go(self, kills: int) -> None:
         """Run searches to their ends until `kills` were done."""
@@ -181,31 +188,27 @@ class Campaign:
                 continue
             workers = self._workers(driver.pid)
             if strike is not None and workers:
-                self._strike(driver, workers)
+                self._strike(driver.pid, workers)
             strike = now + self.random.uniform(0.0, self.pause) if workers else None
         _look(run, seen)
         return driver.returncode
 
-    def _strike(self, driver: subprocess.Popen[bytes], workers: list[int]) -> None:
-        kind = self.random.choice(self.kinds)
-        if kind == "stop a worker":
-            workers = [pid for pid in workers if _started(pid)]
-            if not workers:
-                return
-        self.kills[kind] += 1
+    def _strike(self, driver: int, workers: list[int]) -> None:
+        kind = self.random.choice(tuple(self.strikes))
         try:
-            if kind == "worker":
-                os.kill(self.random.choice(workers), signal.SIGKILL)
-            elif kind == "stop a worker":
-                os.kill(self.random.choice(workers), signal.SIGSTOP)
-            elif kind == "driver":
-                driver.kill()
-            elif kind == "all":
-                os.killpg(driver.pid, signal.SIGKILL)
-            else:
-                self._strike_elsewhere(kind)
-        except ProcessLookupError:  # it ended by itself in this very moment
-            self.kills[kind] -= 1
+            self.strikes[kind](driver, workers)
+        except ProcessLookupError:  # it ended by itself in this very moment, or there is none
+            return
+        self.kills[kind] += 1
+
+    def _kill_worker(self, driver: int, workers: list[int]) -> None:
+        os.kill(self.random.choice(workers), signal.SIGKILL)
+
+    def _stop_worker(self, driver: int, workers: list[int]) -> None:
+        workers = [pid for pid in workers if processes.started(pid)]
+        if not workers:
+            raise ProcessLookupError
+        os.kill(self.random.choice(workers), signal.SIGSTOP)
 
     def _more_flags(self) -> list[str]:
         """Return how a session is started elsewhere."""
@@ -213,14 +216,10 @@ class Campaign:
 
     def _workers(self, driver: int) -> list[int]:
         """Return the processes that train."""
-        return children(driver)
+        return processes.children(driver)
 
     def _survivors(self, session: int) -> list[str]:
         return _survivors(session)
-
-    def _strike_elsewhere(self, kind: str) -> None:
-        """Kill a process of a kind that only another campaign has."""
-        raise NotImplementedError(kind)
 
     def _judge(self, run: Path) -> None:
         """Compare folder, search.json and study of a search that has finished."""
@@ -245,54 +244,16 @@ def _look(run: Path, seen: dict[Path, bytes]) -> None:
             seen[path] = path.read_bytes()
 
 
-def children(driver: int) -> list[int]:
-    """Return the processes that Python's multiprocessing has started for `driver`."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-            command = (path.parent / "cmdline").read_bytes()
-        except (OSError, ValueError, IndexError):
-            continue
-        # multiprocessing's resource tracker is a child too.
-        if parent == driver and b"spawn_main" in command:
-            found.append(int(path.parent.name))
-    return found
-
-
-def _started(worker: int) -> bool:
-    """Tell whether a worker is past its first steps, the last of which is to ignore SIGINT."""
-    try:
-        status = Path(f"/proc/{worker}/status").read_text()
-    except OSError:
-        return False
-    ignored = next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
-    return bool(int(ignored, 16) >> (signal.SIGINT - 1) & 1)
-
-
 def _survivors(session: int) -> list[str]:
     """Return the processes of the driver's session that outlive it by `GRACE` seconds, and kill them."""
     deadline = time.monotonic() + GRACE
-    while alive := _alive(session):
+    while alive := processes.alive(session):
         if time.monotonic() > deadline:
             with suppress(ProcessLookupError):
                 os.killpg(session, signal.SIGKILL)
             break
         time.sleep(0.1)
     return alive
-
-
-def _alive(session: int) -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, owner = path.read_text().rpartition(")")[2].split()[:4]
-            command = (path.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except (OSError, ValueError):
-            continue
-        if int(owner) == session and state != "Z":
-            found.append(f"{state} {command[:120]}")
-    return found
 
 
 def _draw_images(folder: Path) -> None:

@@ -14,7 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.kill_search import Campaign, children
+from benchmarks.kill_search import Campaign
+from benchmarks.processes import actors, children, command, runs
 from benchmarks.ray_cluster import TwoNodes
 
 GRACE = 100.0
@@ -24,13 +25,23 @@ GRACE = 100.0
 class RayCampaign(Campaign):
     """Searches on a cluster of two nodes."""
 
-    kinds = ("worker", "stop a worker", "actor", "raylet", "head", "driver")
     pause = 12.0
 
     def __init__(self, folder: Path, trials: int, jobs: int, seed: int) -> None:
         super().__init__(folder, trials, jobs, seed)
         self._nodes: TwoNodes | None = None
         self._trained: set[int] = set()
+        of_all = self.strikes
+        self.strikes = {
+            "worker": of_all["worker"],
+            "stop a worker": of_all["stop a worker"],
+            "actor": lambda driver, workers: self._kill_one(actors()),
+            "raylet": lambda driver, workers: self._kill_one(
+                [node["raylet"][0] for node in self._cluster.nodes]
+            ),
+            "head": lambda driver, workers: self._kill_head(),
+            "driver": of_all["driver"],
+        }
 
     def close(self) -> None:
         """End the cluster."""
@@ -48,15 +59,23 @@ class RayCampaign(Campaign):
         self._trained.update(found)
         return found
 
-    def _strike_elsewhere(self, kind: str) -> None:
+    @property
+    def _cluster(self) -> TwoNodes:
         assert self._nodes is not None
-        head = self._nodes.nodes[0]
-        raylets = [node["raylet"][0] for node in self._nodes.nodes]
-        victims = {"actor": actors(), "raylet": raylets, "head": head["gcs_server"] + head["raylet"]}[kind]
-        victims = [pid for pid in victims if _runs(pid)]
+        return self._nodes
+
+    def _kill_one(self, victims: list[int]) -> None:
+        victims = [pid for pid in victims if runs(pid)]
         if not victims:
             raise ProcessLookupError
-        for pid in victims if kind == "head" else [self.random.choice(victims)]:
+        os.kill(self.random.choice(victims), signal.SIGKILL)
+
+    def _kill_head(self) -> None:
+        head = self._cluster.nodes[0]
+        victims = [pid for pid in head["gcs_server"] + head["raylet"] if runs(pid)]
+        if not victims:
+            raise ProcessLookupError
+        for pid in victims:
             os.kill(pid, signal.SIGKILL)
 
     def _survivors(self, session: int) -> list[str]:
@@ -66,7 +85,7 @@ class RayCampaign(Campaign):
         while (alive := [*actors(), *self._orphans()]) and time.monotonic() < deadline:
             time.sleep(0.5)
         for pid in alive:
-            left.append(f"process {pid}: {_command(pid)[:120]!r}")
+            left.append(f"process {pid}: {command(pid)[:120]!r}")
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if self._nodes is not None and not self._whole():
@@ -75,34 +94,9 @@ class RayCampaign(Campaign):
 
     def _whole(self) -> bool:
         """Return whether all processes of the cluster run."""
-        assert self._nodes is not None
         parts = ("raylet", "gcs_server")
-        return all(_runs(pid) for node in self._nodes.nodes for part in parts for pid in node.get(part, ()))
+        return all(runs(pid) for node in self._cluster.nodes for part in parts for pid in node.get(part, ()))
 
     def _orphans(self) -> list[int]:
         """Return training processes that are still there: one that was stopped, say."""
-        return [pid for pid in self._trained if _runs(pid) and b"spawn_main" in _command(pid)]
-
-
-def actors() -> list[int]:
-    """Return the processes of actors that look after a worker."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        if _command(int(path.name)).startswith(b"ray::Berth"):
-            found.append(int(path.name))
-    return found
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def _runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+        return [pid for pid in self._trained if runs(pid) and b"spawn_main" in command(pid)]

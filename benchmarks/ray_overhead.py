@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from benchmarks.kill_search_ray import actors
+from benchmarks.processes import actors
 from benchmarks.ray_cluster import TwoNodes
 from records.flags import positive
 from records.run import EpochRecord
