@@ -18,9 +18,10 @@ from typing import Any
 from records.errors import one_line
 from search.execute.ray.berth import Berth, Greeting
 from search.execute.ray.messages import (
-    Asked,
+    BridgeRequest,
     Command,
     Connected,
+    FromWorker,
     Gone,
     Lost,
     Open,
@@ -28,7 +29,6 @@ from search.execute.ray.messages import (
     Ready,
     Renew,
     Report,
-    Said,
     Send,
 )
 from search.execute.ray.shipped import stage
@@ -42,7 +42,7 @@ class BrokenError(Exception):
     """No slot of the cluster can work; the text is one line."""
 
 
-def serve(connection: "Connection[Report, Command]", asked: Asked) -> None:
+def serve(connection: "Connection[Report, Command]", request: BridgeRequest) -> None:
     """Connect to Ray and carry messages until the driver closes `connection`."""
     begin()
     watch_parent()
@@ -50,7 +50,7 @@ def serve(connection: "Connection[Report, Command]", asked: Asked) -> None:
     for stream in (1, 2):  # Ray writes there, from C++ too; the screen is the driver's
         os.dup2(null, stream)
     try:
-        cluster = _Cluster(asked)
+        cluster = _Cluster(request)
     except BaseException as error:  # ray.init leaves by SystemExit, too
         with suppress(OSError):
             connection.send(Lost(_text(error)))
@@ -109,14 +109,14 @@ class _Slot:
 class _Cluster:
     """The slots of one search, as Ray knows them."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, request: BridgeRequest) -> None:
         import ray
 
-        self._ray, self._asked = ray, asked
+        self._ray, self._asked = ray, request
         with tempfile.TemporaryDirectory(prefix="rfcalc-ray-") as folder:
-            stage(asked.work, Path(folder))
+            stage(request.work, Path(folder))
             ray.init(
-                address=asked.address,
+                address=request.address,
                 runtime_env={"working_dir": folder},  # is sent now
                 log_to_driver=False,
                 logging_level="ERROR",
@@ -128,11 +128,11 @@ class _Cluster:
     def found(self) -> Connected:
         """Return what the cluster has."""
         alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        asked = self._asked
+        request = self._asked
         room = 0
         for each in alive:
-            fits = int(each.get("CPU", 0) // asked.cpus)
-            room += min(fits, int(each.get("GPU", 0) / asked.gpus)) if asked.gpus else fits
+            fits = int(each.get("CPU", 0) // request.cpus)
+            room += min(fits, int(each.get("GPU", 0) / request.gpus)) if request.gpus else fits
         total = {name: sum(each.get(name, 0.0) for each in alive) for name in ("CPU", "GPU")}
         return Connected(len(alive), total["CPU"], total["GPU"], room)
 
@@ -181,21 +181,21 @@ class _Cluster:
 
         if time.monotonic() - self._looked < BEAT:
             return []
-        self._looked, asked, reports = time.monotonic(), self._asked, list[Report]()
+        self._looked, request, reports = time.monotonic(), self._asked, list[Report]()
         if not all(slot.ready for slot in self._slots.values()):
             self._check_home()
         for slot in self._slots.values():
             if slot.actor is not None or placement_group_table(slot.group)["state"] != "CREATED":
                 continue
             options = {
-                "num_cpus": asked.cpus,
-                "num_gpus": asked.gpus,
+                "num_cpus": request.cpus,
+                "num_gpus": request.gpus,
                 "max_concurrency": THREADS,
                 "scheduling_strategy": PlacementGroupSchedulingStrategy(slot.group),
             }
             actor = self._ray.remote(Berth).options(**options)
-            slot.actor = actor.remote(asked.share, asked.work, asked.silence)
-            slot.waits_for = slot.actor.greet.remote(asked.paths)
+            slot.actor = actor.remote(request.share, request.work, request.silence)
+            slot.waits_for = slot.actor.greet.remote(request.paths)
             reports.append(Placed(slot.number))
         return reports
 
@@ -221,7 +221,7 @@ class _Cluster:
                 raise BrokenError(value.problem)
             slot.ready, reports = True, [Ready(slot.number, value)]
         else:
-            reports = [Said(slot.number, message) for message in value or (None,)]
+            reports = [FromWorker(slot.number, message) for message in value or (None,)]
         slot.waits_for = slot.actor.hear.remote()
         return reports
 

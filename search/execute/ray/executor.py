@@ -17,16 +17,16 @@ from search.execute.protocol import Event, Place
 from search.execute.ray import bridge
 from search.execute.ray.before import absolute, check
 from search.execute.ray.messages import (
-    Asked,
+    BridgeRequest,
     Command,
     Connected,
+    FromWorker,
     Gone,
     Lost,
     Open,
     Ready,
     Renew,
     Report,
-    Said,
     Send,
 )
 from search.execute.slots import Slot, Watch
@@ -55,15 +55,15 @@ class Process(Protocol):
 class Start(Protocol):
     """Starts a bridge."""
 
-    def __call__(self, asked: Asked) -> tuple[Process, "Connection[Command, Report]"]:
+    def __call__(self, request: BridgeRequest) -> tuple[Process, "Connection[Command, Report]"]:
         """Return its process and the driver's end of the pipe to it."""
 
 
-def start_bridge(asked: Asked) -> tuple[Process, "Connection[Command, Report]"]:
+def start_bridge(request: BridgeRequest) -> tuple[Process, "Connection[Command, Report]"]:
     """Start the process that imports Ray."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=bridge.serve, args=(theirs, asked), name="search-ray", daemon=True)
+    process = context.Process(target=bridge.serve, args=(theirs, request), name="search-ray", daemon=True)
     with deaf_to_ctrl_c():
         process.start()
     theirs.close()
@@ -117,8 +117,10 @@ class RayCluster:
         if start is start_bridge:
             check(place.address)
         share = Share(device, 1, place.cpus, min(1.0, place.gpus) or 1.0)
-        asked = Asked(place.address, place.cpus, place.gpus, share, work, self._watch.limit, place.paths)
-        self._process, self._connection = start(asked)
+        request = BridgeRequest(
+            place.address, place.cpus, place.gpus, share, work, self._watch.limit, place.paths
+        )
+        self._process, self._connection = start(request)
         try:
             self.jobs = self._connect(jobs, exact)
         except BaseException:
@@ -209,7 +211,7 @@ class RayCluster:
         if report is None or isinstance(report, Connected):
             return []
         remote = self._remotes[report.slot]
-        if isinstance(report, Said):
+        if isinstance(report, FromWorker):
             event = remote.heard(report.message)
             return [] if event is None else [event]
         if isinstance(report, Gone):

@@ -8,7 +8,7 @@ from search.execute.worker import Message, Share, Work
 
 
 @dataclass(frozen=True)
-class Asked:
+class BridgeRequest:
     """What a bridge is started with."""
 
     address: str
@@ -71,7 +71,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Said:
+class FromWorker:
     """A message of a slot's worker; None is a sign of life of its actor."""
 
     slot: int
@@ -94,5 +94,5 @@ class Lost:
 
 
 Command = Open | Send | Renew
-Report = Connected | Placed | Ready | Said | Gone | Lost | None
+Report = Connected | Placed | Ready | FromWorker | Gone | Lost | None
 """None is a sign of life of the bridge itself."""

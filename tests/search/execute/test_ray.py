@@ -21,9 +21,10 @@ from search.execute.ray.before import absolute, check
 from search.execute.ray.berth import Greeting
 from search.execute.ray.executor import RayCluster
 from search.execute.ray.messages import (
-    Asked,
+    BridgeRequest,
     Command,
     Connected,
+    FromWorker,
     Gone,
     Lost,
     Open,
@@ -31,7 +32,6 @@ from search.execute.ray.messages import (
     Ready,
     Renew,
     Report,
-    Said,
     Send,
 )
 from tests.search.execute.works import played
@@ -49,12 +49,12 @@ class Script:
         self.able: set[int] = {0, 1}
         self.first: Report = FOUND
         self.commands: list[Command] = []
-        self.asked: Asked | None = None
+        self.request: BridgeRequest | None = None
         self.killed = False
         self._arrived = threading.Condition()
 
-    def start(self, asked: Asked) -> Any:
-        self.asked = asked
+    def start(self, request: BridgeRequest) -> Any:
+        self.request = request
         ours, self._theirs = Pipe()
         threading.Thread(target=self._listen, daemon=True).start()
         self.say(self.first)
@@ -134,22 +134,22 @@ def test_a_job_is_handed_to_a_slot_and_its_messages_are_events(script: Script) -
     cluster.submit(JOB)
     assert cluster.free == 0
     assert script.sent(1) == [Send(0, JOB)]
-    script.say(Said(0, "a notice"), Said(0, None), Said(0, EPOCH))
+    script.say(FromWorker(0, "a notice"), FromWorker(0, None), FromWorker(0, EPOCH))
     assert _events(cluster, 2) == [Notice(JOB, "a notice"), EpochDone(JOB, EPOCH)]
     cluster.answer(JOB, go_on=True)
     assert script.sent(2)[1] == Send(0, True)
     outcome = Outcome(4, 1, "complete", 1.0, (EPOCH,))
-    script.say(Said(0, outcome))
+    script.say(FromWorker(0, outcome))
     assert _events(cluster) == [JobDone(JOB, outcome)]
     assert cluster.free == 1
 
 
 def test_the_worker_gets_its_share_of_a_node_and_not_of_this_machine(script: Script) -> None:
     RayCluster(2, "cuda", played, Place("h:1", cpus=3, gpus=0.25, paths=("/x",)), start=script.start)
-    assert script.asked is not None
-    share = script.asked.share
+    assert script.request is not None
+    share = script.request.share
     assert (share.device, share.threads, share.memory / share.jobs) == ("cuda", 3, 0.25)
-    assert (script.asked.cpus, script.asked.gpus, script.asked.paths) == (3, 0.25, ("/x",))
+    assert (script.request.cpus, script.request.gpus, script.request.paths) == (3, 0.25, ("/x",))
 
 
 def test_a_slot_that_waits_for_its_cpus_joins_when_it_has_them(script: Script) -> None:
@@ -187,7 +187,7 @@ def test_a_dead_actor_is_a_failed_job_and_its_second_chance_waits_for_a_slot(scr
 def test_a_silent_actor_is_given_up_and_replaced(script: Script) -> None:
     cluster = _cluster(script, 1, silence=0.5)
     cluster.submit(JOB)
-    script.say(Said(0, None))
+    script.say(FromWorker(0, None))
     for _ in range(100):
         script.say(None)  # the bridge lives
         if events := cluster.wait(0.1):
