@@ -1,31 +1,18 @@
-from collections.abc import Callable
+"""The explorer: pixels, frame and heat of each unit, folded layers, phones."""
+
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
-from PIL import Image
 
 import rfcalc
-from reports.pages.compare_page import compare_page
 from reports.pages.explorer_page import explorer_page
-from reports.pages.explorer_words import COLUMNS, FLAGS
-from reports.tables import compare
 from reports.targets import measure, resolve
 from rfcalc.analysis.view import lines_of
-
-Show = Callable[..., Any]
-EXAMPLE = str(Path(__file__).resolve().parents[3] / "examples" / "c1c2c3c4.py")
-
-
-@pytest.fixture(scope="module")
-def explorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("explorer")
-    pixels = numpy.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=numpy.uint8)
-    Image.fromarray(pixels).save(folder / "photo.png")
-    path = folder / "rf.html"
-    path.write_text(explorer_page(EXAMPLE, (3, 32, 32), folder / "photo.png"), encoding="utf-8")
-    return path
+from tests.reports.browser.explorer_pages import DECODER, EXAMPLE, Show
+from tests.reports.browser.explorer_pages import decoder as decoder
+from tests.reports.browser.explorer_pages import explorer as explorer
 
 
 def test_the_pixels_on_the_page_are_those_of_rfcalc(explorer: Path, page: Show) -> None:
@@ -171,17 +158,6 @@ def test_folded_layers_open_and_close_from_the_keyboard(explorer: Path, page: Sh
     assert browser.run("[document.activeElement.dataset.line, state.line]") == ["0", 0]
 
 
-def test_a_comparison_opens_without_error(page: Show, tmp_path: Path) -> None:
-    sides = [compare.look(EXAMPLE), compare.look("resnet8")]
-    path = tmp_path / "compare.html"
-    path.write_text(compare_page(sides), encoding="utf-8")
-    browser = page(path, width=390, height=844)
-    assert browser.run("document.documentElement.scrollWidth") == 390
-    rows = browser.run("csvOfTable(document.getElementById('overview'))").splitlines()
-    assert rows[0].endswith("c1c2c3c4.py,resnet8")
-    assert "params," in "".join(rows)
-
-
 @pytest.mark.slow
 def test_resnet50_redraws_on_every_layer(tmp_path: Path, page: Show, record_property: Any) -> None:
     path = tmp_path / "rf.html"
@@ -196,16 +172,6 @@ def test_resnet50_redraws_on_every_layer(tmp_path: Path, page: Show, record_prop
     # Reported, not judged: another program on the machine would decide (benchmarks/explorer_speed.py).
     record_property("milliseconds of a hover, median", sorted(times)[len(times) // 2])
     assert browser.run("state.line") == len(times) - 1
-
-
-DECODER = str(Path(EXAMPLE).with_name("decoder.py"))
-
-
-@pytest.fixture(scope="module")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("decoder") / "rf.html"
-    path.write_text(explorer_page(DECODER, (3, 32, 32), images=1), encoding="utf-8")
-    return path
 
 
 # Draws every unit of a layer; returns of each the dashed frame in pixels (top, left, height, width), the
@@ -294,169 +260,3 @@ def test_a_phone_shows_every_column_of_the_layers(decoder: Path, page: Show) -> 
     browser.run("choose(9, false)")
     assert "kernel 1, stride 1, dilation 1" in browser.run("byId('now-op').textContent")
     assert browser.run("document.documentElement.scrollWidth") == 390
-
-
-def test_the_readout_has_the_sum_of_the_extent_and_what_a_join_reads(decoder: Path, page: Show) -> None:
-    browser = page(decoder)
-    browser.run("choose(1, false)")
-    assert browser.run("byId('sum').textContent") == "5 = 3 + (3 - 1) x 1 x 1"
-    assert "(kernel - 1) x dilation x jump" in browser.run("byId('sum-words').textContent")
-    browser.run("choose(4, false)")
-    assert browser.run("byId('sum').textContent") == "13 = max(5, 13)"
-    assert "joinsdown1.0 and up1" in browser.run("byId('readout').textContent")
-
-
-def test_play_walks_the_layers_from_the_first_and_a_click_stops_it(decoder: Path, page: Show) -> None:
-    browser = page(decoder)
-    browser.run("byId('play').click()")
-    assert browser.run("state.line") == 0  # the page opens on another one
-    assert browser.run("byId('play').textContent") == "Pause"
-    browser.run("byId('play').click()")
-    assert browser.run("byId('play').textContent") == "Play"
-
-
-def test_play_goes_on_from_a_layer_that_was_chosen(decoder: Path, page: Show) -> None:
-    browser = page(decoder)
-    browser.run("choose(3, false); byId('play').click()")
-    assert browser.run("state.line") == 3
-    browser.run("byId('play').click()")
-
-
-# The lines of a kind in the strip, each as [name of the row it begins at, name of the one it ends at].
-EDGES = """((kind) => {
-    const roof = strip.getBoundingClientRect().top;
-    const middles = rows.map((row) => {
-        const box = row.cells[0].getBoundingClientRect();
-        return box.top + box.height / 2 - roof;
-    });
-    const nameAt = (y) => data.lines[middles.findIndex((middle) => Math.abs(middle - y) < 2)].name;
-    return [...strip.querySelectorAll('path.edge' + kind)].map((path) =>
-        [0, path.getTotalLength()].map((at) => nameAt(path.getPointAtLength(at).y))).sort();
-})"""
-
-
-def test_the_strip_of_the_graph_leads_from_the_two_maps_that_a_join_reads(decoder: Path, page: Show) -> None:
-    browser = page(decoder)
-    assert browser.run("data.lines[state.line].name") == "concat#2"  # a join: there is something to see
-    assert browser.run(f"{EDGES}('.in')") == [["stem.0", "concat#2"], ["up2", "concat#2"]]
-    assert browser.run(f"{EDGES}('.out')") == [["concat#2", "merge2.0"]]
-    marked = browser.run("[...document.querySelectorAll('tr.read')].map((row) => row.cells[0].textContent)")
-    assert marked == ["stem.0", "up2"]
-    browser.run("choose(1, false)")
-    assert browser.run(f"{EDGES}('.in')") == [["stem.0", "down1.0"]]
-    assert browser.run(f"{EDGES}('.out')") == [["down1.0", "concat"], ["down1.0", "down2.0"]]
-    assert "read bydown2.0 and concat" in browser.run("byId('readout').textContent")
-
-
-def test_a_folded_layer_is_at_its_heading_in_the_strip(explorer: Path, page: Show) -> None:
-    browser = page(explorer)
-    browser.run("fold('0', false)")
-    row, node = (
-        browser.run("""[document.querySelector('[data-fold="0"] th'), strip.querySelector('.node')].map(
-        (each) => { const box = each.getBoundingClientRect(); return box.top + box.height / 2; })""")
-    )
-    assert abs(row - node) < 2
-
-
-DENSE = """
-from torch import nn
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(9))
-
-    def forward(self, x):
-        seen = [x]
-        for conv in self.convs:
-            seen.append(conv(sum(seen)))
-        return seen[-1]
-"""
-
-
-def test_where_many_arcs_would_cross_those_of_the_chosen_layer_alone_are_drawn(
-    page: Show, tmp_path: Path
-) -> None:
-    (tmp_path / "dense.py").write_text(DENSE)
-    path = tmp_path / "rf.html"
-    path.write_text(explorer_page(str(tmp_path / "dense.py"), (3, 16, 16), images=0), encoding="utf-8")
-    browser = page(path)
-    lanes, arcs, others, wide = browser.run("""(() => {
-        const arcs = [...strip.querySelectorAll('path.edge')]
-            .filter((path) => path.getAttribute('d').includes('Q'));
-        return [everyLane, arcs.length, arcs.filter((path) => path.getAttribute('class') === 'edge').length,
-            strip.getBoundingClientRect().width];
-    })()""")
-    assert lanes > 5
-    assert arcs > 0
-    assert others == 0
-    assert wide < 70
-
-
-def test_words_explain_themselves_on_hover_and_on_focus(decoder: Path, page: Show) -> None:
-    browser = page(decoder)
-    shown = "[document.querySelector('.tip').hidden, document.querySelector('.tip').textContent]"
-    browser.run("document.querySelector('#layers .flag abbr').scrollIntoView({block: 'center'})")
-    browser.frame()  # scrolling hides the words
-    x, y = browser.run("""(() => {
-        const flag = document.querySelector('#layers .flag abbr');
-        const box = flag.getBoundingClientRect();
-        return [box.left + 4, box.top + 4];
-    })()""")
-    browser.mouse("mouseMoved", x, y)
-    assert browser.run(shown) == [False, FLAGS["misaligned"]]
-    browser.mouse("mouseMoved", 2, 2)
-    assert browser.run(shown)[0]
-    browser.run("document.querySelector('#layers thead th:nth-child(4) abbr').focus()")
-    assert browser.run(shown) == [False, COLUMNS["jump, px"]]
-    browser.key("Escape")
-    assert browser.run(shown)[0]
-    # A screen reader gets the same words, and those beside the picture explain themselves, too.
-    described = "(each) => each.getAttribute('aria-description')"
-    assert browser.run(f"[...document.querySelectorAll('abbr')].every({described})")
-    facts = "[...document.querySelectorAll('#readout dt')]"
-    assert browser.run(f"{facts}.every((each) => each.querySelector('abbr'))")
-
-
-def test_lint_leads_to_the_layer_that_it_names(decoder: Path, page: Show) -> None:
-    browser = page(decoder)
-    assert "checkerboard at up2" in browser.run("document.querySelector('.findings').textContent")
-    browser.run("document.querySelector('.findings button').click()")
-    assert browser.run("data.lines[state.line].name") == "up2"
-    assert browser.run("document.activeElement.dataset.line === String(state.line)")
-
-
-def test_a_phone_shows_every_side_of_a_comparison(page: Show, tmp_path: Path) -> None:
-    sides = [compare.look(name) for name in (EXAMPLE, "resnet8", "cifar10_transpose")]
-    path = tmp_path / "compare.html"
-    path.write_text(compare_page(sides), encoding="utf-8")
-    browser = page(path, width=390, height=844)
-    cut = browser.run("""[...document.querySelectorAll('#overview :is(td, th)')].filter((cell) =>
-        cell.getBoundingClientRect().right > innerWidth).map((cell) => cell.textContent)""")
-    assert cut == []
-    # Labels of the curve are as large as other small text.
-    assert browser.run(SMALL_TEXT) == []
-
-
-# Texts of pictures that are drawn smaller than 10 pixels.
-SMALL_TEXT = """[...document.querySelectorAll('svg text')].filter((text) => {
-    const turned = text.getScreenCTM(), size = parseFloat(getComputedStyle(text).fontSize);
-    return text.getClientRects().length && size * Math.hypot(turned.a, turned.b) < 9.99;
-}).map((text) => text.textContent)"""
-
-
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_phone_shows_both_sides_of_every_pair_of_layers(page: Show, tmp_path: Path, dark: bool) -> None:
-    path = tmp_path / "compare.html"
-    path.write_text(compare_page([compare.look(name) for name in (EXAMPLE, "resnet8")]), encoding="utf-8")
-    browser = page(path, width=390, height=844, dark=dark)
-    cells = "[...document.querySelectorAll('#layers :is(td, th)')]"
-    assert browser.run(f"{cells}.length") > 100
-    cut = browser.run(f"""{cells}.filter((cell) => {{
-        const {{right, width}} = cell.getBoundingClientRect();
-        return right > innerWidth || cell.scrollWidth > Math.ceil(width);
-    }}).map((cell) => cell.textContent)""")
-    assert cut == []
-    assert browser.run("document.documentElement.scrollWidth") == 390
-    assert browser.run(SMALL_TEXT) == []
