@@ -70,9 +70,9 @@ def _measure(browser: Any, target: str, images: int | None, path: Path) -> list[
     browser.open(path)
     browser.run(HOVER)  # the first round compiles the script
     script, frame = zip(*browser.run(HOVER), strict=True)
-    told = [f"{value:.1f}" for times in (script, frame) for value in (_median(times), max(times))]
+    shown = [f"{value:.1f}" for times in (script, frame) for value in (_median(times), max(times))]
     size = f"{path.stat().st_size / 1000:.0f}"
-    return [target, str(browser.run("data.lines.length")), f"{seconds:.1f}", size, *told, str(len(script))]
+    return [target, str(browser.run("data.lines.length")), f"{seconds:.1f}", size, *shown, str(len(script))]
 
 
 def _median(times: tuple[float, ...]) -> float:

@@ -74,7 +74,7 @@ def build(target: Target, arguments: Mapping[str, Any]) -> Loaded:
 
 
 def _from_door(target: Target, arguments: Mapping[str, Any]) -> nn.Module:
-    """Build what a name or a JSON file stands for; nothing of the file is run."""
+    """Build the network of a name or of a JSON file; nothing of the file is run."""
     assert target.door is not None
     if target.name:
         raise LoadError(f"{target.text}: a JSON file describes one network; leave the name out")

@@ -45,7 +45,7 @@ class Target:
         named: The network's name, "" for none.
         door: What finds it by its name, or reads the JSON file.
         described: The JSON file that describes the network: itself, or the record in a run folder.
-        given_size: What stands behind the @, such as (3, 64, 64).
+        given_size: What follows the @, such as (3, 64, 64).
         own_size: Size of one image that the network was made for, where that is known.
     """
 
@@ -70,7 +70,7 @@ class Target:
 
         Raises:
             LoadError: There is no such file, or the text names neither a file, a network nor a module.
-            InputError: What stands behind the @ is no size.
+            InputError: What follows the @ is no size.
         """
         whole, size = _split_size(text, root)
         place, name = _split_name(whole)
@@ -115,7 +115,7 @@ _RECORDS = ("best/run.json", "run.json", "best/spec.json", "spec.json")
 
 
 def _split_size(text: str, root: Path | None) -> tuple[str, tuple[int, ...] | None]:
-    """Return the text without what stands behind its @, and that as a size."""
+    """Return the text without what follows its @, and that as a size."""
     whole, at, size = text.rpartition("@")
     if not at or os.sep in size or "." in size or (root or Path.cwd()).joinpath(text).exists():
         return text, None
