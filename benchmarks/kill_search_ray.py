@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.kill_search import Campaign
-from benchmarks.processes import actors, children, command, runs
+from benchmarks.processes import children, command, runs
 from benchmarks.ray_cluster import TwoNodes
 
 GRACE = 100.0
@@ -35,7 +35,7 @@ class RayCampaign(Campaign):
         self.strikes = {
             "worker": of_all["worker"],
             "stop a worker": of_all["stop a worker"],
-            "actor": lambda driver, workers: self._kill_one(actors()),
+            "actor": lambda driver, workers: self._kill_one(self._cluster.actors()),
             "raylet": lambda driver, workers: self._kill_one(
                 [node["raylet"][0] for node in self._cluster.nodes]
             ),
@@ -55,7 +55,7 @@ class RayCampaign(Campaign):
         return ["--executor", "ray", "--ray-address", self._nodes.address]
 
     def _workers(self, driver: int) -> list[int]:
-        found = [pid for actor in actors() for pid in children(actor)]
+        found = [pid for actor in self._cluster.actors() for pid in children(actor)]
         self._trained.update(found)
         return found
 
@@ -82,7 +82,7 @@ class RayCampaign(Campaign):
         """Return what is left of the driver's session and of its actors; end a cluster that was struck."""
         left = super()._survivors(session)
         deadline = time.monotonic() + GRACE
-        while (alive := [*actors(), *self._orphans()]) and time.monotonic() < deadline:
+        while (alive := [*self._actors(), *self._orphans()]) and time.monotonic() < deadline:
             time.sleep(0.5)
         for pid in alive:
             left.append(f"process {pid}: {command(pid)[:120]!r}")
@@ -91,6 +91,9 @@ class RayCampaign(Campaign):
         if self._nodes is not None and not self._whole():
             self.close()
         return left
+
+    def _actors(self) -> list[int]:
+        return [] if self._nodes is None else self._nodes.actors()
 
     def _whole(self) -> bool:
         """Return whether all processes of the cluster run."""

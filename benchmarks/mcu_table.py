@@ -2,13 +2,13 @@
 
     python -m benchmarks.mcu_table [RUN[=MODEL] ...] [--json FILE] [-- FLAGS of python -m export]
 
-A RUN is what `python -m export` takes: the folder of a run, a spec.json, or model.py:Name; =MODEL names the
-code of a run whose weights have no spec. Without one, two presets and MLPerf Tiny's ResNet-8 with fresh
-weights: sizes alone. The figures of the C code are those of `python -m export RUN --to c`; below the table
-are the commands that make each row. The proof beside MLPerf Tiny, on CIFAR-10:
+A RUN is what `python -m export` takes: the folder of a run, a spec.json, a name, or model.py:Name; =MODEL
+names the code of a run whose weights have no spec. Without one, two presets and MLPerf Tiny's ResNet-8 with
+fresh weights: sizes alone. The figures of the C code are those of `python -m export RUN --to c`; below the
+table are the commands that make each row. The proof beside MLPerf Tiny, on CIFAR-10:
 
     python train.py --data cifar10 --preset residual-mcu --recipe standard --full --name mcu
-    python train.py --data cifar10 --model models.reference.resnet8 --recipe standard --full --name resnet8
+    python train.py --data cifar10 --preset resnet8 --recipe standard --full --name resnet8
     python -m benchmarks.mcu_table runs/train/mcu runs/train/resnet8=models.reference.resnet8 -- --emulate 200
 
 The quality target of MLPerf Tiny for its ResNet-8 is 85 % (https://github.com/mlcommons/tiny).
@@ -31,23 +31,20 @@ from rich.console import Console
 
 from export.__main__ import main as export
 from export.subject import open_subject
-from models.presets import PRESETS
 from records.errors import UserError
 from records.files import write_json
 
-RESNET8 = "models.reference.resnet8"
-FRESH = ("residual-mcu", "tiny")
-"""Presets whose sizes are shown where no run is named."""
+FRESH = ("residual-mcu", "tiny", "resnet8")
+"""Networks whose sizes are shown where no run is named."""
 HEAD = ("network", "float32 %", "int8 %", "params", "MACs", "weights", "flash", "arena", "RAM", "of")
 
 
-def row(target: str, flags: Sequence[str], shown: str = "") -> dict[str, Any]:
+def row(target: str, flags: Sequence[str]) -> dict[str, Any]:
     """Export one network to a scratch folder and return its figures.
 
     Args:
         target: RUN or RUN=MODEL.
         flags: Of `python -m export`, beside the target, --to c and --out.
-        shown: The target in the command that is printed; "": as it is.
 
     Raises:
         UserError: It cannot be exported.
@@ -73,7 +70,7 @@ def row(target: str, flags: Sequence[str], shown: str = "") -> dict[str, Any]:
         "flash": part["flash"],
         "ram": part["ram"],
         "emulated": part["emulated"],
-        "commands": [*commands, shlex.join(["python", "-m", "export", shown or path, *words[1:]])],
+        "commands": [*commands, shlex.join(["python", "-m", "export", *words])],
     }
 
 
@@ -117,17 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(words[:at])
     flags = words[at + 1 :]
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            rows = [row(target, flags) for target in options.targets]
-            if not rows:
-                for name in FRESH:
-                    write_json(Path(folder) / f"{name}.json", PRESETS[name].to_json())
-                    rows.append(row(str(Path(folder) / f"{name}.json"), flags, shown=f"{name}.json"))
-                rows.append(row(RESNET8, flags))
-        except UserError as error:
-            print(f"mcu_table: error: {error}", file=sys.stderr)
-            return 2
+    try:
+        rows = [row(target, flags) for target in options.targets or FRESH]
+    except UserError as error:
+        print(f"mcu_table: error: {error}", file=sys.stderr)
+        return 2
     Console(soft_wrap=True, highlight=False).print(markdown(rows), markup=False)
     if options.json:
         write_json(options.json, {"rows": rows})

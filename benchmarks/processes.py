@@ -8,17 +8,8 @@ from pathlib import Path
 
 def children(driver: int) -> list[int]:
     """Return the processes that Python's multiprocessing has started for `driver`."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-            command = (path.parent / "cmdline").read_bytes()
-        except (OSError, ValueError, IndexError):
-            continue
-        # multiprocessing's resource tracker is a child too.
-        if parent == driver and b"spawn_main" in command:
-            found.append(int(path.parent.name))
-    return found
+    # multiprocessing's resource tracker is a child too.
+    return [pid for pid in all_of() if parent(pid) == driver and b"spawn_main" in command(pid)]
 
 
 def started(worker: int) -> bool:
@@ -45,13 +36,17 @@ def alive(session: int) -> list[str]:
     return found
 
 
-def actors() -> list[int]:
-    """Return the processes of actors that look after a worker."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        if command(int(path.name)).startswith(b"ray::Berth"):
-            found.append(int(path.name))
-    return found
+def all_of() -> list[int]:
+    """Return all processes."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def parent(pid: int) -> int | None:
+    """Return the parent of a process; None where there is no such process."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def command(pid: int) -> bytes:

@@ -10,8 +10,10 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from benchmarks import processes
 
 STARTING = 300
 """Seconds for both nodes."""
@@ -26,6 +28,8 @@ class TwoNodes:
     address: str
     nodes: list[dict[str, list[int]]]
     """Processes of the head and of the other node, by kind."""
+    _met: set[int] = field(default_factory=set)
+    """Actors so far: where a raylet is killed, its own have another parent from then on."""
 
     @classmethod
     def start(cls, cpus: int = 1) -> "TwoNodes":
@@ -44,6 +48,13 @@ class TwoNodes:
             raise RuntimeError(f"Ray's nodes did not start, exit code {process.wait()}")
         facts = json.loads(line)
         return cls(process, facts["address"], facts["nodes"])
+
+    def actors(self) -> list[int]:
+        """Return the processes of this cluster's actors that look after a worker."""
+        raylets = {node["raylet"][0] for node in self.nodes if node.get("raylet")}
+        named = [pid for pid in processes.all_of() if processes.command(pid).startswith(b"ray::Berth")]
+        self._met.update(pid for pid in named if processes.parent(pid) in raylets)
+        return [pid for pid in named if pid in self._met]
 
     def stop(self) -> None:
         """End it."""

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from benchmarks.processes import actors
 from benchmarks.ray_cluster import TwoNodes
 from records.flags import positive
 from records.run import EpochRecord
@@ -84,7 +83,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, make in makers.items():
                 found[name].append(measured(make, options.trials, options.epochs))
-                while actors():  # its CPUs are needed
+                while nodes.actors():  # its CPUs are needed
                     time.sleep(0.2)
     finally:
         nodes.stop()

@@ -19,8 +19,9 @@ from records.generation import GenerationRecord
 from records.text import percent
 from records.trial import TrialRecord
 from search.propose.ranker import kendall_tau
+from search.session.breeding import TRUSTED
 
-WANTED_LENGTH, WANTED_RANKER = 0.5, 0.2
+WANTED_LENGTH = 0.5
 """Of tau: below the first a trial is to be longer, below the second the ranker is left out."""
 ENOUGH = 24
 """Children without which tau of the ranker says little."""
@@ -126,9 +127,9 @@ def show_ranker(groups: Sequence[tuple[list[float], list[float]]], console: Cons
         console.print("ranker: no generation had expectations; a longer --limit or more --trials has more")
         return
     few = f", fewer than {ENOUGH}: it says little" if count < ENOUGH else ""
-    verdict = "holds" if tau >= WANTED_RANKER else "fails"
+    verdict = "holds" if tau >= TRUSTED else "fails"
     console.print(
         f"ranker: tau of expected with measured loss {tau:.2f}, n = {count} children of {len(groups)} "
-        f"generations{few}; wanted is {WANTED_RANKER}, it {verdict}",
+        f"generations{few}; wanted is {TRUSTED}, it {verdict}",
         highlight=False,
     )

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from records.deployment import FILE as RECORD
 from records.files import write_json
 
-RECORD = "export.json"
 SCHEMA = 1
 
 

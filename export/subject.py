@@ -14,6 +14,7 @@ import rfcalc
 from export.errors import ExportError
 from models.net import build
 from models.spec import NetSpec
+from records.deployment import FOLDER
 from training.command.trained import Trained, open_trained
 
 FRESH_SEED = 0
@@ -94,7 +95,7 @@ def _of_run(path: Path, model: str | None) -> Subject:
         trained.mean,
         trained.std,
         trained,
-        trained.file.parent / "export",
+        trained.file.parent / FOLDER,
     )
 
 

@@ -35,10 +35,10 @@ def outcome(record: SearchRecord) -> str | None:
             f"Better than the best preset, {record.best_known}: {rival.title}, by {_measured(rival.gap)} "
             f"({percent(rival.score)} against {percent(preset.score if preset else None)} of validation)."
         )
-    said = f"No better network found; the best known is {record.best_known}."
+    sentence = f"No better network found; the best known is {record.best_known}."
     if rival is None or rival.gap is None:
-        return said
-    return f"{said} The nearest, {rival.title}, differs by {_measured(rival.gap)}."
+        return sentence
+    return f"{sentence} The nearest, {rival.title}, differs by {_measured(rival.gap)}."
 
 
 def challenger(record: SearchRecord) -> Finalist | None:

@@ -32,7 +32,7 @@ def _local(jobs: int, device: str, work: Work, place: Place) -> Executor:
 
 
 EXECUTORS: dict[str, Make] = {DEFAULT: _local, "ray": RayCluster}
-"""Name and maker; a new executor is a module beside this one and a line here."""
+"""Name and maker; a new executor of this machine is a module beside this one and a line here."""
 CLUSTERS = {"ray"}
-"""Those on other machines. They are opened before a search writes anything, and once: each job has its own
-share of a machine, however many there are."""
+"""Those on other machines. `session/reach.py` opens them, once and before a search writes anything: each job
+has its own share of a machine, however many there are."""

@@ -9,6 +9,9 @@ from models.flash import flash
 from models.net import build
 from models.spec import NetSpec, SpecError
 
+NO_INT8 = "no int8 form"
+"""What a network with a layer norm breaks under `--limit int8`."""
+
 
 @dataclass(frozen=True)
 class Admission:
@@ -49,7 +52,7 @@ class Gate:
             macs=analysis.macs,
             receptive_field=min(analysis.field.size),
             margins={name: float(margin) for name, margin in verdict.margins.items()},
-            broken=tuple(limit.name for limit in verdict.broken),
+            broken=(*self._formless(spec), *(limit.name for limit in verdict.broken)),
         )
         self._last = spec, admission
         return admission
@@ -58,9 +61,7 @@ class Gate:
         """Return whether `spec` fits, and count it where it does not."""
         try:
             # Closed forms answer in microseconds; what passes them is built and judged by rfcalc, the truth.
-            broken = tuple(self.shortfalls(figures(spec, self.input_size)))
-            if not broken and self._int8 and flash(spec) is None:
-                broken = ("no int8 form",)
+            broken = self.missed(spec, figures(spec, self.input_size))
             broken = broken or self.admission(spec).broken
         except SpecError:
             broken = ("not a network",)
@@ -71,17 +72,25 @@ class Gate:
         self.rejections[reason] += 1
         return False
 
+    def missed(self, spec: NetSpec, known: Figures) -> tuple[str, ...]:
+        """Return what the closed forms show to be broken: limits by name, or that there is no int8 form."""
+        return tuple(self.shortfalls(known)) or self._formless(spec)
+
+    def _formless(self, spec: NetSpec) -> tuple[str, ...]:
+        return (NO_INT8,) if self._int8 and flash(spec) is None else ()
+
     def shortfalls(self, known: Figures) -> dict[str, int]:
         """Return by how much each limit is missed that the closed forms already show to be broken."""
         values = {
             "min_receptive_field": min(known.receptive_field),
             "max_params": known.params,
             "max_macs": known.macs,
-            # In int8 rfcalc counts operators in place, which the closed form, in float32, does not.
-            "max_peak_activation_bytes": 0 if self._int8 else known.peak_activation_bytes,
             "min_depthwise_separable": known.depthwise_separable,
             "min_dilated": known.dilated,
         }
+        if not self._int8:
+            # In int8 rfcalc counts operators in place, which the closed form, in float32, does not.
+            values["max_peak_activation_bytes"] = known.peak_activation_bytes
         margins = {
             name: int(bound) - values[name] if name.startswith("min") else values[name] - int(bound)
             for name, bound in self.budget.limits().items()

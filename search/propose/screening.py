@@ -10,10 +10,11 @@ import rfcalc
 import rfcalc.analysis.budget
 from models.arithmetic import figures
 from models.errors import SpecError
+from models.flash import flash
 from models.net import build
 from records.search import ScreeningRecord
 from search.errors import SearchError
-from search.propose.gate import Gate
+from search.propose.gate import NO_INT8, Gate
 from search.propose.space import Space, TooLargeError, Values, WidthSpace, fingerprint
 
 SCREENED = 2_000
@@ -43,13 +44,13 @@ def screen(space: Space, gate: Gate, seed: int, count: int = SCREENED) -> Screen
         except SpecError as error:
             broken["max_params" if isinstance(error, TooLargeError) else "not a network"] += 1
             continue
-        short = gate.shortfalls(known)
-        if not short:
+        missed = gate.missed(spec, known)
+        if not missed:
             networks.add(fingerprint(spec))
             macs.append(known.macs)
             continue
-        broken[next(iter(short))] += 1
-        for name, margin in short.items():
+        broken[missed[0]] += 1
+        for name, margin in gate.shortfalls(known).items():
             nearest[name] = min(margin, nearest.get(name, margin))
     if not macs:
         raise SearchError(_nothing_fits(screened, broken, nearest))
@@ -83,6 +84,10 @@ def check_base(name: str, space: WidthSpace, budget: rfcalc.Budget) -> None:
         narrow = space.narrowest()
     except SpecError:
         return  # such widths do not go together; the screening counts how many do
+    if budget.dtype == "int8" and flash(narrow) is None:
+        raise SearchError(
+            f"--base {name}: {NO_INT8}: it has a layer norm; name another base, or leave --limit int8 out"
+        )
     verdict = rfcalc.judge(rfcalc.analyze(build(narrow), input_size=narrow.input_size), budget)
     if verdict.broken:
         limits = "; ".join(_missed(limit) for limit in verdict.broken)

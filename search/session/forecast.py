@@ -15,6 +15,7 @@ from search.session.chronicle import WINNER
 from search.session.cost import Cost
 from search.session.plan import SearchPlan
 from search.session.timing import MARGIN
+from search.settings import Settings
 from training.data.registry import holdout
 from training.data.samples import Samples
 from training.fit.loop import fit
@@ -46,7 +47,7 @@ def forecast(plan: SearchPlan, costs: Mapping[str, Cost]) -> Forecast:
         TooShortError: The time limit is too short for the presets, a trial and the finalists.
     """
     settings = plan.settings
-    alone = Share(settings.device, 1).threads
+    alone = winner_threads(settings)
     each = speed(plan, plan.base, settings.threads or Share(settings.device, settings.jobs).threads)
     work = sum(cost.passes for name, cost in costs.items() if name != WINNER)
     if settings.space == "full" and plan.screening is not None:
@@ -63,6 +64,11 @@ def forecast(plan: SearchPlan, costs: Mapping[str, Cost]) -> Forecast:
         winner = min(winner, settings.winner_time)
     cache = plan.dataset.train.images.nbytes + plan.dataset.test.images.nbytes
     return Forecast(seconds, winner, RUN_FOLDER_BYTES, cache, each)
+
+
+def winner_threads(settings: Settings) -> int:
+    """Return the CPU threads of the winner's own training: the machine's, on a cluster those of a job."""
+    return settings.cpus_per_job or Share(settings.device, 1).threads
 
 
 def with_forecast(plan: SearchPlan, costs: Mapping[str, Cost], *, given: bool) -> tuple[SearchPlan, Forecast]:

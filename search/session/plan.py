@@ -16,7 +16,7 @@ from records.flags import word_of
 from records.search import ScreeningRecord, SearchRecord
 from records.text import unknown
 from search.errors import SearchError
-from search.execute.executors import CLUSTERS
+from search.execute.executors import CLUSTERS, DEFAULT
 from search.execute.protocol import Executor
 from search.execute.ray.before import check
 from search.execute.worker import Share, Work
@@ -33,7 +33,7 @@ from search.propose.rivals import NONE, rivals
 from search.propose.screening import check_base, screen
 from search.propose.space import Space, WidthSpace
 from search.propose.starts import FIRST, starts
-from search.session.reach import placement, reached
+from search.session.reach import moves, placement, reached, usual_jobs
 from search.session.resumed import resumed
 from search.settings import (
     CPU_MACS,
@@ -94,10 +94,12 @@ def plan_search(options: Options, console: Console, work: Work = train) -> Searc
         TrainingError: The data set or the device cannot be used.
         RecordError: The search to resume cannot be read.
     """
-    if options.executor in CLUSTERS:
-        check(options.ray_address or "auto")  # before images are decoded
     path = _locate(options, console)
     previous = SearchRecord.read(path / "search.json") if (path / "search.json").is_file() else None
+    kept = Settings.from_json(previous.settings, "search.json, settings") if previous else None
+    place = placement(options, "cpu" if kept is None else kept.device, None, kept)
+    if place["executor"] in CLUSTERS:
+        check(place["ray_address"])  # before images are decoded
     if previous is None:
         settings, dataset, base = _fresh(options, console)
     else:
@@ -122,7 +124,7 @@ def plan_search(options: Options, console: Console, work: Work = train) -> Searc
     if settings.storage is not None:
         release(reach(settings.storage))  # a wrong password is met before a folder is made
     train, validation = holdout(dataset.train.labels)
-    exact = options.jobs is not None or previous is not None
+    exact = options.jobs is not None or (kept is not None and not moves(options, kept))
     settings, executor = reached(settings, dataset, work, exact=exact, console=console)
     return SearchPlan(
         RunFolder(path),
@@ -217,13 +219,11 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
     presets = _candidates(options, choice, base, where.type)
     generation = options.generation or GENERATIONS["cpu" if where.type == "cpu" else "gpu"]
     cores = Share(where.type, 1).threads
-    clustered = options.executor in CLUSTERS
-    jobs = options.jobs or (min(cores, generation) if around and where.type == "cpu" else 1)
-    if clustered and options.jobs is None and around:
-        jobs = generation  # at most: what the cluster has room for is found out once it is reached
+    executor = options.executor or DEFAULT
+    jobs = options.jobs or usual_jobs(choice.space, where.type, generation, executor)
     # Not of the jobs: the same seed is the same search for any number of them.
     threads = options.threads or (max(1, cores // generation) if around and where.type == "cpu" else None)
-    if clustered:
+    if executor in CLUSTERS:
         threads = options.threads or options.cpus_per_job or 1
     drawn = dataset.kind == "shapes"
     settled = device.settle(named(recipe, where.type), build(base), dataset.image_size, where)

@@ -13,8 +13,9 @@ from search.execute.executors import CLUSTERS, DEFAULT, EXECUTORS
 from search.execute.protocol import Executor, Place
 from search.execute.ray.before import absolute_data
 from search.execute.ray.executor import RayCluster
-from search.execute.worker import Work
+from search.execute.worker import Share, Work
 from search.options import Options
+from search.propose.around import AROUND
 from search.settings import Settings
 from training.data.registry import Dataset
 
@@ -51,6 +52,24 @@ def placement(options: Options, device: str, threads: int | None, kept: Settings
         "cpus_per_job": options.cpus_per_job or cpus or threads or 1,
         "gpus_per_job": options.gpus_per_job or gpus,
     }
+
+
+def usual_jobs(space: str, device: str, generation: int, executor: str) -> int:
+    """Return how many trainings run at a time where the user does not choose.
+
+    By moves a whole generation may: on a cluster it is lowered to what the nodes have room for, on a CPU to
+    its cores. Samplers that learn from every trial get one at a time, which repeats itself from its seed.
+    """
+    if space != AROUND:
+        return 1
+    if executor in CLUSTERS:
+        return generation
+    return min(Share(device, 1).threads, generation) if device == "cpu" else 1
+
+
+def moves(options: Options, kept: Settings) -> bool:
+    """Return whether a search goes on with another executor than the one that it has run on."""
+    return options.executor not in (None, kept.executor)
 
 
 def reached(

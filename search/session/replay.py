@@ -11,6 +11,7 @@ from records.text import percent, plural
 from records.trial import TrialRecord
 from search.errors import SearchError
 from search.execute import worker
+from search.execute.executors import CLUSTERS
 from search.execute.job import DataRequest, Job
 from search.execute.worker import Share
 from search.keep.folder import RunFolder, find
@@ -53,7 +54,8 @@ def replay(options: ReplayOptions, console: Console) -> int:
         threads=settings.threads,
     )
     # The same threads as then: sums of floats depend on how they are split.
-    Share(settings.device, settings.jobs).take()
+    jobs = 1 if settings.executor in CLUSTERS else settings.jobs  # on a cluster no job shares this machine
+    Share(settings.device, jobs).take()
 
     def on_epoch(epoch: EpochRecord) -> bool:
         console.print(f"  epoch {epoch.epoch}: {percent(epoch.val_accuracy)} on validation", highlight=False)

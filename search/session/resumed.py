@@ -9,7 +9,7 @@ from search.keep.storage import hidden, needs_password
 from search.options import Options
 from search.propose.limits import limits_of
 from search.propose.rivals import NONE
-from search.session.reach import placement
+from search.session.reach import moves, placement, usual_jobs
 from search.settings import STAGES, Settings
 from training.fit import device
 
@@ -18,9 +18,9 @@ _KEPT = (
     *("space", "fill", "sampler", "objectives", "pruner", "max_macs", "presets", "start", "limit"),
     *("generation", "max_step_time", "threads", "winner_time"),
 )
+"""What a resumed search cannot change."""
 _NAMED = {"start": "presets", "max_step_time": "step_limit", "limit": "limits"}
 """Flags whose setting has another name."""
-"""What a resumed search cannot change."""
 
 
 def resumed(previous: SearchRecord, options: Options) -> Settings:
@@ -59,13 +59,17 @@ def resumed(previous: SearchRecord, options: Options) -> Settings:
         raise SearchError(
             f"--trials {options.trials}: the search {previous.name!r} has {settings.trials}; raise it"
         )
+    place = placement(options, settings.device, settings.threads, settings)
+    jobs = settings.jobs
+    if moves(options, settings):  # the number for a cluster is none for this machine
+        jobs = usual_jobs(settings.space, settings.device, settings.generation, place["executor"])
     return replace(
         settings,
         trials=options.trials or settings.trials,
-        jobs=options.jobs or settings.jobs,
+        jobs=options.jobs or jobs,
         time_limit=options.time_limit or settings.time_limit,
         cache=str(options.cache or settings.cache),
         storage=options.storage or settings.storage,
-        **placement(options, settings.device, settings.threads, settings),
+        **place,
         storage_wait=settings.storage_wait if options.storage_wait is None else options.storage_wait,
     )

@@ -9,11 +9,10 @@ from records.stopping import Stopped
 from records.text import duration, plural
 from search.errors import SearchError
 from search.execute.job import DataRequest, Job, Keep
-from search.execute.worker import Share
 from search.session.chronicle import WINNER
 from search.session.cost import Cost
 from search.session.findings import Findings
-from search.session.forecast import speed
+from search.session.forecast import speed, winner_threads
 from search.session.plan import SearchPlan
 from search.session.presets import spec_of
 from search.session.results import verdict_of, write_network
@@ -73,7 +72,7 @@ class Winner:
         if previous is not None and previous.winner_epochs and checkpoint.is_file():
             return previous.winner_epochs
         images = len(plan.dataset.train)
-        each = images / speed(plan, spec, Share(settings.device, 1).threads, WINNER_BATCHES)
+        each = images / speed(plan, spec, winner_threads(settings), WINNER_BATCHES)
         if settings.winner_time is not None:
             # Fewer than a finalist has would waste what was found.
             epochs = min(epochs, max(settings.final_epochs, int(settings.winner_time / each)))
@@ -88,8 +87,7 @@ class Winner:
         images = DataRequest(settings.data, settings.cache, settings.resize, None, settings.seed, whole=True)
         keep = Keep(folder, plan.folder.path.name, context.chronicle.command, plan.dataset.notice)
         recipe = replace(settings.winner_recipe, epochs=epochs).to_json()
-        # Alone it has the whole machine, on a cluster what every job has.
-        threads = settings.cpus_per_job or Share(settings.device, 1).threads
+        threads = winner_threads(settings)
         return Job(0, 1, spec.to_json(), recipe, settings.seed, images, keep, threads=threads)
 
     def _train(self, context: Context, job: Job) -> None:

@@ -15,7 +15,7 @@ from records.trial import TrialRecord, ranked
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LATEST = 30
-"""Epochs that a curve shows at most, the newest; values of the best so far."""
+"""Most values that a line of blocks shows: of a training its newest epochs, of the best some of all."""
 BAR, NARROW = 12, 100
 """Columns of a trial's bar of epochs, half as many on a terminal that is narrower."""
 

@@ -25,7 +25,7 @@ NEEDED = ("torch", "numpy", "rich", "albumentations", "cv2", "PIL", "safetensors
 
 @dataclass(frozen=True)
 class Greeting:
-    """What a node says of itself before it gets a job."""
+    """Facts of a node, sent before it gets a job."""
 
     host: str
     torch: str | None
@@ -49,7 +49,7 @@ class Berth:
         watch_parent()
         self._executor = LocalProcesses(1, share.device, work, silence, share)
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._said: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._job: Job | None = None
         # Of this thread the worker is a child: Linux ends the worker with the thread that has started it, and
         # Ray does not promise how long its own threads live.
@@ -92,9 +92,9 @@ class Berth:
         """Return what the worker has said since the last call, after at most `BEAT` seconds if nothing."""
         messages: list[Message] = []
         with suppress(queue.Empty):
-            messages.append(self._said.get(timeout=BEAT))
+            messages.append(self._messages.get(timeout=BEAT))
             while True:
-                messages.append(self._said.get_nowait())
+                messages.append(self._messages.get_nowait())
         return messages
 
     def _drive(self) -> None:
@@ -104,7 +104,7 @@ class Berth:
                 outcome = self._done(job)
             except Exception as error:  # no process can be started, say: the driver must hear of it
                 outcome = _failed(job, f"{type(error).__name__}: {error}")
-            self._said.put(outcome)
+            self._messages.put(outcome)
 
     def _done(self, job: Job) -> Outcome:
         if (unseen := _unseen(job)) is not None:
@@ -116,7 +116,7 @@ class Berth:
             for event in self._executor.wait(BEAT):
                 if isinstance(event, JobDone):
                     return event.outcome
-                self._said.put(event.epoch if isinstance(event, EpochDone) else event.text)
+                self._messages.put(event.epoch if isinstance(event, EpochDone) else event.text)
 
 
 def _failed(job: Job, reason: str) -> Outcome:

@@ -163,7 +163,7 @@ class RayCluster:
         for silent, reason in list(self._watch.given_up(self._remotes, passed)):
             events.append(silent.failed(reason))
             self._gone(silent)
-            self._tell(Renew(silent.number))
+            self._send(Renew(silent.number))
         self._judge(passed)
         self._hand_out()
         return events
@@ -172,7 +172,7 @@ class RayCluster:
         """Send the driver's answer; an actor that died meanwhile is met in `wait`."""
         for each in self._remotes:
             if each.job == job:
-                self._tell(Send(each.number, go_on))
+                self._send(Send(each.number, go_on))
 
     def close(self) -> None:
         """End the actors: whatever they were training is trained again on resume."""
@@ -194,7 +194,7 @@ class RayCluster:
         jobs = jobs if exact else max(1, min(jobs, self.found.room))
         for number in range(jobs):
             self._remotes.append(_Remote(number=number))
-            self._tell(Open(number))
+            self._send(Open(number))
         self._quiet = self._without = 0.0
         while not any(each.ready for each in self._remotes):
             self.wait(0.5)
@@ -253,9 +253,9 @@ class RayCluster:
             if self._waiting and each.ready and each.job is None:
                 job = self._waiting.pop(0)
                 each.begin(job)
-                self._tell(Send(each.number, absolute(job)))
+                self._send(Send(each.number, absolute(job)))
 
-    def _tell(self, command: Command) -> None:
+    def _send(self, command: Command) -> None:
         with suppress(OSError):  # a bridge that has just died is met in `wait`
             self._connection.send(command)
 

@@ -5,8 +5,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ class Script:
     def start(self, request: BridgeRequest) -> Any:
         self.request = request
         ours, self._theirs = Pipe()
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._theirs,), daemon=True).start()
         self.say(self.first)
         return self, ours
 
@@ -87,17 +89,17 @@ class Script:
     def join(self, timeout: float | None = None) -> None:
         pass
 
-    def _listen(self) -> None:
-        while True:
-            try:
-                command = self._theirs.recv()
-            except (EOFError, OSError):
-                return
-            with self._arrived:
-                self.commands.append(command)
-                self._arrived.notify_all()
-            if isinstance(command, Open) and command.slot in self.able:
-                self.works(command.slot)
+    def _listen(self, theirs: "Connection[Report, Command]") -> None:
+        # Until the driver's end is closed, which may be between its command and the answer.
+        with suppress(EOFError, OSError):
+            while True:
+                command = theirs.recv()
+                with self._arrived:
+                    self.commands.append(command)
+                    self._arrived.notify_all()
+                if isinstance(command, Open) and command.slot in self.able:
+                    theirs.send(Placed(command.slot))
+                    theirs.send(Ready(command.slot, HERE))
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_an_actor_that_is_killed_or_stopped_is_a_failed_job_and_is_replaced(node
             _until(lambda: cluster.wait(0.5) or cluster.free)
             cluster.submit(job)
             _until(lambda: any(isinstance(event, EpochDone) for event in cluster.wait(1.0)))
-            (actor,) = _actors()
+            (actor,) = nodes.actors()
             os.kill(actor, strike)
             events: list[Any] = []
             _until(lambda: events.extend(cluster.wait(1.0)) or events)  # noqa: B023 (called at once)
@@ -106,7 +106,7 @@ def test_an_actor_that_is_killed_or_stopped_is_a_failed_job_and_is_replaced(node
         assert _run(cluster, [job], pruned=4)[4].state == "pruned"
     finally:
         cluster.close()
-    _until(lambda: not _actors())
+    _until(lambda: not nodes.actors())
 
 
 def _until(holds: Any) -> None:
@@ -114,15 +114,3 @@ def _until(holds: Any) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def _actors() -> list[int]:
-    """Return the processes of berths."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes().startswith(b"ray::Berth"):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found

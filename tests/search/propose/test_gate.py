@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import rfcalc
+from models.arithmetic import figures
 from models.net import build
 from models.presets import PRESETS
 from models.spec import LayerSpec, NetSpec, StageSpec, stage_widths, with_widths
@@ -59,6 +60,8 @@ def test_with_int8_a_network_needs_an_int8_form_and_its_bytes_are_those_of_int8(
     assert gate.admits(TINY)
     assert not gate.admits(layer_norm)
     assert gate.rejections == {"no int8 form": 1}
+    assert gate.admission(layer_norm).broken == ("no int8 form",)
+    assert gate.missed(layer_norm, figures(layer_norm)) == ("no int8 form",)
     assert Gate(PROJECT, (3, 32, 32)).admits(layer_norm)
 
 

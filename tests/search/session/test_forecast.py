@@ -36,6 +36,7 @@ class Settings:
     presets: tuple[str, ...] = ("tiny",)
     trials: int = 50
     winner_time: float | None = None
+    cpus_per_job: int | None = None
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Where a search runs its trainings, as flags and stored settings say."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from search.errors import SearchError
 from search.options import Options
 from search.session import reach
-from search.session.reach import placement, reached
+from search.session.reach import placement, reached, usual_jobs
+from search.session.resumed import resumed
 from search.settings import Settings
 
 LOCAL = {"executor": "local", "ray_address": None, "cpus_per_job": None, "gpus_per_job": 0.0}
@@ -40,6 +42,33 @@ def test_a_resumed_search_stays_on_its_cluster_or_moves(settings: Settings) -> N
 
 
 @pytest.mark.parametrize(
+    ("space", "device", "executor", "jobs"),
+    [
+        ("around", "cpu", "local", 2),
+        ("around", "cuda", "local", 1),
+        ("around", "cuda", "ray", 48),
+        ("widths", "cpu", "ray", 1),
+    ],
+)
+def test_how_many_train_at_a_time_by_default(
+    space: str, device: str, executor: str, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "Share", lambda device, jobs: SimpleNamespace(threads=2))
+    assert usual_jobs(space, device, 48, executor) == jobs
+
+
+def test_a_search_that_leaves_its_cluster_leaves_the_number_of_its_jobs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "Share", lambda device, jobs: SimpleNamespace(threads=2))
+    kept = replace(settings, executor="ray", jobs=8, space="around", generation=8, device="cpu")
+    previous: Any = SimpleNamespace(settings=kept.to_json(), name="s")
+    assert resumed(previous, Options()).jobs == 8
+    assert resumed(previous, Options(executor="local")).jobs == 2
+    assert resumed(previous, Options(executor="local", jobs=3)).jobs == 3
+
+
+@pytest.mark.parametrize(
     ("flags", "line"),
     [
         ({"ray_address": "h:1"}, "--ray-address h:1: only with --executor ray"),
@@ -57,7 +86,6 @@ def test_what_the_cluster_has_room_for_becomes_the_number_of_jobs(
     settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from io import StringIO
-    from types import SimpleNamespace
 
     from rich.console import Console
 
