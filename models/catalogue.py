@@ -18,6 +18,7 @@ from .presets import PRESETS
 from .spec import NetSpec
 
 _REFERENCE = "models.reference."
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,15 @@ def read(path: Path) -> Entry:
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from error
     return Entry("spec", spec.input_size, spec)
+
+
+def is_own(root: Path | None) -> bool:
+    """Return whether the names of a target are those of this repository.
+
+    Args:
+        root: Folder of the pyproject.toml whose `names` found it; None: nothing did.
+    """
+    return root is None or root == _ROOT
 
 
 def spec_of(named: str, described: Path | None) -> NetSpec | None:

@@ -104,14 +104,18 @@ def find_settings(start: Path) -> Settings | None:
     return None
 
 
-def find_names(start: Path) -> tuple[str, Path] | None:
+def find_names(start: Path, *, above: bool = True) -> tuple[str, Path] | None:
     """Return `names` of the nearest pyproject.toml whose `[tool.rfcalc]` has it, and that file's folder.
+
+    Args:
+        start: Folder that is looked in.
+        above: Whether the folders above it are, too.
 
     Raises:
         BudgetError: A file on the way is no TOML, or the value is no dotted name of a module.
     """
     folder = start.resolve()
-    for candidate in (folder, *folder.parents):
+    for candidate in (folder, *(folder.parents if above else ())):
         path = candidate / "pyproject.toml"
         table = _own_table(_read_toml(path)) if path.is_file() else None
         if table is not None and "names" in table:
@@ -120,8 +124,8 @@ def find_names(start: Path) -> tuple[str, Path] | None:
 
 
 def _names(table: Mapping[str, Any], where: str) -> str:
-    names = table.get("names", "")
-    if not isinstance(names, str) or not all(part.isidentifier() for part in names.split(".") if names):
+    names = table["names"]
+    if not isinstance(names, str) or not all(part.isidentifier() for part in names.split(".")):
         raise BudgetError(f"{where}: names must be a module such as models.catalogue, but got {names!r:.60}")
     return names
 
@@ -131,7 +135,8 @@ def _settings(table: Mapping[str, Any], path: Path, where: str) -> Settings:
     against = table.get("against", "")
     if not isinstance(against, str):
         raise BudgetError(f"{where}: against must be a git ref or a JSON file, but got {against!r:.60}")
-    _names(table, where)
+    if "names" in table:
+        _names(table, where)
     entries = table.get("network", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise BudgetError(f"{where}: write each network as a table of its own: [[tool.rfcalc.network]]")

@@ -29,7 +29,7 @@ Receptive field, parameters and MACs of every layer of a PyTorch network, and wh
 TARGET is model.py, notebook.ipynb, model.py:Name, package.module:name (torchvision.models:resnet50), an ONNX
 file, a run folder, a spec.json or the name of a network (resnet20); with its input: resnet20@3x64x64.
 Loading runs the file, as importing it would: analyse only code that you trust. Of ONNX and JSON files nothing
-is run."""
+is run; for a name, a JSON file or a run folder, the module `names` of pyproject.toml is imported."""
 
 _EPILOG = """\
 The budget is [tool.rfcalc] of the nearest pyproject.toml with that table, in the folder of the target file or

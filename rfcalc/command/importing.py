@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["OWN_NAME", "importing"]
+__all__ = ["OWN_NAME", "Above", "hides", "importing"]
 
 OWN_NAME = "_rfcalc_target_"
 """Begins the name of a module whose file has a name that cannot be imported, or that is taken."""
@@ -24,7 +24,7 @@ _DEPTH = 6
 """How many folders above a file are tried for a package that it imports."""
 
 
-class _Above:
+class Above:
     """Finds what nobody else has found in the folders above a file: `src.blocks` of `project/src/net.py`.
 
     An import that says `src.blocks` expects to be run in the folder that holds `src`. Asked last, so that it
@@ -68,12 +68,12 @@ def importing(folder: Path, *, forget: bool) -> Iterator[None]:
     aside = {
         name: module
         for name, module in sys.modules.items()
-        if name.partition(".")[0] in neighbours and _hides(name, folder)
+        if name.partition(".")[0] in neighbours and hides(name, folder)
     }
     for name in aside:
         del sys.modules[name]
     path, before, place = list(sys.path), set(sys.modules), _current()
-    above = _Above(folder)
+    above = Above(folder)
     sys.path.insert(0, str(folder))
     sys.meta_path.append(above)
     importlib.invalidate_caches()
@@ -105,7 +105,7 @@ def _neighbours(folder: Path) -> frozenset[str]:
     return frozenset(found.stem if found.suffix == ".py" else found.name for found in folder.iterdir())
 
 
-def _hides(name: str, folder: Path) -> bool:
+def hides(name: str, folder: Path) -> bool:
     """Whether the loaded module `name`, of a neighbour's name, would stand in for that neighbour."""
     top = name.partition(".")[0]
     if top in ("__main__", "rfcalc") or top in sys.stdlib_module_names or _lives_in(name, folder):

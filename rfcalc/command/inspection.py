@@ -110,8 +110,14 @@ def analysed(check: Check, target: Target, options: Options) -> Analysis:
 
 
 def _inputs(loaded: Loaded, check: Check, target: Target) -> tuple[Input, ...]:
-    """Return what forward() is called with: the size behind the @, --input, what the network is made for."""
+    """Return what forward() is called with: the size after the @, --input, what the network is made for.
+
+    Raises:
+        UsageError: The size is given twice.
+    """
     if target.given_size:
+        if check.inputs is not Options.inputs:
+            raise UsageError(f"{target.text}: the size is given twice, after the @ and by --input; drop one")
         return (Input(target.given_size),)
     # The very default: who types --input 3x32x32 means it.
     return loaded.inputs if check.inputs is Options.inputs and loaded.inputs else check.inputs

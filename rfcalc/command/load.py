@@ -50,7 +50,8 @@ class Loaded:
     Attributes:
         model: The model.
         notes: Sentences for the report: which cells of a notebook ran, which file an imported class is from.
-        inputs: What the file itself says its inputs are; only ONNX files do.
+        inputs: Of the network, where they are known: of ONNX files, named networks, specs, run folders, and a
+            size after the @.
     """
 
     model: nn.Module
@@ -308,7 +309,8 @@ def _needs(found: Any, target: Target, arguments: Mapping[str, Any]) -> str:
 
 
 def _command(target: Target, name: str) -> str:
-    return f"python -m rfcalc {target.place}:{name}"
+    size = f"@{target.text.rpartition('@')[2]}" if target.given_size else ""
+    return f"python -m rfcalc {target.place}:{name}{size}"
 
 
 def _either(commands: list[str], at_most: int = 5) -> str:

@@ -7,7 +7,8 @@ names a module beside that file, which has
     def read(path: Path) -> Entry     what a JSON file describes; ValueError with one line: nothing
 
 The nearest pyproject.toml with that key counts, else that of the checkout which rfcalc itself lies in. The
-module is imported only where a name or a JSON file is given; it should import torch in `build` alone.
+module is imported only where a name, a JSON file or a run folder is given; it should import torch in
+`build` alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.metadata
+import re
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,12 +26,13 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from rfcalc.analysis.settings import find_names
-from rfcalc.command.importing import importing
+from rfcalc.command.importing import hides, importing
 from rfcalc.errors import LoadError, RfcalcError, wording
 
 __all__ = ["Door", "Entry", "did_you_mean", "door_near"]
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
+_NAME = re.compile(r"[A-Za-z][\w-]*")
 _SUFFIXES = (".py", ".ipynb", ".onnx", ".json")
 
 
@@ -84,8 +88,10 @@ class Door:
         Raises:
             LoadError: As above, or its own code raises.
         """
-        # What a network imports while it runs is found afterwards, too.
-        with importing(self.root, forget=False):
+        # What a network imports while it runs is found afterwards, too; unless somebody else's module of the
+        # same name is loaded, which is then set aside meanwhile.
+        top = self.module.partition(".")[0]
+        with importing(self.root, forget=top in sys.modules and hides(top, self.root)):
             entry = self._read(given) if isinstance(given, Path) else self._part("NETWORKS")[given]
             try:
                 return entry.build(**arguments)
@@ -104,7 +110,7 @@ class Door:
         try:
             module: ModuleType = importlib.import_module(self.module)
             return getattr(module, name)
-        except (ImportError, AttributeError, SyntaxError) as error:
+        except Exception as error:
             raise LoadError(
                 f'names = "{self.module}" of {self.root / "pyproject.toml"} is no module of named networks: '
                 f"{wording(error)}"
@@ -117,11 +123,8 @@ def door_near(start: Path) -> Door | None:
     Raises:
         BudgetError: A pyproject.toml on the way cannot be read.
     """
-    for folder in (start, _CHECKOUT):
-        found = find_names(folder)
-        if found is not None:
-            return Door(*found)
-    return None
+    found = find_names(start) or find_names(_CHECKOUT, above=False)
+    return None if found is None else Door(*found)
 
 
 def did_you_mean(text: str, folder: Path) -> str:
@@ -139,8 +142,9 @@ def did_you_mean(text: str, folder: Path) -> str:
     # What cannot be read has an error of its own where it is what the user names.
     with suppress(OSError):
         known |= {str(each.relative_to(folder)): "run folder" for each in folder.glob("runs/*/*")}
+    # A misspelt file is no reason to import a module that some pyproject.toml gives.
     with suppress(RfcalcError):
-        if (door := door_near(folder)) is not None:
+        if _NAME.fullmatch(text) and (door := door_near(folder)) is not None:
             known |= {name: entry.kind for name, entry in door.networks().items()}
     near = _nearest(text, known)
     if not near and not path.suffix:

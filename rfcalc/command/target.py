@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.machinery
-import importlib.util
 import os
 import re
 import sys
@@ -12,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rfcalc.command.foreign import beside, foreign
+from rfcalc.command.importing import Above
 from rfcalc.command.names import Door, did_you_mean, door_near
 from rfcalc.errors import LoadError
 
@@ -29,7 +28,7 @@ class Target:
 
         model.py  model.py:Name  notebook.ipynb:Name     a file that is run, and a name in it
         package.module:name                              what can be imported
-        network.onnx  spec.json  run.json                a file of data; nothing is run
+        network.onnx  spec.json  run.json                a file of data, of which nothing is run
         runs/train/NAME  runs/search/NAME                a run folder; of a search, its winner
         tiny  resnet20                                   a network that has a name (`rfcalc.command.names`)
 
@@ -62,22 +61,25 @@ class Target:
 
     @classmethod
     def parse(cls, text: str, root: Path | None = None) -> Target:
-        """Take what the user typed apart; nothing of it is run.
+        """Take what the user typed apart; no file that it names is run.
+
+        For a name, a JSON file or a run folder, the module is imported that a pyproject.toml gives.
 
         Args:
-            text: What the user typed, or what a table of pyproject.toml says.
+            text: What the user typed, or what a table of pyproject.toml lists.
             root: Folder that paths and modules are looked for in; None: the current one.
 
         Raises:
             LoadError: There is no such file, or the text names neither a file, a network nor a module.
             InputError: What follows the @ is no size.
         """
-        whole, size = _split_size(text, root)
-        place, name = _split_name(whole)
-        if "\0" in place or not place.strip():
+        if "\0" in text or not text.strip():
             raise LoadError(f"{text!r} names nothing; write model.py, model.py:Name or package.module:name")
-        path = root / place if root else Path(place)
+        path = root / text if root else Path(text)
         try:
+            whole, size = _split_size(text, path)
+            place, name = _split_name(whole)
+            path = root / place if root else Path(place)
             if path.suffix in (".py", ".ipynb") or os.path.lexists(path):
                 return _of_file(cls(text, path, "", name, root, given_size=size))
         except OSError as error:
@@ -87,7 +89,7 @@ class Target:
             entry = door.networks().get(place) if door is not None else None
             if entry is not None and door is not None:
                 own = tuple(entry.input_size)
-                return cls(text, None, "", "", door.root, place, door, given_size=size, own_size=own)
+                return cls(text, None, "", "", root, place, door, given_size=size, own_size=own)
         if (wrong := _no_module(text, place, name, path)) is not None:
             raise LoadError(f"{wrong}{did_you_mean(place, root or Path.cwd()) or _otherwise(place, path)}")
         return cls(text, None, place, name, root, given_size=size)
@@ -99,8 +101,9 @@ class Target:
 
     @property
     def place(self) -> str:
-        """The target without its name, as messages show it."""
-        return self.text[: -len(self.name) - 1] if self.name else self.text
+        """The target without its name and size, as messages show it."""
+        whole = self.text.rpartition("@")[0] if self.given_size else self.text
+        return whole[: -len(self.name) - 1] if self.name else whole
 
     @property
     def input_size(self) -> tuple[int, ...] | None:
@@ -114,10 +117,10 @@ _RECORDS = ("best/run.json", "run.json", "best/spec.json", "spec.json")
 """Files of a run folder that may hold the network's spec; the winner of a search is in best/."""
 
 
-def _split_size(text: str, root: Path | None) -> tuple[str, tuple[int, ...] | None]:
-    """Return the text without what follows its @, and that as a size."""
+def _split_size(text: str, path: Path) -> tuple[str, tuple[int, ...] | None]:
+    """Return the text without what follows its @, and that as a size; a file may have an @ in its name."""
     whole, at, size = text.rpartition("@")
-    if not at or os.sep in size or "." in size or (root or Path.cwd()).joinpath(text).exists():
+    if not at or not whole or os.sep in size or "." in size or os.path.lexists(path):
         return text, None
     from rfcalc.command.arguments import parse_size
 
@@ -125,7 +128,7 @@ def _split_size(text: str, root: Path | None) -> tuple[str, tuple[int, ...] | No
 
 
 def _of_file(target: Target) -> Target:
-    """Return the target of a path with its file, and of a run folder or JSON file with what that says.
+    """Return the target of a path with its file, and of a run folder or JSON file with what that holds.
 
     Raises:
         LoadError: It is no file of a network.
@@ -133,7 +136,7 @@ def _of_file(target: Target) -> Target:
     assert target.path is not None
     path = target.path
     if path.suffix != JSON and not path.is_dir():
-        return replace(target, path=_checked_file(path))
+        return replace(target, path=_checked_file(path, root=target.root))
     door = door_near(target.root or Path.cwd())
     if path.is_dir():
         described, size, why = _described(path, door)
@@ -143,7 +146,7 @@ def _of_file(target: Target) -> Target:
             target, path=_checked_file(path, described), door=door, described=described, own_size=size
         )
     if door is None or not path.is_file():
-        return replace(target, path=_checked_file(path))
+        return replace(target, path=_checked_file(path, root=target.root))
     size = tuple(door.read(path).input_size)
     return replace(target, path=path.resolve(), door=door, described=path.resolve(), own_size=size)
 
@@ -151,9 +154,11 @@ def _of_file(target: Target) -> Target:
 def _described(folder: Path, door: Door | None) -> tuple[Path | None, tuple[int, ...] | None, str]:
     """Return the first file of a run folder that describes its network, its input size, or why none."""
     wrong = ""
-    for name in _RECORDS if door is not None else ():
+    if door is None:
+        return None, None, ""
+    for name in _RECORDS:
         path = folder / name
-        if door is not None and path.is_file():
+        if path.is_file():
             try:
                 return path.resolve(), tuple(door.read(path).input_size), ""
             except LoadError as error:  # a network that no spec describes; its source may be there
@@ -190,8 +195,9 @@ def _is_importable(module: str, folder: Path) -> bool:
         finders = [finder.find_spec(module, None) for finder in sys.meta_path if hasattr(finder, "find_spec")]
     except (ImportError, ValueError):
         return True  # its own error comes when it is imported
-    here = importlib.machinery.PathFinder.find_spec(module, [str(folder)])
-    return any(finders) or here is not None
+    if any(finders) or importlib.machinery.PathFinder.find_spec(module, [str(folder)]) is not None:
+        return True
+    return Above(folder.resolve()).find_spec(module, None) is not None
 
 
 _FILE_SUFFIXES = (".pt", ".pth", ".onnx", ".safetensors", ".h5", ".keras", ".ckpt", ".pkl", ".yaml", ".json")
@@ -208,11 +214,12 @@ def _split_name(text: str) -> tuple[str, str]:
     return text, ""
 
 
-def _checked_file(path: Path, described: Path | None = None) -> Path:
+def _checked_file(path: Path, described: Path | None = None, root: Path | None = None) -> Path:
     """Return the whole path of a file of source text, of a folder the one in it.
 
     Args:
         path: The file or folder.
+        root: Folder that the path was given from; None: the current one.
         described: What describes the network of a folder that has no source text.
 
     Raises:
@@ -227,7 +234,7 @@ def _checked_file(path: Path, described: Path | None = None) -> Path:
         raise LoadError(f"{path} is a folder; {_in_folder(path)}")
     if not path.exists():
         where = f" (a link to {path.readlink()}, which is not there)" if path.is_symlink() else ""
-        near = "" if where else did_you_mean(str(path), Path())
+        near = "" if where else did_you_mean(_from(path, root), root or Path())
         raise LoadError(f"{path}: no such file{where}{near or beside(path)}")
     if not path.is_file():
         raise LoadError(f"{path} is a pipe or a device; name a Python file")
@@ -240,6 +247,10 @@ def _checked_file(path: Path, described: Path | None = None) -> Path:
             f"{path} has {path.stat().st_size:,} bytes, more than the {MAX_SOURCE:,} of any source text"
         )
     return path.resolve()
+
+
+def _from(path: Path, root: Path | None) -> str:
+    return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else str(path)
 
 
 def _in_folder(folder: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -42,8 +41,13 @@ def prepared(model: Any, inputs: Sequence[Input]) -> nn.Module:
         raise LoadError(f"the model is {what}")
     if isinstance(model, nn.Module) and "_modules" not in vars(model):
         raise LoadError(f"{type(model).__name__} does not call super().__init__() in its __init__")
+    # By class: a network has hundreds of modules of a handful of classes, whose metaclass may forbid a hash.
+    seen = {id(type(model))}
     for name, part in model.named_modules():
-        if part is not model and (what := described(part)):
+        if id(type(part)) in seen:
+            continue
+        seen.add(id(type(part)))
+        if what := described(part):
             raise LoadError(f"'{name}' of {type(model).__name__} is {what}")
     tensors = [*model.parameters(), *model.buffers()]
     return _built(model, inputs) if any(is_lazy(tensor) for tensor in tensors) else model
@@ -68,12 +72,7 @@ def _is_compiled(model: Any) -> bool:
 
 def described(model: Any) -> str:
     """Return what an object is that cannot be analysed, and the way out; "" for an eager module."""
-    return _described(type(model))  # type: ignore[arg-type]  # classes are hashable
-
-
-@lru_cache(maxsize=1024)
-def _described(kind: type) -> str:
-    """Answer by class: a network has hundreds of modules of a handful of classes."""
+    kind = type(model)
     if issubclass(kind, torch.jit.ScriptModule | torch.jit.ScriptFunction):
         return (
             "TorchScript (torch.jit.script or trace), which hides its layers from rfcalc; "

@@ -134,23 +134,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.failed_shapes = [self._tape.values[t.value].shape for t in reads]
             raise
         # A result may be another in the next run where it depends on weights or on chance.
-        if tainted or known.is_random or not self._tape.volatile.isdisjoint(numbers):
+        varies = tainted or known.is_random or not self._tape.volatile.isdisjoint(numbers)
+        if varies:
             if known.answers and isinstance(result, bool | int | float):
                 result = self._answered(result)
             elif is_sized_by_values(func, args):
                 self._sized.append(place())
-            node = len(self._tape.nodes)
-            self._tape.record(
-                func, node_args, node_kwargs, reads, numbers, result, tainted, known.is_view, written
-            )
+        node, view = len(self._tape.nodes), known.is_view
+        self._tape.record(func, node_args, node_kwargs, reads, numbers, result, tainted, view, written)
+        if varies:
             self._tape.volatile.update(self._tape.nodes[node].outputs)
-        else:
-            self._tape.record(
-                func, node_args, node_kwargs, reads, numbers, result, tainted, known.is_view, written
-            )
-            if self._tape.left and func._schema.name == "aten::set_":
-                # torch.load() and pickle give a tensor the memory of a file.
-                self._tape.returned(result)
+        elif self._tape.left and func._schema.name == "aten::set_":
+            # torch.load() and pickle give a tensor the memory of a file.
+            self._tape.returned(result)
         return result
 
     def _answered(self, value: Any) -> Any:

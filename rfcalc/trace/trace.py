@@ -124,7 +124,7 @@ def _untouched(modules: Collection[nn.Module], train: bool) -> Iterator[list[dic
 
 
 def _put_back(current: dict[str, Any], saved: dict[str, Any]) -> None:
-    """Bring a dict back to its entries and their order; one that is unchanged is not touched."""
+    """Bring a dict back to its entries; one that is unchanged is not touched."""
     if current.keys() != saved.keys() or not all(map(is_, current.values(), saved.values())):
         current.clear()
         current.update(saved)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 import rfcalc
-from models.catalogue import spec_of
+from models.catalogue import is_own, spec_of
 from models.errors import SpecError
 from models.net import build
 from models.presets import PRESETS
@@ -160,9 +160,12 @@ def _base(name: str) -> NetSpec:
     """
     try:
         target = rfcalc.Target.parse(name)
-        spec = spec_of(target.named, target.described)
+        own = is_own(target.door.root if target.door else None)
+        spec = spec_of(target.named, target.described) if own else None
     except (rfcalc.RfcalcError, SpecError) as error:
         raise SearchError(f"--base {error}") from error
+    if target.given_size is not None:
+        raise SearchError(f"--base {name}: the images decide the size; leave the @ out")
     if spec is None:
         raise SearchError(
             f"--base {name}: no spec describes it, so its widths cannot be searched; name a preset "

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 import rfcalc
-from models.catalogue import NETWORKS, PUBLISHED, Entry, read, spec_of
+from models.catalogue import NETWORKS, PUBLISHED, Entry, is_own, read, spec_of
 from models.errors import SpecError
 from models.net import build
 from models.spec import NetSpec
@@ -91,6 +91,8 @@ def _of_target(text: str) -> Choice:
     target = Target.parse(text)
     if target.given_size is not None:
         raise TrainingError(f"--model {text}: the images decide the size; leave the @ out, or use --resize")
+    if not is_own(target.door.root if target.door else None):  # a network of the user's own catalogue
+        return Choice(text, target=text)
     spec = spec_of(target.named, target.described)
     if spec is not None:
         return Choice(target.named or spec.name, spec)

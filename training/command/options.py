@@ -103,7 +103,7 @@ def _wrong(parsed: Parsed) -> str | None:
         where = f"with {word(mode)}" if mode is not None else "in a training"
         return f"{word(min(wrong))} means nothing {where}"
     if "arguments" in parsed.given and not parsed.given & {"model", "preset", "resume"}:
-        return "--arg needs --model: the class or function that takes it"
+        return "--arg needs --model or --preset: the class or function that takes it"
     if {"arguments", "pretrained"} <= parsed.given:
         return "--arg means nothing with --pretrained"
     if mode == "predict" and "weights" not in parsed.given:

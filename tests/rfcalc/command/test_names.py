@@ -14,7 +14,7 @@ from rfcalc.command.cli import main
 from rfcalc.command.load import load_model
 from rfcalc.command.names import did_you_mean, door_near
 from rfcalc.command.target import Target
-from rfcalc.errors import BudgetError, LoadError
+from rfcalc.errors import BudgetError, LoadError, RfcalcError
 
 ZOO = """
 import json
@@ -155,6 +155,7 @@ def test_where_nothing_is_near_nothing_is_suggested(tmp_path: Path) -> None:
     [
         ("raise ImportError('broken')", "is no module of named networks: ImportError: broken"),
         ("", "is no module of named networks: AttributeError: .*NETWORKS"),
+        ("1 / 0", "is no module of named networks: ZeroDivisionError"),
     ],
 )
 def test_a_door_that_leads_nowhere_is_named(project: Path, text: str, message: str) -> None:
@@ -163,9 +164,77 @@ def test_a_door_that_leads_nowhere_is_named(project: Path, text: str, message: s
         Target.parse("small")
 
 
-@pytest.mark.parametrize("value", ["1", '"a b"', '["x"]'])
+@pytest.mark.parametrize("value", ["1", '"a b"', '["x"]', '""'])
 def test_a_door_that_is_no_module_is_refused(project: Path, value: str) -> None:
     (project / "pyproject.toml").write_text(f"[tool.rfcalc]\nnames = {value}\n")
     with pytest.raises(BudgetError, match=r"names must be a module such as models\.catalogue"):
         door_near(project)
     assert main(["zoo_of_tests.py"]) == 2
+
+
+def test_a_name_is_judged_by_the_budget_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.rfcalc]\nmax-params = 1000\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["tiny"]) == 1
+    assert "1 of 1 limit broken" in capsys.readouterr().out
+
+
+def test_a_misspelt_file_imports_nothing(project: Path) -> None:
+    (project / "zoo_of_tests.py").write_text("open('ran', 'w')\n")
+    with pytest.raises(LoadError, match="no such file"):
+        Target.parse("modl.py")
+    assert not (project / "ran").exists()
+
+
+def test_a_module_of_the_same_name_is_set_aside(project: Path) -> None:
+    other = project / "other"
+    other.mkdir()
+    (other / "zoo_of_tests.py").write_text("from torch import nn\nmodel = nn.ReLU()\n")
+    sys.modules.pop("zoo_of_tests", None)
+    sys.path.insert(0, str(other))
+    try:
+        import zoo_of_tests  # type: ignore[import-not-found]
+
+        assert load_model("small")[0].out_channels == 4
+        assert sys.modules["zoo_of_tests"] is zoo_of_tests
+    finally:
+        sys.path.remove(str(other))
+        sys.modules.pop("zoo_of_tests", None)
+
+
+def test_the_place_of_a_target_with_a_size_is_its_file(project: Path) -> None:
+    (project / "net.py").write_text("from torch.nn import Module\nclass A(Module): pass\n")
+    assert Target.parse("net.py:C@1x28x28").place == "net.py"
+    with pytest.raises(LoadError, match=r"net\.py has no 'C'; .*net\.py:A@1x28x28"):
+        load_model("net.py:C@1x28x28")
+
+
+def test_a_size_that_is_given_twice_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["small@1x9x9", "--input", "1x8x8"]) == 2
+    assert "the size is given twice, after the @ and by --input" in capsys.readouterr().err
+
+
+def test_a_text_too_long_for_a_path_is_one_line(project: Path) -> None:
+    with pytest.raises(RfcalcError):
+        Target.parse("x@" + "9" * 300)
+
+
+def test_a_module_above_the_current_folder_is_found(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "blocks9.py").write_text("from torch import nn\nmodel = nn.ReLU()\n")
+    (project / "sub").mkdir()
+    monkeypatch.chdir(project / "sub")
+    assert Target.parse("blocks9").module == "blocks9"
+
+
+def test_the_application_builds_a_network_of_another_catalogue_from_its_name(project: Path) -> None:
+    from search.errors import SearchError
+    from search.session.plan import _base
+    from training.command.network import _of_target
+
+    assert _of_target("small").target == "small"
+    with pytest.raises(SearchError, match="no spec describes it"):
+        _base("small")
+    with pytest.raises(SearchError, match="the images decide the size"):
+        _base("small@1x9x9")

@@ -17,7 +17,7 @@ from training.fit.recipe import POLICIES
         ("--show-augmentation --tta", "--tta means nothing with --show-augmentation"),
         ("--from runs/x --recipe fast", "--recipe means nothing with --from"),
         ("--preset tiny --split test", "--split means nothing in a training"),
-        ("--arg width=3", "--arg needs --model: the class or function that takes it"),
+        ("--arg width=3", "--arg needs --model or --preset: the class or function that takes it"),
         ("--preset resnet8 --pretrained --arg a=3", "--arg means nothing with --pretrained"),
         ("--evaluate runs/x --set lr=1", "--set means nothing with --evaluate"),
         ("--from runs/x --set lr=1", "--set means nothing with --from"),
