@@ -123,7 +123,8 @@ def analyze_graph(
     counts = count(graph, live, count_all=count_all)
     owned = ownership(graph, live, parameters)
     nodes = [n for n in graph.nodes if n.index in owned.constant_layers or is_row(n, live)]
-    names = names_of(graph, nodes, states)
+    ops = {node.index: op_name(graph, node, states) for node in nodes}
+    names = names_of(graph, nodes, ops)
     structure = structure_of(graph, names)
     fields: dict[int, Field] = {}
     origin: dict[int, frozenset[int]] = {}
@@ -148,7 +149,7 @@ def analyze_graph(
             Row(
                 index=index,
                 name=names[node.index],
-                op=op_name(graph, node, states),
+                op=ops[node.index],
                 module=node.module,
                 output_shape=_without_batch(whole, graph.batch),
                 params=params,

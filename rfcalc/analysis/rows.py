@@ -29,22 +29,27 @@ _PRODUCTS = ("linear", "matmul")
 
 def op_name(graph: Graph, node: Node, states: Mapping[int, State]) -> str:
     """Return what a reader calls an op."""
-    window = window_of(graph, node)
+    window, label = window_of(graph, node), op_of(node).label
     if window is not None:
-        label = "transposed conv" if window.transposed else op_of(node).label
+        label = "transposed conv" if window.transposed else label
         return f"depthwise {label}" if window.is_depthwise else label
-    if op_of(node).label in _PRODUCTS:
+    if label in _PRODUCTS:
         # PyTorch's releases choose mm or bmm for the same linear layer; its factors tell it from attention.
         call = Call(node, graph, states)
         return _PRODUCTS[all(states[ref.value].paths for ref in factors(call))]
-    return op_of(node).label or node.name.strip("_").replace("_", " ")
+    return label or node.name.strip("_").replace("_", " ")
 
 
-def names_of(graph: Graph, nodes: Sequence[Node], states: Mapping[int, State]) -> dict[int, str]:
+def names_of(graph: Graph, nodes: Sequence[Node], ops: Mapping[int, str]) -> dict[int, str]:
     """Return the unique name of each row's node.
 
     A module that ran one op in a call gives its path; otherwise the op's name is added. What repeats is
     numbered.
+
+    Args:
+        graph: The run.
+        nodes: The nodes that have a row.
+        ops: Of each of them by index, what `op_name` calls its op.
     """
     ops_in_call = Counter((n.path, n.call) for n in nodes)
     parents = {n.path.rpartition(".")[0] for n in graph.nodes if n.path} | {""}
@@ -52,7 +57,7 @@ def names_of(graph: Graph, nodes: Sequence[Node], states: Mapping[int, State]) -
     names = {}
     for node in nodes:
         leaf = node.path not in parents and ops_in_call[node.path, node.call] == 1
-        op = op_name(graph, node, states).replace(" ", "_")
+        op = ops[node.index].replace(" ", "_")
         name = node.path if leaf else f"{node.path}.{op}" if node.path else op
         name = one_line(name)  # a module may be called anything, and its name goes to the terminal
         seen[name] += 1

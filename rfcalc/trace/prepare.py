@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from rfcalc.errors import ForwardError, LoadError
 from rfcalc.trace.inputs import Input, arranged
 
-__all__ = ["described", "prepared", "sample"]
+__all__ = ["described", "prepared", "registered", "sample"]
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
@@ -43,14 +43,34 @@ def prepared(model: Any, inputs: Sequence[Input]) -> nn.Module:
         raise LoadError(f"{type(model).__name__} does not call super().__init__() in its __init__")
     # By class: a network has hundreds of modules of a handful of classes, whose metaclass may forbid a hash.
     seen = {id(type(model))}
-    for name, part in model.named_modules():
+    modules = {part: name for name, part in model.named_modules()}
+    for part, name in modules.items():
         if id(type(part)) in seen:
             continue
         seen.add(id(type(part)))
         if what := described(part):
             raise LoadError(f"'{name}' of {type(model).__name__} is {what}")
-    tensors = [*model.parameters(), *model.buffers()]
-    return _built(model, inputs) if any(is_lazy(tensor) for tensor in tensors) else model
+    tensors = [*registered(modules, "_parameters").values(), *registered(modules, "_buffers").values()]
+    return _built(model, inputs) if any(map(is_lazy, tensors)) else model
+
+
+def registered(modules: Mapping[nn.Module, str], kind: str) -> dict[str, torch.Tensor]:
+    """Return the parameters or buffers of a network's modules by qualified name, each tensor once.
+
+    The same as `named_parameters()` or `named_buffers()`, each of which walks through all modules again.
+
+    Args:
+        modules: Qualified name of every module, in the order of `named_modules()`.
+        kind: "_parameters" or "_buffers", the attribute of a module that holds them.
+    """
+    found: dict[str, torch.Tensor] = {}
+    seen = set()
+    for module, prefix in modules.items():
+        for name, tensor in module.__dict__[kind].items():
+            if tensor is not None and id(tensor) not in seen:
+                seen.add(id(tensor))
+                found[f"{prefix}.{name}" if prefix else name] = tensor
+    return found
 
 
 def _unwrapped(model: Any) -> Any:

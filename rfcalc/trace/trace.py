@@ -27,7 +27,7 @@ from rfcalc.trace.graph import Value as Value
 from rfcalc.trace.graph import write_view
 from rfcalc.trace.inputs import Input, arranged, inputs_of
 from rfcalc.trace.location import Location
-from rfcalc.trace.prepare import prepared, sample
+from rfcalc.trace.prepare import prepared, registered, sample
 from rfcalc.trace.recorder import DataDependentError, Recorder
 from rfcalc.trace.tape import Tape
 
@@ -134,12 +134,14 @@ def _run(
     model: nn.Module, given: tuple[Input, ...], train: bool, abstract: bool, answers: Answers, until: float
 ) -> Graph:
     batch = 2 if train else 1
-    parameters = list(model.named_parameters())
-    names = {id(t): name for name, t in [*parameters, *model.named_buffers()]}
-    first = next((p for _, p in parameters if p.is_floating_point()), None)
+    modules = {m: name for name, m in model.named_modules()}
+    parameters = registered(modules, "_parameters")
+    names = {
+        id(t): name for found in (parameters, registered(modules, "_buffers")) for name, t in found.items()
+    }
+    first = next((p for p in parameters.values() if p.is_floating_point()), None)
     dtype = torch.float32 if first is None else first.dtype
     device = "meta" if abstract else "cpu" if first is None else first.device
-    modules = {m: name for name, m in model.named_modules()}
     location = Location(type(model).__name__, modules)
     with ExitStack() as stack:
         attributes = stack.enter_context(_untouched(modules, train))
@@ -151,7 +153,7 @@ def _run(
                 id(t) for found in attributes for t in found.values() if isinstance(t, torch.Tensor)
             )
 
-        tape = Tape(names, location, frozenset(id(t) for _, t in parameters), kept)
+        tape = Tape(names, location, frozenset(map(id, parameters.values())), kept)
         recorder = Recorder(tape, abstract, answers, until)
         stack.enter_context(torch.no_grad())
         stack.enter_context(_uncompiled())
