@@ -35,6 +35,13 @@ class Course:
         """Return the learning rate."""
         return learning_rate(self.recipe, self.done(epoch, step), self.steps * self.recipe.epochs)
 
+    def size(self, epoch: int) -> tuple[int, int]:
+        """Return the height and width that the network's images have, in pixels."""
+        if epoch > round(self.recipe.small_share * self.recipe.epochs):
+            return self.image_size
+        height, width = (max(1, round(n * self.recipe.small_scale)) for n in self.image_size)
+        return height, width
+
     def mix(self, epoch: int, step: int) -> Mix:
         """Return how the batch is mixed."""
         random = np.random.Generator(np.random.PCG64([_MIX, self.seed, epoch, step]))

@@ -77,6 +77,13 @@ class Normalise:
         return result.sub_(self._mean).mul_(self._scale)
 
 
+def resized(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return (B, C, H, W) images of another height and width; they themselves where they have that size."""
+    if images.shape[2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+
+
 def memory_format(layout: str) -> torch.memory_format:
     """Return torch's own name of a recipe's layout."""
     return torch.channels_last if layout == "channels_last" else torch.contiguous_format
@@ -191,6 +198,26 @@ def fits(model: nn.Module, shape: tuple[int, ...], device: torch.device, precisi
     except (RuntimeError, MemoryError) as error:
         return not ran_out(error)
     return True
+
+
+def check_size(model: nn.Module, size: tuple[int, int], device: torch.device) -> None:
+    """Refuse the height and width of smaller images that a network cannot read.
+
+    Raises:
+        TrainingError: Its forward fails on an image of that size.
+    """
+    network = copy.deepcopy(model).eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros((1, 3, *size), device=device))
+    except RuntimeError as error:
+        if ran_out(error):
+            raise
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise TrainingError(
+            f"the network cannot read images of {size[1]}x{size[0]} pixels ({first.strip()}); "
+            "use small_share=0, or a larger small_scale"
+        ) from error
 
 
 def _step(network: nn.Module, images: torch.Tensor, precision: str) -> None:

@@ -31,7 +31,7 @@ from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit import checkpoint as files
 from training.fit.course import Course
-from training.fit.device import memory_format, settle
+from training.fit.device import check_size, memory_format, settle
 from training.fit.distill import Teacher, check_teacher
 from training.fit.ema import Ema, averaged
 from training.fit.evaluate import Evaluation, evaluate
@@ -106,6 +106,8 @@ class Run:
         if teacher is not None:
             teaching = Teacher(teacher, len(train.classes), device, self.recipe.precision)
         self._course = Course(self.recipe, seed, self._steps, train.image_size)
+        if (size := self._course.size(1)) != train.image_size:
+            check_size(model, size, device)
         parts = (self._optimizer, self._ema, device, teaching)
         self._stepping: Stepping
         if self.recipe.compile == "graphs":

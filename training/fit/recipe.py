@@ -63,6 +63,10 @@ class Recipe:
     label_smoothing: float = 0.0
     ema: float = 0.0
     """Horizon of the exponential moving average of the weights, as a share of all steps; 0: no average."""
+    small_share: float = 0.0
+    """Share of the epochs, the first ones, that see smaller images (progressive resizing); 0: none."""
+    small_scale: float = 0.625
+    """Height and width of those images as a share of the full ones: 0.625 makes 20 pixels of 32."""
     policy: str = "mild"
     """Augmentation by name, see `training.batches.draws`."""
     mixup: float = 0.0
@@ -147,6 +151,8 @@ _RULES: dict[str, tuple[typing.Callable[[Any], bool], str]] = {
     "warmup": (lambda value: 0 <= value < 1, "0 <= warmup < 1 (a share of the run)"),
     "label_smoothing": (lambda value: 0 <= value < 1, "0 <= label_smoothing < 1"),
     "ema": (lambda value: 0 <= value < 1, "0 <= ema < 1 (a share of the run)"),
+    "small_share": (lambda value: 0 <= value <= 1, "0 <= small_share <= 1 (a share of the epochs)"),
+    "small_scale": (lambda value: 0.1 <= value <= 1, "0.1 <= small_scale <= 1"),
     "policy": _one_of("policy", POLICIES),
     "mixup": (lambda value: 0 <= value <= 0.5, "0 <= mixup <= 0.5"),
     "cutmix": (lambda value: 0 <= value <= 0.5, "0 <= cutmix <= 0.5"),

@@ -11,7 +11,7 @@ from training.batches.loader import Batch
 from training.batches.mixing import Mix, mixed
 from training.data.samples import Samples
 from training.errors import TrainingError
-from training.fit.device import Normalise, may_return_early, memory_format
+from training.fit.device import Normalise, may_return_early, memory_format, resized
 from training.fit.distill import Teacher
 from training.fit.ema import Ema
 from training.fit.evaluate import logits_of
@@ -55,8 +55,16 @@ class Step:
         if recipe.compile == "on":
             self._forward = torch.compile(model, dynamic=False)
 
-    def __call__(self, batch: Batch, rate: float, mix: Mix) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(
+        self, batch: Batch, rate: float, mix: Mix, size: tuple[int, int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Train on one batch; return the loss and how many answers were right, both left on the device.
+
+        Args:
+            batch: Images as they are stored, and their labels.
+            rate: Learning rate.
+            mix: How the images are mixed.
+            size: Height and width in pixels that the network reads; None: as they come.
 
         Raises:
             TrainingError: The network cannot be compiled.
@@ -64,6 +72,8 @@ class Step:
         images = mixed(self._normalise(batch.images, self._format), mix)  # (B, 3, H, W)
         labels = batch.labels.to(self._device, non_blocking=may_return_early(self._device))  # (B,)
         answers = None if self._teacher is None else self._teacher(images)
+        if size is not None:
+            images = resized(images, size)
         loss, right = self._computed(images, labels, mix.share or None, answers)
         if self._recipe.clip:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip)

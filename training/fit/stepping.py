@@ -73,7 +73,7 @@ class Stepwise:
             torch.manual_seed(course.torch_seed(epoch, partial.step))
             mix = course.mix(epoch, partial.step)
             with enough_for(self._device, len(batch.labels)):
-                partial.losses[partial.step], hits = self._step(batch, rate, mix)
+                partial.losses[partial.step], hits = self._step(batch, rate, mix, course.size(epoch))
             partial.right += hits
             partial.step += 1
             yield rate

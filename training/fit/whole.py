@@ -20,7 +20,7 @@ from training.batches.pool import Pool
 from training.data.samples import Samples
 from training.errors import TrainingError
 from training.fit.course import Course
-from training.fit.device import Normalise, fits, may_return_early, memory_format
+from training.fit.device import Normalise, fits, may_return_early, memory_format, resized
 from training.fit.distill import Teacher
 from training.fit.ema import Ema
 from training.fit.evaluate import logits_of
@@ -80,6 +80,7 @@ class Whole:
         self._losses = torch.zeros(course.steps, device=device)
         self._right = torch.zeros((), dtype=torch.int64, device=device)
         self._images, self._labels = torch.empty(0), torch.empty(0)
+        self._size = course.image_size
 
     def steps(self, batches: Batches, epoch: int, partial: Partial) -> Iterator[float]:
         """Make the steps that are left, and yield each one's learning rate.
@@ -135,6 +136,7 @@ class Whole:
             images = mixed_by(images, blend if recipe.mixup else None, patch if recipe.cutmix else None)
         self._optimizer.zero_grad()
         answers = None if self._teacher is None else self._teacher(images)
+        images = resized(images, self._size)
         with autocast(self._device, recipe.precision):
             logits = logits_of(self._model, images, self._classes)
         loss = batch_loss(recipe, logits, labels, self._weights, share if mixes else None, answers)
@@ -153,6 +155,9 @@ class Whole:
     def _begin(self, epoch: int, partial: Partial) -> list[float]:
         """Bring the numbers of an epoch to the device, and return its learning rates."""
         course, first = self._course, partial.step
+        if course.size(epoch) != self._size:
+            # A recording is of one size; the next step makes another.
+            self._size, self._launch = course.size(epoch), None
         mixes = course.recipe.mixup > 0 or course.recipe.cutmix > 0
         rows = []
         for step in range(course.steps):

@@ -236,6 +236,24 @@ def test_augmentation_by_torch_trains_as_that_of_the_library(network, dataset, r
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
 
 
+def test_smaller_images_come_first_and_those_that_cannot_be_read_are_refused(network, dataset, recipe):
+    """The first of three epochs at 8 of 16 pixels, judged at the full size; before any change of the network."""
+    recipe = replace(recipe, epochs=3, small_share=0.3, small_scale=0.5)
+    sizes: list[tuple[int, ...]] = []
+    model = network()
+    model.register_forward_pre_hook(lambda module, inputs: sizes.append(tuple(inputs[0].shape[2:])))
+    fit(model, dataset(40), dataset(20, 1), recipe, seed=0)
+    in_training = [size for size in sizes if size == (8, 8)]
+    assert (8, 8) not in sizes[sizes.index((16, 16), sizes.index((8, 8))) :]
+    assert len(in_training) >= 2
+
+    fixed = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
+    before = fixed[1].weight.detach().clone()
+    with pytest.raises(TrainingError, match=r"cannot read images of 8x8 pixels \(.*\); use small_share=0"):
+        fit(fixed, dataset(40), None, recipe, seed=0)
+    assert torch.equal(before, fixed[1].weight)
+
+
 def test_other_classes_in_validation_are_refused(network, dataset, recipe):
     validation = replace(dataset(20), classes=("red", "green", "yellow"))
     with pytest.raises(TrainingError, match="different classes"):

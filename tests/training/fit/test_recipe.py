@@ -45,6 +45,8 @@ def test_every_length_of_a_recipe_is_a_recipe(name, epochs):
         ("schedule", "linear", "schedule in {one-cycle, cosine, step}"),
         ("step_every", 0, "0 < step_every <= 1"),
         ("step_factor", 1.5, "0 < step_factor <= 1"),
+        ("small_share", 1.5, "0 <= small_share <= 1"),
+        ("small_scale", 0, "0.1 <= small_scale <= 1"),
         ("policy", "wild", "policy in {none, light, cutout, mild, assignment, strong, crop, jitter}"),
         ("precision", "float16", "precision in {auto, float32, bfloat16}"),
         ("layout", "nhwc", "layout in {auto, channels_last, contiguous}"),
@@ -71,6 +73,8 @@ def test_a_recipe_of_an_earlier_version_is_read():
         "compile",
         "step_every",
         "step_factor",
+        "small_share",
+        "small_scale",
     ):
         del value[key]
     assert Recipe.from_json(value) == RECIPES["fast"]

@@ -17,6 +17,8 @@ DEFAULTS = {
     "schedule": "one-cycle",
     "step_every": 0.3,
     "step_factor": 0.1,
+    "small_share": 0.0,
+    "small_scale": 0.625,
     "warmup": 0.2,
     "label_smoothing": 0.0,
     "ema": 0.0,

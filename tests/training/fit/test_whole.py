@@ -131,6 +131,27 @@ def test_it_is_the_step_that_is_launched_op_by_op(optimizer, network, dataset, r
             assert torch.allclose(found[name].double(), value.double(), rtol=1e-3, atol=1e-5), name
 
 
+def test_smaller_images_are_recorded_once_more(network, dataset, recipe):
+    """Two of five epochs at 10 of 16 pixels: the same bits as without a recording, one recording a size."""
+    recipe = replace(recipe, **EVERYTHING, small_share=0.4)
+    sizes: list[tuple[int, ...]] = []
+    model = network()
+    model.register_forward_pre_hook(lambda module, inputs: sizes.append(tuple(inputs[0].shape[2:])))
+    eager = trained("whole", model, dataset(), recipe)
+    assert sizes == [(10, 10)] * 20 + [(16, 16)] * 30
+    recordings = []
+
+    def capture(compute):
+        recordings.append(compute)
+        return compute, ()
+
+    assert equal(eager, trained("whole", network(), dataset(), recipe, capture=capture))
+    assert len(recordings) == 2
+    other = trained("stepwise", network(), dataset(), replace(recipe, learning_rate=0.01), epochs=3)
+    same = trained("whole", network(), dataset(), replace(recipe, learning_rate=0.01), epochs=3)
+    assert same[2] == pytest.approx(other[2], rel=1e-4)
+
+
 class Ops(TorchDispatchMode):
     """Lists the ops that run."""
 
