@@ -237,7 +237,7 @@ def test_augmentation_by_torch_trains_as_that_of_the_library(network, dataset, r
 
 
 def test_smaller_images_come_first_and_those_that_cannot_be_read_are_refused(network, dataset, recipe):
-    """The first of three epochs at 8 of 16 pixels, judged at the full size; before any change of the network."""
+    """The first of three epochs at 8 of 16 pixels; a network that is refused is left as it was."""
     recipe = replace(recipe, epochs=3, small_share=0.3, small_scale=0.5)
     sizes: list[tuple[int, ...]] = []
     model = network()
