@@ -58,10 +58,10 @@ def code_bytes(folder: Path) -> int | None:
             "-c",
             "-o",
             str(compiled),
-            str(folder / "network.c"),
-            place=folder,
+            str(folder.resolve() / "network.c"),
+            place=Path(scratch),
         )
-        listed = _checked(SIZE, str(compiled), place=folder)
+        listed = _checked(SIZE, str(compiled), place=Path(scratch))
     text, data = listed.splitlines()[1].split()[:2]
     return int(text) + int(data)
 

@@ -94,3 +94,16 @@ def test_the_size_of_the_machine_code_is_measured(case: Callable[[str], Case], t
     measured = emulate.code_bytes(written(found, tmp_path))
     assert measured is not None
     assert 2_000 < measured - constants < 12_000
+
+
+def test_the_folder_of_the_code_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a compiler that looks whether its last argument is there, and a size of its own."""
+    programs = {emulate.COMPILER: 'for last; do :; done; test -f "$last"', emulate.SIZE: "echo; echo 5 7 0"}
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    Path("code").mkdir()
+    Path("code/network.c").touch()
+    assert emulate.code_bytes(Path("code")) == 12
