@@ -121,7 +121,7 @@ def survives(fault: Fault, copy: Path) -> bool:
     path.write_text(sound.replace(fault.old, fault.new), encoding="utf-8")
     # What is installed may be the checkout itself; the copy comes first.
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    words = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+    words = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-m", "", "-p", "no:cacheprovider"]
     try:
         done = subprocess.run(
             [*words, *fault.tests.split()],

@@ -134,6 +134,7 @@ def test_a_failed_run_is_kept_out_of_the_tables_and_tried_again(script, training
     assert len(script.sheets(found(arguments), 2)) == 1
 
 
+@pytest.mark.slow
 def test_it_trains_in_earnest(script, arguments, capsys):
     assert script.main([*arguments, "--specs", "2"]) == 0
     runs = found(arguments)["runs"]

@@ -179,6 +179,7 @@ def test_violations_are_shares_of_their_limits(script):
     assert search_rivals.violations(space, gate, dict(space.anchors()["tiny"])) == {}
 
 
+@pytest.mark.slow
 def test_it_trains_in_earnest(script, arguments, capsys):
     assert script.main([*arguments, "--trials", "2", "--methods", "tpe-fill", "optuna-soft"]) == 0
     output = capsys.readouterr().out

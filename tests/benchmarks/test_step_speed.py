@@ -40,6 +40,7 @@ def test_networks_take_turns_in_processes_of_their_own(load, monkeypatch, capsys
     assert "60.0 (20.0 to 100.0)" in row
 
 
+@pytest.mark.slow
 @glibc
 def test_a_network_from_a_file_is_trained_and_timed(load, tmp_path):
     script = load("step_speed")

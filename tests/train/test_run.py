@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -102,6 +103,7 @@ def test_full_trains_on_everything_and_meets_the_test_images(command, data):
     assert record.test_accuracy == right / 30
 
 
+@pytest.mark.slow
 def test_the_documented_lines_load_the_weights_into_the_standalone_file(command):
     assert command("--name", "a", "--epochs", "1") == 0
     found = []

@@ -157,6 +157,7 @@ def test_a_training_that_raises_is_a_failed_job_with_its_reason(trainer: LocalPr
     assert "\n" not in outcome.reason
 
 
+@pytest.mark.slow
 def test_a_job_that_is_kept_goes_on_at_its_checkpoint_and_meets_the_test_images(
     trainer: LocalProcesses, job: Job, tmp_path: Path
 ) -> None:

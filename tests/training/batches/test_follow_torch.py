@@ -157,6 +157,7 @@ def test_an_unknown_policy_is_named():
         BatchedAugmentation("wild", (32, 32), MEAN, CPU)
 
 
+@pytest.mark.slow
 def test_it_needs_neither_albumentations_nor_opencv():
     """On a bare machine it is the only way: importing what trains must not pull them in."""
     import subprocess

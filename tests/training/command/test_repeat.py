@@ -37,6 +37,7 @@ def _same(weights: dict[str, torch.Tensor], folder) -> bool:
     return all(torch.equal(value, weights[name]) for name, value in before.items())
 
 
+@pytest.mark.slow
 def test_a_repeated_run_ends_with_the_same_bits(finished, again, capsys):
     words = ("--deterministic", "--seed", "7", "--subset", "40", "--policy", "none")
     folder = finished("exact", *words)
@@ -125,6 +126,7 @@ def test_other_images_are_no_repetition_unless_they_are_named(
     assert "differs   images: other (folder of images), then colours" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_repetition_can_be_repeated(finished, data, place, again, tmp_path):
     """What it took over from the first run stands in its own record."""
     archive = shutil.make_archive(str(tmp_path / "colours"), "zip", data[1])

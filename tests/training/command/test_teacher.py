@@ -28,6 +28,7 @@ def student(data, place, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_the_teacher_that_is_named(finished, student, capsys):
     held = finished("held")
     record, weights = student("taught", "--deterministic", "--seed", "3", "--teacher", str(held))
@@ -44,6 +45,7 @@ def test_a_student_learns_from_the_teacher_that_is_named(finished, student, caps
     assert all(torch.equal(value, again[name]) for name, value in weights.items())
 
 
+@pytest.mark.slow
 def test_the_share_that_a_recipe_gives_the_teacher_stays(finished, student, place, tmp_path):
     value = json.loads((place / "recipe.json").read_text())
     (tmp_path / "own.json").write_text(json.dumps(value | {"distill_weight": 0.25}))

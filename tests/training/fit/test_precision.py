@@ -151,6 +151,7 @@ for right, ours in zip(weights["float32"], weights["bfloat16"]):
 """
 
 
+@pytest.mark.slow
 def test_no_weight_gradient_reads_memory_that_nobody_wrote():
     """In a process whose allocator fills what it hands out: such a read is then wrong every time.
 

@@ -97,6 +97,7 @@ def test_a_resumed_run_needs_the_same_teacher(tmp_path, network, dataset, recipe
     assert len(history.epochs) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [600.0, 0.0], ids=["epochs", "steps"])
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(
     tmp_path, every, network, dataset, weights, same, recipe
