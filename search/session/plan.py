@@ -13,9 +13,8 @@ from records.flags import word_of
 from records.search import ScreeningRecord, SearchRecord
 from records.text import unknown
 from search.errors import SearchError
-from search.execute.executors import CLUSTERS, DEFAULT
+from search.execute.executors import DEFAULT, cluster
 from search.execute.protocol import Executor
-from search.execute.ray.before import check
 from search.execute.worker import Share, Work
 from search.execute.worker import run as train
 from search.keep import folder as folders
@@ -96,8 +95,8 @@ def plan_search(options: Options, console: Console, work: Work = train) -> Searc
     previous = SearchRecord.read(path / "search.json") if (path / "search.json").is_file() else None
     kept = Settings.from_json(previous.settings, "search.json, settings") if previous else None
     place = placement(options, "cpu" if kept is None else kept.device, None, kept)
-    if place["executor"] in CLUSTERS:
-        check(place["ray_address"])  # before images are decoded
+    if (found := cluster(place["executor"])) is not None:
+        found.check(place["ray_address"])  # before images are decoded
     if previous is None:
         settings, dataset, base = _fresh(options, console)
     else:
@@ -206,7 +205,7 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
     jobs = options.jobs or usual_jobs(choice.space, where.type, generation, executor)
     # Not of the jobs: the same seed is the same search for any number of them.
     threads = options.threads or (max(1, cores // generation) if around and where.type == "cpu" else None)
-    if executor in CLUSTERS:
+    if cluster(executor):
         threads = options.threads or options.cpus_per_job or 1
     drawn = dataset.kind == "shapes"
     settled = device.settle(named(recipe, where.type), build(base), dataset.image_size, where)
