@@ -17,6 +17,12 @@ def winner_title(record: SearchRecord) -> str:
     return next(titles, f"trial {record.winner}")
 
 
+def kind_of(name: str | None, record: SearchRecord) -> str:
+    """Return what a network that a search started from is: "preset", or "given network" of `--start`."""
+    given = record.settings.get("given")
+    return "given network" if isinstance(given, dict) and name in given else "preset"
+
+
 def outcome(record: SearchRecord) -> str | None:
     """Return one sentence that says what came of the search; None before its finalists were trained.
 
@@ -31,8 +37,9 @@ def outcome(record: SearchRecord) -> str | None:
     rival = challenger(record)
     preset = next((each for each in record.finalists if each.preset == record.best_known), None)
     if rival is not None and rival.gap is not None and rival.number == record.winner:
+        best = f"{kind_of(record.best_known, record)}, {record.best_known}"
         return (
-            f"Better than the best preset, {record.best_known}: {rival.title}, by {_measured(rival.gap)} "
+            f"Better than the best {best}: {rival.title}, by {_measured(rival.gap)} "
             f"({percent(rival.score)} against {percent(preset.score if preset else None)} of validation)."
         )
     sentence = f"No better network found; the best known is {record.best_known}."

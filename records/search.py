@@ -46,7 +46,7 @@ class Finalist:
     scores: tuple[Share, ...] = field(default=())
     """Of each run, where there were several seeds; `score` is their mean."""
     preset: str | None = None
-    """Name of the preset that it is; None: a network that the search proposed."""
+    """Name of the preset or given network that it is; None: a network that the search proposed."""
     losses: tuple[float, ...] = field(default=())
     """Validation loss of each run; empty in searches of earlier versions."""
     gap: Gap | None = None

@@ -91,7 +91,7 @@ def _announce(plan: "SearchPlan", options: Options, console: "Console") -> "Sear
     what = {
         "full": "the whole grammar",
         "widths": f"widths of {escape(settings.base)!r}",
-        AROUND: f"moves from {', '.join(settings.presets) or 'the nearest network that fits'}",
+        AROUND: f"moves from {escape(', '.join(settings.presets)) or 'the nearest network that fits'}",
     }[settings.space]
     how = f"generations of {settings.generation}" if settings.space == AROUND else f"pruner {settings.pruner}"
     console.print(

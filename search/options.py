@@ -97,13 +97,13 @@ class Options:
         group=_STAGES,
     )
     presets: str | None = flag(
-        "presets that are candidates: tiny,residual, or none (default: all that fit; on a CPU those of at "
-        f"most {_ON_A_CPU} MACs)",
+        "networks that are candidates: presets, spec.json files, run folders, or none (default: all presets "
+        f"that fit; on a CPU those of at most {_ON_A_CPU} MACs)",
         metavar="NAMES",
         group=_STAGES,
     )
     start: str | None = flag(
-        "presets that --sampler climb starts from; another name of --presets",
+        "networks that --sampler climb starts from, such as tiny,runs/search/NAME; another name of --presets",
         metavar="NAMES",
         group=_SEARCHED,
     )

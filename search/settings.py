@@ -1,7 +1,10 @@
 """Everything that defines a search; `--resume` continues with the same, but for the number of trials."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from models.presets import PRESETS
+from models.spec import NetSpec
 from records.codec import Record
 from training.fit.recipe import Recipe, named
 
@@ -55,7 +58,9 @@ class Settings(Record):
     final_seeds: int = 1
     """Runs of each finalist at most, each with a seed of its own."""
     presets: tuple[str, ...] = ()
-    """Where the search starts from, and candidates by right."""
+    """Names of the networks that the search starts from, candidates by right: presets, or what was named."""
+    given: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Specs of those that are no presets, by name, as they were when the search began."""
     time_limit: float | None = None
     """Seconds of the search without the winner's own training, all sessions together."""
     winner_time: float | None = None
@@ -80,6 +85,14 @@ class Settings(Record):
     """Seconds that a database may be away before the search gives up."""
     retries: int = 1
     """How often a failed training is tried again."""
+
+    @property
+    def candidates(self) -> dict[str, NetSpec]:
+        """The networks of `presets`, by name; SpecError where search.json holds one that is damaged."""
+        return {
+            name: NetSpec.from_json(self.given[name]) if name in self.given else PRESETS[name]
+            for name in self.presets
+        }
 
     @property
     def trial_recipe(self) -> Recipe:

@@ -1,6 +1,6 @@
 """What a reader of a search wants to know first: does it beat the best preset, and how surely."""
 
-from records.outcome import challenger, outcome
+from records.outcome import challenger, kind_of, outcome
 from records.search import Gap, SearchRecord
 from records.text import plural
 from reports.pages.html import Markup, element
@@ -22,11 +22,12 @@ def against_best_preset(record: SearchRecord) -> Markup | None:
         return element("p", words, class_="against") if words else None
     rival = challenger(record)
     beats = rival is not None and rival.number == record.winner
-    title = "Beats the best preset" if beats else "Does not beat the best preset"
+    best = f"the best {kind_of(record.best_known, record)}"
+    title = f"Beats {best}" if beats else f"Does not beat {best}"
     kind = "verdict yes" if beats else "verdict no"
     drawn = None
     if rival is not None and rival.gap is not None:
-        drawn = _interval(rival.gap, rival.title, record.best_known)
+        drawn = _interval(rival.gap, rival.title, record.best_known, kind_of(record.best_known, record))
     return element("div", element("strong", title), element("p", words, class_="against"), drawn, class_=kind)
 
 
@@ -36,7 +37,7 @@ def _why_not(record: SearchRecord) -> str | None:
     return "No verdict: no preset was trained beside the finalists, so there is nothing to compare with."
 
 
-def _interval(gap: Gap, title: str, preset: str) -> Markup:
+def _interval(gap: Gap, title: str, preset: str, kind: str) -> Markup:
     """Draw the 95 % interval of the difference around its middle, 0; the caption has the figures.
 
     The drawing is stretched to the width that there is, so nothing in it is a text or a circle.
@@ -50,7 +51,7 @@ def _interval(gap: Gap, title: str, preset: str) -> Markup:
         f'<path class="mean" d="M{middle:.1f},3V21"/>'
     )
     svg = Markup(f'<svg viewBox="0 0 1000 24" preserveAspectRatio="none" aria-hidden="true">{shapes}</svg>')
-    sides = (f"{title} is better", f"level with {preset}", "the preset is better")
+    sides = (f"{title} is better", f"level with {preset}", f"the {kind} is better")
     below = element("div", [element("span", each) for each in sides], class_="ends")
     caption = element(
         "figcaption",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import count
 
+from records.outcome import kind_of
 from records.search import SearchRecord
 from records.trial import TrialRecord
 from reports.runs import SearchRun
@@ -29,7 +30,7 @@ def improvements(run: SearchRun) -> Table:
     rows = []
     for trial, gain in _better(run.trials, loss):
         values = (trial.loss, trial.score) if loss else (trial.score,)
-        rows.append((trial.number, origin(trial), *values, gain))
+        rows.append((trial.number, origin(trial, run.record), *values, gain))
     return Table("Each best trial so far", columns, tuple(rows))
 
 
@@ -43,10 +44,10 @@ def _better(trials: Sequence[TrialRecord], loss: bool) -> Iterator[tuple[TrialRe
         best = value
 
 
-def origin(trial: TrialRecord) -> str:
-    """Return where a trial comes from: a preset, or what was changed of which trial."""
+def origin(trial: TrialRecord, record: SearchRecord) -> str:
+    """Return where a trial comes from: a preset, a given network, or what was changed of which trial."""
     if trial.preset is not None:
-        return f"preset {trial.preset}"
+        return f"{kind_of(trial.preset, record)} {trial.preset}"
     if trial.parent is None or not trial.moves:
         return "proposed"
     return f"trial {trial.parent} with {'; '.join(trial.moves)}"

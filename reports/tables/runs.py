@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
+from records.outcome import kind_of
 from records.run import EpochRecord, RunRecord
 from records.search import Gap, LimitRecord, SearchRecord
 from records.trial import TrialRecord
@@ -96,9 +97,10 @@ def finalists(record: SearchRecord) -> Table:
         *(percents("lowest"), percents("highest")),
     )
     raced = any(each.losses for each in record.finalists)
+    against = f"against the best {kind_of(record.best_known, record)}"
     columns = (
         Column("network") if raced else Column("trial", number=True),
-        *((Column("loss", _four, number=True), Column("against the best preset")) if raced else ()),
+        *((Column("loss", _four, number=True), Column(against)) if raced else ()),
         percents("validation, mean" if repeated else "validation"),
         *(spread if repeated else ()),
         percents("as a trial"),

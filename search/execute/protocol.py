@@ -71,3 +71,25 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop everything at once."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a cluster has."""
+
+    nodes: int
+    cpus: float
+    gpus: float
+    room: int
+    """How many jobs its nodes have room for at the same time, were they idle."""
+
+
+class ClusterExecutor(Executor, Protocol):
+    """Runs jobs on other machines."""
+
+    jobs: int
+    """How many it runs at the same time; fewer than asked for where there is no room."""
+
+    @property
+    def found(self) -> Capacity:
+        """What the cluster has."""

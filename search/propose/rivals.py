@@ -1,24 +1,31 @@
-"""The presets that take part in a search: chosen by hand, for the same budget."""
+"""The networks that take part in a search from its start: presets, and what the user names."""
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import rfcalc
+from models.arithmetic import figures
 from models.errors import SpecError
 from models.presets import PRESETS
 from models.spec import NetSpec
-from records.text import unknown
 from search.errors import SearchError
 from search.propose.gate import Gate
 from search.propose.limits import limited
+from search.propose.space import fingerprint
+from search.propose.target import spec_named
 
 NONE = "none"
 """What `--presets` takes to train none."""
 
 
-def rival(name: str, input_size: tuple[int, int, int], classes: int) -> NetSpec:
-    """Return the preset `name` for such images; SpecError where it cannot take them."""
-    return replace(PRESETS[name], input_size=input_size, classes=classes)
+def names_of(asked: str) -> tuple[str, ...]:
+    """Return the names that `--presets` or `--start` lists."""
+    return () if asked == NONE else tuple(name.strip() for name in asked.split(","))
+
+
+def fitted(spec: NetSpec, input_size: tuple[int, int, int], classes: int) -> NetSpec:
+    """Return `spec` for such images; SpecError where it cannot take them."""
+    return replace(spec, input_size=input_size, classes=classes)
 
 
 def rivals(
@@ -27,39 +34,52 @@ def rivals(
     input_size: tuple[int, int, int],
     classes: int,
     most_macs: int | None = None,
-) -> tuple[str, ...]:
-    """Return the names of the presets that are candidates of a search.
+    flag: str = "--presets",
+) -> dict[str, NetSpec]:
+    """Return the networks that are candidates of a search from its start, by name.
 
     Args:
-        asked: Names with commas between them, or "none"; None: all that keep to the budget.
+        asked: Names with commas between them, or "none"; None: all presets that keep to the budget. A name
+            is a target whose network has a spec: a preset, a spec.json, or a run folder.
         budget: What the search's own networks keep to.
         input_size: Channels, height and width of an image.
         classes: Of the data set.
         most_macs: Those that nobody asks for have at most so many; None: as many as the budget lets them.
+        flag: What the user typed.
 
     Raises:
-        SearchError: A name that is no preset, or a preset that breaks the budget.
+        SearchError: A name of no network with a spec, a network that breaks the budget, or one named twice.
     """
-    if asked == NONE:
-        return ()
     if asked is None:
         gate = Gate(limited(budget, most_macs), input_size)
-        return tuple(name for name in PRESETS if not _broken(name, gate, classes))
-    gate, names = Gate(budget, input_size), tuple(name.strip() for name in asked.split(","))
-    for name in names:
-        if name not in PRESETS:
-            raise SearchError(f"--presets {asked}: {name!r} is {unknown(name, (*PRESETS, NONE))}")
-        if broken := _broken(name, gate, classes):
+        return {name: spec for name, spec in PRESETS.items() if not _broken(spec, gate, classes)}
+    gate = Gate(budget, input_size)
+    found: dict[str, NetSpec] = {}
+    marks: dict[str, str] = {}
+    for name in names_of(asked):
+        spec = spec_named(flag, name, "no search can start from it")
+        if broken := _broken(spec, gate, classes):
             raise SearchError(
-                f"--presets {asked}: {name} breaks {', '.join(broken)} of this search; leave it out"
+                f"{flag} {asked}: {name} breaks {', '.join(broken)} of this search; leave it out"
             )
-    if len(set(names)) < len(names):
-        raise SearchError(f"--presets {asked}: names each preset once")
-    return names
+        mark = fingerprint(fitted(spec, input_size, classes))
+        if (other := marks.setdefault(mark, name)) in found:
+            raise SearchError(f"{flag} {asked}: {name} is the network of {other}; name each network once")
+        found[name] = spec
+    return found
 
 
-def _broken(name: str, gate: Gate, classes: int) -> Collection[str]:
+def given(candidates: Mapping[str, NetSpec]) -> dict[str, object]:
+    """Return the specs of candidates that are no presets: their files may change, the search must not."""
+    return {name: spec.to_json() for name, spec in candidates.items() if PRESETS.get(name) != spec}
+
+
+def _broken(spec: NetSpec, gate: Gate, classes: int) -> Sequence[str]:
+    """Return what a network breaks, with the distance where the closed forms have it."""
     try:
-        return gate.admission(rival(name, gate.input_size, classes)).broken
+        spec = fitted(spec, gate.input_size, classes)
+        broken = gate.admission(spec).broken
     except SpecError as error:
         return (str(error),)
+    short = gate.shortfalls(figures(spec, gate.input_size)) if broken else {}
+    return [f"{name} by {short[name]:,}" if name in short else name for name in broken]

@@ -1,7 +1,7 @@
-"""Where a search by moves starts: the presets that fit, or the networks nearest to them that do."""
+"""Where a search by moves starts: the networks that take part from its start, or those nearest to presets."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from models.arithmetic import figures
@@ -11,7 +11,7 @@ from models.spec import NetSpec
 from search.errors import SearchError
 from search.propose.children import Parent, breed
 from search.propose.gate import Gate
-from search.propose.rivals import rival
+from search.propose.rivals import fitted
 from search.propose.space import filled
 
 FIRST = "residual"
@@ -23,15 +23,15 @@ TRIED = 100
 
 
 def starts(
-    names: Sequence[str], gate: Gate, classes: int, max_params: int | None
+    candidates: Mapping[str, NetSpec], gate: Gate, classes: int, max_params: int | None
 ) -> tuple[list[tuple[str | None, NetSpec]], str | None]:
-    """Return the networks of the first generation, each with the name of the preset that it is.
+    """Return the networks of the first generation, each with the name of the candidate that it is.
 
     Where no preset fits, it is the network nearest to them that does, without a name: a preset with other
     widths if that is enough, else what a walk by moves finds.
 
     Args:
-        names: Presets that keep to the budget; none: it is looked for what comes nearest.
+        candidates: Networks that keep to the budget, by name; none: it is looked for what comes nearest.
         gate: Judges networks.
         classes: Of the data set.
         max_params: Widths are filled up to just under it; None: they are left as they are.
@@ -42,14 +42,14 @@ def starts(
     Raises:
         SearchError: Nothing near the presets fits; the text names the limits and by how much they are missed.
     """
-    ranked = sorted(names, key=lambda name: name != FIRST)
-    if ranked:
-        return [(name, rival(name, gate.input_size, classes)) for name in ranked], None
+    if candidates:
+        ranked = sorted(candidates, key=lambda name: name != FIRST)
+        return [(name, fitted(candidates[name], gate.input_size, classes)) for name in ranked], None
     missed = []
     known: list[NetSpec] = []
     for name in sorted(PRESETS, key=lambda name: name != FIRST):
         try:
-            spec = rival(name, gate.input_size, classes)
+            spec = fitted(PRESETS[name], gate.input_size, classes)
             missed.append(f"{name} {_shown(gate.shortfalls(figures(spec, gate.input_size)))}")
             known.append(spec)
             known.append(filled(spec, max_params) if max_params is not None else spec)

@@ -64,7 +64,7 @@ def climb(context: Context, found: Findings) -> Findings:
 def _breeding(context: Context) -> Breeding:
     plan, settings = context.plan, context.plan.settings
     max_params = plan.budget.max_params if settings.fill else None
-    begun, _ = starts(settings.presets, context.gate, plan.base.classes, max_params)
+    begun, _ = starts(settings.candidates, context.gate, plan.base.classes, max_params)
     breeding = Breeding(settings, context.gate, begun, max_params)
     if settings.step_limit is not None:
         breeding.too_slow = StepTime(settings.trial_recipe, settings.device, settings.step_limit).too_slow

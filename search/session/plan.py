@@ -7,18 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 import rfcalc
-from models.catalogue import is_own, spec_of
-from models.errors import SpecError
 from models.net import build
-from models.presets import PRESETS
 from models.spec import NetSpec
 from records.flags import word_of
 from records.search import ScreeningRecord, SearchRecord
 from records.text import unknown
 from search.errors import SearchError
-from search.execute.executors import CLUSTERS, DEFAULT
+from search.execute.executors import DEFAULT, cluster
 from search.execute.protocol import Executor
-from search.execute.ray.before import check
 from search.execute.worker import Share, Work
 from search.execute.worker import run as train
 from search.keep import folder as folders
@@ -29,10 +25,11 @@ from search.propose.around import AROUND
 from search.propose.choosing import Choice, choose, make_space, narrowed
 from search.propose.gate import Gate
 from search.propose.limits import limited, project_budget
-from search.propose.rivals import NONE, rivals
+from search.propose.rivals import NONE, given, rivals
 from search.propose.screening import check_base, screen
 from search.propose.space import Space, WidthSpace
 from search.propose.starts import FIRST, starts
+from search.propose.target import spec_named
 from search.session.reach import moves, placement, reached, usual_jobs
 from search.session.resumed import resumed
 from search.settings import (
@@ -98,8 +95,8 @@ def plan_search(options: Options, console: Console, work: Work = train) -> Searc
     previous = SearchRecord.read(path / "search.json") if (path / "search.json").is_file() else None
     kept = Settings.from_json(previous.settings, "search.json, settings") if previous else None
     place = placement(options, "cpu" if kept is None else kept.device, None, kept)
-    if place["executor"] in CLUSTERS:
-        check(place["ray_address"])  # before images are decoded
+    if (found := cluster(place["executor"])) is not None:
+        found.check(place["ray_address"])  # before images are decoded
     if previous is None:
         settings, dataset, base = _fresh(options, console)
     else:
@@ -112,11 +109,11 @@ def plan_search(options: Options, console: Console, work: Work = train) -> Searc
             )
         # What the user learnt at the start about a stand-in for the data holds for the whole search.
         dataset = replace(dataset, notice=previous.dataset.notice)
-        base = _fitted(_base(settings.base), dataset)
+        base = _fitted(_base_spec(settings.base), dataset)
     budget = limited(project_budget(settings.limits), settings.max_macs)
     if settings.space == AROUND:
         gate, fill_to = Gate(budget, base.input_size), budget.max_params if settings.fill else None
-        _, notice = starts(settings.presets, gate, base.classes, fill_to)
+        _, notice = starts(settings.candidates, gate, base.classes, fill_to)
         if notice is not None and previous is None:
             console.print(notice, style="yellow", highlight=False, markup=False)
     space = make_space(settings, base, budget)
@@ -152,26 +149,8 @@ def _screened(
     return screen(space, Gate(budget, base.input_size), settings.seed)
 
 
-def _base(name: str) -> NetSpec:
-    """Return the spec of what --base names: a preset, a spec.json, or a run folder that keeps one.
-
-    Raises:
-        SearchError: There is no such network, or no spec describes it.
-    """
-    try:
-        target = rfcalc.Target.parse(name)
-        own = is_own(target.door.root if target.door else None)
-        spec = spec_of(target.named, target.described) if own else None
-    except (rfcalc.RfcalcError, SpecError) as error:
-        raise SearchError(f"--base {error}") from error
-    if target.given_size is not None:
-        raise SearchError(f"--base {name}: the images decide the size; leave the @ out")
-    if spec is None:
-        raise SearchError(
-            f"--base {name}: no spec describes it, so its widths cannot be searched; name a preset "
-            f"({', '.join(PRESETS)}), a spec.json or a run folder that keeps one"
-        )
-    return spec
+def _base_spec(name: str) -> NetSpec:
+    return spec_named("--base", name, "its widths cannot be searched")
 
 
 def _fitted(spec: NetSpec, dataset: Dataset) -> NetSpec:
@@ -206,7 +185,7 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
     choice = choose(options, where.type)
     plain = "tiny" if where.type == "cpu" and choice.space != AROUND else FIRST
     base_name = options.base or plain
-    base = _base(base_name)
+    base = _base_spec(base_name)
     left = narrowed(choice, base)
     cache = options.cache or Path("data/cache")
     dataset = _load(options.data, cache, options.resize, console)
@@ -219,14 +198,14 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
             flag = word_of(Options, name)
             raise SearchError(f"{flag} {images}: fewer images than one batch of recipe {recipe!r}, {batch}")
     around = choice.space == AROUND
-    presets = _candidates(options, choice, base, where.type)
+    candidates = _candidates(options, choice, base, where.type)
     generation = options.generation or GENERATIONS["cpu" if where.type == "cpu" else "gpu"]
     cores = Share(where.type, 1).threads
     executor = options.executor or DEFAULT
     jobs = options.jobs or usual_jobs(choice.space, where.type, generation, executor)
     # Not of the jobs: the same seed is the same search for any number of them.
     threads = options.threads or (max(1, cores // generation) if around and where.type == "cpu" else None)
-    if executor in CLUSTERS:
+    if cluster(executor):
         threads = options.threads or options.cpus_per_job or 1
     drawn = dataset.kind == "shapes"
     settled = device.settle(named(recipe, where.type), build(base), dataset.image_size, where)
@@ -257,7 +236,8 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
             "pruner": choice.pruner,
             "max_macs": choice.max_macs,
             "limits": choice.limits,
-            "presets": presets,
+            "presets": tuple(candidates),
+            "given": given(candidates),
             "time_limit": options.time_limit or time_limit(where.type, dataset.kind),
             "winner_time": options.winner_time or (SHAPES_WINNER_TIME if drawn else None),
             **placement(options, where.type, threads, None),
@@ -268,21 +248,23 @@ def _fresh(options: Options, console: Console) -> tuple[Settings, Dataset, NetSp
     return settings, dataset, base
 
 
-def _candidates(options: Options, choice: Choice, base: NetSpec, device: str) -> tuple[str, ...]:
-    """Return the names of the presets that take part.
+def _candidates(options: Options, choice: Choice, base: NetSpec, device: str) -> dict[str, NetSpec]:
+    """Return the networks that take part from the start, by name.
 
     Raises:
-        SearchError: A name that is no preset, one that breaks the budget, or none where moves need a start.
+        SearchError: A name of no network with a spec, one that breaks the budget, or none at all.
     """
     if options.start is not None and options.presets is not None:
         raise SearchError(f"--start {options.start}: --presets {options.presets} names others; give one")
-    asked = options.start or options.presets
+    asked, flag = options.presets, "--presets"
+    if options.start is not None:
+        asked, flag = options.start, "--start"
     if asked == NONE and choice.space == AROUND:
-        raise SearchError(f"--presets {NONE}: --sampler {choice.sampler} starts from presets; name one")
+        raise SearchError(f"{flag} {NONE}: --sampler {choice.sampler} starts from networks; name one")
     budget = limited(project_budget(choice.limits), choice.max_macs)
     # The largest would take longer than all other trainings; whoever sets a limit on MACs knows.
     most = CPU_MACS if device == "cpu" and "max_macs" not in choice.limits else None
-    return rivals(asked, budget, base.input_size, base.classes, most)
+    return rivals(asked, budget, base.input_size, base.classes, most, flag)
 
 
 def _load(data: str | None, cache: Path, resize: int | None, console: Console) -> Dataset:

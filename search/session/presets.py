@@ -11,7 +11,7 @@ from search.execute.job import Job
 from search.keep.folder import RunFolder
 from search.propose.around import AROUND
 from search.propose.gate import Gate
-from search.propose.rivals import rival
+from search.propose.rivals import fitted
 from search.propose.sampler import trial_seed
 from search.session.cost import Cost
 from search.session.ended import trial_record
@@ -80,8 +80,8 @@ def train_presets(trainings: Trainings, folder: RunFolder, gate: Gate, classes: 
     ended = {record.number: record for record in folder.trials(PRESETS) if record.state == "complete"}
     entered: dict[int, tuple[str, NetSpec]] = {}
     jobs: list[tuple[Job, str]] = []
-    for place, name in enumerate(settings.presets):
-        number, spec = PRESET_SEEDS + place, rival(name, gate.input_size, classes)
+    for place, (name, found) in enumerate(settings.candidates.items()):
+        number, spec = PRESET_SEEDS + place, fitted(found, gate.input_size, classes)
         if number in ended:
             continue
         entered[number] = name, spec

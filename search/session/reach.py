@@ -9,10 +9,9 @@ from rich.console import Console
 from records.flags import word_of
 from records.text import plural, unknown
 from search.errors import SearchError
-from search.execute.executors import CLUSTERS, DEFAULT, EXECUTORS
+from search.execute.executors import DEFAULT, EXECUTORS, cluster, clusters
+from search.execute.paths import absolute_data
 from search.execute.protocol import Executor, Place
-from search.execute.ray.before import absolute_data
-from search.execute.ray.executor import RayCluster
 from search.execute.worker import Share, Work
 from search.options import Options
 from search.propose.around import AROUND
@@ -37,12 +36,14 @@ def placement(options: Options, device: str, threads: int | None, kept: Settings
     name = options.executor or (DEFAULT if kept is None else kept.executor)
     if name not in EXECUTORS:
         raise SearchError(f"--executor {name}: {unknown(name, EXECUTORS)}")
-    if name not in CLUSTERS:
+    if cluster(name) is None:
         for flag in _FLAGS:
             if (value := getattr(options, flag)) is not None:
-                raise SearchError(f"{word_of(Options, flag)} {value}: only with --executor ray")
+                raise SearchError(
+                    f"{word_of(Options, flag)} {value}: only with --executor {' or '.join(clusters())}"
+                )
         return {"executor": name, "ray_address": None, "cpus_per_job": None, "gpus_per_job": 0.0}
-    if kept is not None and kept.executor in CLUSTERS:
+    if kept is not None and cluster(kept.executor):
         address, cpus, gpus = kept.ray_address, kept.cpus_per_job, kept.gpus_per_job
     else:
         address, cpus, gpus = None, None, 1.0 if device == "cuda" else 0.0
@@ -62,7 +63,7 @@ def usual_jobs(space: str, device: str, generation: int, executor: str) -> int:
     """
     if space != AROUND:
         return 1
-    if executor in CLUSTERS:
+    if cluster(executor):
         return generation
     return min(Share(device, 1).threads, generation) if device == "cpu" else 1
 
@@ -87,7 +88,7 @@ def reached(
     Raises:
         SearchError: The cluster cannot be used; one line.
     """
-    if settings.executor not in CLUSTERS:
+    if (entry := cluster(settings.executor)) is None:
         return settings, None
     # The decoded images go by their content: a node that sees this file sees the same ones.
     seen = [str((Path(settings.cache) / dataset.fingerprint / "facts.json").absolute())]
@@ -95,11 +96,11 @@ def reached(
         seen.append(source)
     address, cpus = settings.ray_address or "auto", settings.cpus_per_job or 1
     place = Place(address, cpus, settings.gpus_per_job, tuple(seen))
-    executor = RayCluster(settings.jobs, settings.device, work, place, exact=exact)
+    executor = entry.open(settings.jobs, settings.device, work, place, exact=exact)
     found, jobs = executor.found, executor.jobs
+    has = f"{plural(found.nodes, 'node')}, {found.cpus:g} CPUs, {found.gpus:g} GPUs"
     console.print(
-        f"ray       {plural(found.nodes, 'node')}, {found.cpus:g} CPUs, {found.gpus:g} GPUs at {address}: "
-        f"{plural(jobs, 'job')} at a time"
+        f"{settings.executor:<9} {has} at {address}: {plural(jobs, 'job')} at a time"
         + (f", of which it has room for {found.room}; the others wait" if found.room < jobs else ""),
         highlight=False,
         markup=False,

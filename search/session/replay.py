@@ -11,7 +11,7 @@ from records.text import percent, plural
 from records.trial import TrialRecord
 from search.errors import SearchError
 from search.execute import worker
-from search.execute.executors import CLUSTERS
+from search.execute.executors import cluster
 from search.execute.job import DataRequest, Job
 from search.execute.worker import Share
 from search.keep.folder import RunFolder, find
@@ -54,7 +54,7 @@ def replay(options: ReplayOptions, console: Console) -> int:
         threads=settings.threads,
     )
     # The same threads as then: sums of floats depend on how they are split.
-    jobs = 1 if settings.executor in CLUSTERS else settings.jobs  # on a cluster no job shares this machine
+    jobs = 1 if cluster(settings.executor) else settings.jobs  # on a cluster no job shares this machine
     Share(settings.device, jobs).take()
 
     def on_epoch(epoch: EpochRecord) -> bool:

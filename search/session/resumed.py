@@ -8,7 +8,7 @@ from search.errors import SearchError
 from search.keep.storage import hidden, needs_password
 from search.options import Options
 from search.propose.limits import limits_of
-from search.propose.rivals import NONE
+from search.propose.rivals import names_of
 from search.session.reach import moves, placement, usual_jobs
 from search.settings import STAGES, Settings
 from training.fit import device
@@ -38,7 +38,7 @@ def resumed(previous: SearchRecord, options: Options) -> Settings:
         if name == "limit":
             asked = limits_of(asked, settings.objectives) if asked else None
         if name in ("objectives", "presets", "start") and asked is not None:
-            asked = () if asked == NONE else tuple(word.strip() for word in asked.split(","))
+            asked = names_of(asked)
         if name == "storage" and asked is not None:
             asked = hidden(asked)
         kept = getattr(settings, _NAMED.get(name, name))

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from records.stopping import Stop
-from search.execute.executors import CLUSTERS, EXECUTORS
-from search.execute.protocol import Executor, Place
+from search.execute.executors import cluster, make
+from search.execute.protocol import Executor
 from search.execute.worker import Work
 from search.propose.gate import Gate
 from search.session.chronicle import Chronicle
@@ -55,11 +55,10 @@ class Context:
         machine from its start. On a cluster the share does not depend on their number.
         """
         settings = self.plan.settings
-        jobs = settings.jobs if jobs is None or settings.executor in CLUSTERS else jobs
+        jobs = settings.jobs if jobs is None or cluster(settings.executor) else jobs
         if jobs not in self._executors:
             self.close()
-            make = EXECUTORS[settings.executor]
-            self._executors[jobs] = make(jobs, settings.device, self.work, Place())
+            self._executors[jobs] = make(settings.executor, jobs, settings.device, self.work)
         return Trainings(settings, self._executors[jobs], self.display, self.stop, pulse)
 
     def close(self) -> None:

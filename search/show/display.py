@@ -154,7 +154,7 @@ def finalists_table(finalists: Sequence[Finalist], winner: int | None) -> Table:
     """Return the finalists, the best first, the winner marked."""
     compared = any(finalist.gap is not None for finalist in finalists)
     table = Table(title="Finalists, with seeds of their own", title_justify="left")
-    gaps = ["to best preset"] if compared else []
+    gaps = ["to best known"] if compared else []
     for name in ("network", "loss", *gaps, "runs", "validation", "params", "MACs"):
         table.add_column(name, justify="left" if name == "network" else "right", no_wrap=True)
     for finalist in finalists:

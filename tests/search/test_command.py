@@ -81,11 +81,11 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         ),
         (
             ["--start", "resdual"],
-            "search: error: --presets resdual: 'resdual' is unknown; did you mean residual?",
+            "search: error: --start resdual: no file, run folder, network or module has this name; did",
         ),
         (
             ["--presets", "none"],
-            "search: error: --presets none: --sampler climb starts from presets; name one",
+            "search: error: --presets none: --sampler climb starts from networks; name one",
         ),
         (["--limit", "max-params=lots"], "search: error: --limit max-params=lots: expected a number such as"),
         (["--time-limit", "1s"], "search: error: --time-limit 1s: too short for the presets, "),

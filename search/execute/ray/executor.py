@@ -13,9 +13,10 @@ from search.errors import SearchError
 from search.execute import worker
 from search.execute.job import Job
 from search.execute.local import deaf_to_ctrl_c
+from search.execute.paths import absolute
 from search.execute.protocol import Event, Place
 from search.execute.ray import bridge
-from search.execute.ray.before import absolute, check
+from search.execute.ray.before import check
 from search.execute.ray.messages import (
     BridgeRequest,
     Command,

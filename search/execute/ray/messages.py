@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from search.execute.job import Job
+from search.execute.protocol import Capacity
 from search.execute.ray.berth import Greeting
 from search.execute.worker import Message, Share, Work
 
@@ -45,14 +46,8 @@ class Renew:
 
 
 @dataclass(frozen=True)
-class Connected:
-    """The cluster has been reached."""
-
-    nodes: int
-    cpus: float
-    gpus: float
-    room: int
-    """How many slots its nodes have room for, were they idle."""
+class Connected(Capacity):
+    """The cluster has been reached, and has this."""
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,9 @@ def test_a_ranker_learns_what_counts_say() -> None:
 
 
 def test_a_search_starts_from_the_presets_with_the_best_known_first() -> None:
-    found, notice = starts(("tiny", "residual"), Gate(BUDGET, SIZE), 7, 99_999)
+    found, notice = starts(
+        {name: PRESETS[name] for name in ("tiny", "residual")}, Gate(BUDGET, SIZE), 7, 99_999
+    )
     assert [name for name, _ in found] == ["residual", "tiny"]
     assert {spec.classes for _, spec in found} == {7}
     assert notice is None
@@ -88,7 +90,7 @@ def test_a_search_starts_from_the_presets_with_the_best_known_first() -> None:
 def test_where_no_preset_fits_the_nearest_network_that_does_is_the_start(limit: dict[str, int]) -> None:
     budget = replace(BUDGET, **limit)
     gate = Gate(budget, SIZE)
-    ((name, spec),), notice = starts((), gate, 10, budget.max_params)
+    ((name, spec),), notice = starts({}, gate, 10, budget.max_params)
     assert name is None
     assert not gate.admission(spec).broken
     assert notice is not None
@@ -98,4 +100,4 @@ def test_where_no_preset_fits_the_nearest_network_that_does_is_the_start(limit: 
 
 def test_where_nothing_near_fits_the_limits_are_named_with_their_distance() -> None:
     with pytest.raises(SearchError, match=r"nor does any near network: residual misses max_params by 99,"):
-        starts((), Gate(replace(BUDGET, max_params=100), SIZE), 10, 100)
+        starts({}, Gate(replace(BUDGET, max_params=100), SIZE), 10, 100)

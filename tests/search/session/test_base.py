@@ -7,7 +7,7 @@ import pytest
 
 from models.presets import PRESETS
 from search.errors import SearchError
-from search.session.plan import _base
+from search.propose.target import spec_named
 
 
 def test_a_preset_a_spec_and_a_run_folder_have_widths_to_search(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_a_preset_a_spec_and_a_run_folder_have_widths_to_search(tmp_path: Path) 
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "run.json").write_text(json.dumps({"schema": 2, "spec": spec}))
     for name in ("wide", str(tmp_path / "spec.json"), str(tmp_path)):
-        assert _base(name) == PRESETS["wide"]
+        assert spec_named("--base", name, "it is lost") == PRESETS["wide"]
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_a_preset_a_spec_and_a_run_folder_have_widths_to_search(tmp_path: Path) 
 )
 def test_another_base_is_refused(name: str, message: str) -> None:
     with pytest.raises(SearchError, match=message.replace("it .*", "it, so its widths")):
-        _base(name)
+        spec_named("--base", name, "its widths")

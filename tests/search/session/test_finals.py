@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import rfcalc
 from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
@@ -20,8 +19,7 @@ from search.errors import SearchError
 from search.execute.job import Job
 from search.keep.folder import RunFolder
 from search.propose.gate import Gate
-from search.propose.limits import asked_limits, project_budget
-from search.propose.rivals import rivals
+from search.propose.limits import project_budget
 from search.session.finals import Race, Standing, choose, entrants
 from search.session.paired import Difference
 from search.session.presets import PRESET_SEEDS, train_presets
@@ -176,67 +174,3 @@ def test_presets_outside_of_the_space_are_trained_as_trials_are(
     count = len(_submitted(race))
     train_presets(race.trainings, race.folder, GATE, classes=4)
     assert len(_submitted(race)) == count + 2  # the one that failed is tried again, twice as before
-
-
-def test_by_default_the_presets_are_those_that_fit() -> None:
-    budget, size = project_budget(), (3, 32, 32)
-    assert rivals(None, budget, size, 10) == tuple(PRESETS)
-    small = rivals(None, budget, size, 10, 20_000_000)
-    assert 0 < len(small) < len(PRESETS)
-    assert all(rfcalc.analyze(build(PRESETS[name]), input_size=size).macs <= 20_000_000 for name in small)
-    assert rivals(None, replace(budget, max_params=97_500), size, 10) == tuple(
-        name
-        for name, spec in PRESETS.items()
-        if sum(each.numel() for each in build(spec).parameters()) <= 97_500
-    )
-
-
-@pytest.mark.parametrize(
-    ("asked", "text"),
-    [
-        ("tiny,resdual", "'resdual' is unknown; did you mean residual?"),
-        ("tiny,tiny", "names each preset once"),
-        ("wide", "wide breaks max_macs"),
-    ],
-)
-def test_presets_that_cannot_take_part_are_refused(asked: str, text: str) -> None:
-    budget = replace(project_budget(), max_macs=20_000_000)
-    with pytest.raises(SearchError, match=text):
-        rivals(asked, budget, (3, 32, 32), 10)
-
-
-def test_none_of_them_can_be_asked_for_and_one_that_is_large_too() -> None:
-    assert rivals("none", project_budget(), (3, 32, 32), 10) == ()
-    assert rivals("wide", project_budget(), (3, 32, 32), 10, 20_000_000) == ("wide",)
-
-
-def test_a_limit_takes_the_place_of_the_projects() -> None:
-    found = asked_limits(["max-macs=40M", "require-gap=no"])
-    assert found == {"max_macs": 40_000_000, "require_gap": False}
-    budget = project_budget(found)
-    assert (budget.max_macs, budget.require_gap) == (40_000_000, False)
-    assert budget.max_params == project_budget().max_params
-
-
-def test_int8_counts_bytes_in_int8() -> None:
-    found = asked_limits(["int8", "max-peak-activation-bytes=65536"])
-    assert found == {"int8": True, "max_peak_activation_bytes": 65_536}
-    budget = project_budget(found)
-    assert (budget.dtype, budget.max_peak_activation_bytes) == ("int8", 65_536)
-    assert project_budget().dtype == "float32"
-
-
-@pytest.mark.parametrize(
-    ("word", "text"),
-    [
-        ("int9", "'int9' is unknown; did you mean int8?"),
-        ("dtype=int8", "--limit dtype=int8: write --limit int8, which counts bytes in int8"),
-        ("max-mac=40M", "'max-mac' is unknown; did you mean max-macs?"),
-        ("max-macs=lots", "--limit max-macs=lots: expected a number such as 12000000 or 12M, got 'lots'"),
-        ("require-gap=1", "require-gap takes yes or no, got '1'"),
-        ("max-macs", "expected a number such as"),
-    ],
-)
-def test_a_limit_that_cannot_be_is_refused(word: str, text: str) -> None:
-    with pytest.raises(SearchError, match=text):
-        asked_limits([word])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from search.errors import SearchError
+from search.execute.executors import EXECUTORS, Cluster
 from search.options import Options
 from search.session import reach
 from search.session.reach import placement, reached, usual_jobs
@@ -82,9 +83,11 @@ def test_flags_of_another_executor_are_refused(flags: dict[str, Any], line: str)
     assert str(caught.value).startswith(line)
 
 
+@pytest.mark.parametrize("name", ["ray", "mesh"])
 def test_what_the_cluster_has_room_for_becomes_the_number_of_jobs(
-    settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    name: str, settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of any cluster: one that is not in the repository is added by its entry alone."""
     from io import StringIO
 
     from rich.console import Console
@@ -98,14 +101,16 @@ def test_what_the_cluster_has_room_for_becomes_the_number_of_jobs(
         asked.append((jobs, place.cpus, place.paths, exact))
         return SimpleNamespace(found=Connected(3, 12.0, 0.0, 6), jobs=6)
 
-    monkeypatch.setattr(reach, "RayCluster", cluster)
+    monkeypatch.setitem(EXECUTORS, name, Cluster(lambda address: None, cluster))
     text = StringIO()
-    on_ray = replace(settings, executor="ray", ray_address="h:1", cpus_per_job=2, jobs=8, cache=str(tmp_path))
+    on_ray = replace(settings, executor=name, ray_address="h:1", cpus_per_job=2, jobs=8, cache=str(tmp_path))
     data: Any = SimpleNamespace(fingerprint="shapes-1")
     found, executor = reached(on_ray, data, run, exact=False, console=Console(file=text, width=200))
     assert (found.jobs, executor.jobs) == (6, 6)  # type: ignore[union-attr]  # the stand-in has them
     jobs, cpus, paths, exact = asked[0]
     assert (jobs, cpus, exact) == (8, 2, False)
     assert str(tmp_path / "shapes-1" / "facts.json") in paths
-    assert "3 nodes, 12 CPUs, 0 GPUs at h:1: 6 jobs at a time" in text.getvalue()
+    assert f"{name:<9} 3 nodes, 12 CPUs, 0 GPUs at h:1: 6 jobs at a time" in text.getvalue()
+    assert usual_jobs("around", "cuda", 48, name) == 48
+    assert placement(Options(executor=name), "cuda", 1, None)["gpus_per_job"] == 1.0
     assert reached(settings, data, run, exact=True, console=Console(quiet=True)) == (settings, None)

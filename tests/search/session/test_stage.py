@@ -13,6 +13,7 @@ from models.presets import PRESETS
 from records.stopping import Stop
 from records.trial import TrialRecord
 from search.execute import executors
+from search.execute.executors import Cluster
 from search.execute.worker import run as train
 from search.keep.folder import RunFolder
 from search.session.session import STAGES, costs
@@ -85,17 +86,14 @@ def test_stages_share_the_workers_unless_the_winner_needs_the_whole_machine(
 def test_on_a_cluster_every_stage_has_the_executor_that_was_reached_before(
     plan: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(executors.EXECUTORS, "pool", Pool)
-    executors.CLUSTERS.add("pool")
-    try:
-        plan.settings = replace(plan.settings, executor="pool")
-        plan.executor = Pool(2, "cpu", train, None)
-        chronicle: Any = None
-        context = Context(plan, Display(Console(quiet=True)), chronicle, Stop(), train)
-        assert context.trainings().executor is plan.executor
-        assert context.trainings(jobs=1).executor is plan.executor
-        assert not plan.executor.closed
-        context.close()
-        assert plan.executor.closed
-    finally:
-        executors.CLUSTERS.discard("pool")
+    opened: Any = Pool
+    monkeypatch.setitem(executors.EXECUTORS, "pool", Cluster(lambda address: None, opened))
+    plan.settings = replace(plan.settings, executor="pool")
+    plan.executor = Pool(2, "cpu", train, None)
+    chronicle: Any = None
+    context = Context(plan, Display(Console(quiet=True)), chronicle, Stop(), train)
+    assert context.trainings().executor is plan.executor
+    assert context.trainings(jobs=1).executor is plan.executor
+    assert not plan.executor.closed
+    context.close()
+    assert plan.executor.closed
