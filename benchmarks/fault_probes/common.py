@@ -151,6 +151,8 @@ def main(name: str, folder: str) -> None:
         answer = {"holds": seen.holds, "observed": seen.observed}
     except SkippedError as reason:
         answer = {"skipped": str(reason)}
+    except subprocess.TimeoutExpired as late:
+        answer = {"skipped": f"a command had not ended after {late.timeout:.0f} s"}
     except Exception as error:
         text = " ".join(str(error).split())[:160]
         answer = {"holds": False, "observed": f"{type(error).__name__}: {text}"}
