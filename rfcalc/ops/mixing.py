@@ -8,6 +8,7 @@ from rfcalc.maps import geometry
 from rfcalc.maps.regroup import broadcast, expanded, unified
 from rfcalc.maps.state import State, constant, join
 from rfcalc.ops.call import Call
+from rfcalc.ops.cost import trilinear_shape
 from rfcalc.trace.graph import Ref
 
 __all__: list[str] = []
@@ -64,6 +65,20 @@ def matvec(call: Call) -> State:
     one, two = (call.state(ref) for ref in call.node.args[:2])
     parts = [replace(s.reduced([len(s.dims) - 1]), dims=s.dims[:-1]) for s in (one, two)]
     return replace(broadcast(parts, call.shape(), branches=False), mixed=False)
+
+
+def trilinear(call: Call) -> State:
+    """A product of three tensors, each with dimensions of length 1 put in, summed over some: nn.Bilinear."""
+    parts = []
+    for ref, places in zip(call.node.args[:3], call.node.args[3:6], strict=True):
+        state = call.state(ref)
+        for d in sorted(places):
+            state = replace(state, dims=(*state.dims[:d], (), *state.dims[d:]))
+        parts.append(state)
+    shape = trilinear_shape(call)
+    summed = broadcast(parts, shape, branches=False).reduced(call.node.args[6])
+    dims = tuple(dim for d, dim in enumerate(summed.dims) if d not in call.node.args[6])
+    return replace(summed, dims=dims, mixed=False)
 
 
 def linear(call: Call) -> State:

@@ -70,6 +70,7 @@ OPS: dict[str, Op] = _aten(
     mv=Op(mixing.matvec, "", Kind.PRODUCT, cost.product),
     dot=Op(mixing.matvec, "", Kind.PRODUCT, cost.product),
     linear=Op(mixing.linear, "", Kind.PRODUCT, cost.product),
+    _trilinear=Op(mixing.trilinear, "bilinear", Kind.BILINEAR, cost.trilinear),
     _scaled_dot_product_flash_attention_for_cpu=_ATTENTION,
     _scaled_dot_product_flash_attention=_ATTENTION,
     _scaled_dot_product_efficient_attention=_ATTENTION,

@@ -1,4 +1,4 @@
-"""benchmarks/faults_before.py: every numbered point has a probe, and a probe tells a fault from its mending."""
+"""benchmarks/faults_before.py: every numbered point has a probe, which tells a fault from its mending."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def test_a_probe_runs_in_another_checkout(tmp_path: Path) -> None:
     assert reproduced(FLOORS, PROBES[FLOORS][0], ROOT, sys.executable)[0] == "holds"
     project = '[project]\ndependencies = ["rich>=13"]\n[project.optional-dependencies]\na = ["pillow>=10"]\n'
     (tmp_path / "pyproject.toml").write_text(project)
-    assert reproduced(FLOORS, PROBES[FLOORS][0], tmp_path, sys.executable) == ("fails", "pillow>=10, rich>=13")
+    found = reproduced(FLOORS, PROBES[FLOORS][0], tmp_path, sys.executable)
+    assert found == ("fails", "pillow>=10, rich>=13")
 
 
 def test_what_cannot_run_is_skipped_with_the_reason_and_what_breaks_fails(tmp_path: Path) -> None:
