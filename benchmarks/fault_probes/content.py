@@ -201,7 +201,9 @@ def checkpoint_without_a_field(folder: Path) -> Observation:
     if not path.is_file():
         raise SkippedError("a run that has ended keeps no checkpoint")
     state = torch.load(path, weights_only=True)
-    del state["model"]
+    # The weights, whatever they are called.
+    fields = (k for k, v in state.items() if isinstance(v, dict) and torch.Tensor in map(type, v.values()))
+    del state[next(fields)]
     for each in path.parent.glob("last*.pt"):
         torch.save(state, each)
     (path.parent / "run.json").unlink(missing_ok=True)

@@ -47,8 +47,8 @@ def prepared(model: Any, inputs: Sequence[Input]) -> nn.Module:
         modules = {part: name for name, part in model.named_modules()}
     except TypeError as error:
         raise LoadError(
-            f"the modules of {type(model).__name__} cannot be listed ({wording(error)}); a child has a text as "
-            "its name, and a hash"
+            f"the modules of {type(model).__name__} cannot be listed ({wording(error)}); a child "
+            "has a text as its name, and a hash"
         ) from error
     for part, name in modules.items():
         if id(type(part)) in seen:
