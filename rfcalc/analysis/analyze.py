@@ -26,7 +26,7 @@ from rfcalc.ops.op import Kind, unused
 from rfcalc.ops.propagate import propagate
 from rfcalc.trace.graph import Graph, Node, Value
 from rfcalc.trace.inputs import inputs_of
-from rfcalc.trace.prepare import prepared
+from rfcalc.trace.prepare import prepared, registered
 from rfcalc.trace.trace import traced
 
 __all__ = ["analyze", "analyze_graph"]
@@ -60,7 +60,7 @@ def analyze(
     given = inputs_of(input_size)
     model = prepared(model, given)
     graph = traced(model, given, train=train)
-    unique = dict(model.named_parameters())
+    unique = registered({part: name for name, part in model.named_modules()}, "_parameters")
     trainable = sum(p.numel() for p in unique.values() if p.requires_grad)
     sizes = {name: parameter.numel() for name, parameter in unique.items()}
 

@@ -27,7 +27,7 @@ BYTES = {"float32": 4, "float16": 2, "int8": 1}
 _ELEMENTWISE = frozenset({Kind.ACTIVATION, Kind.NORM, Kind.DROPOUT})
 """Families whose ops, products and sums of maps included, compute each element of its own place."""
 
-_LEFT_OUT = frozenset({Kind.ATTENTION, Kind.SAMPLING, Kind.SPECTRUM})
+_LEFT_OUT = frozenset({Kind.ATTENTION, Kind.SAMPLING, Kind.SPECTRUM, Kind.BILINEAR})
 
 
 @dataclass(frozen=True)

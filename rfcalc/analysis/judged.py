@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rfcalc.maps.field import Field
-from rfcalc.maps.readout import as_map
+from rfcalc.maps.readout import as_map, without_branches
 from rfcalc.maps.state import State
 from rfcalc.ops.lookup import op_of
 from rfcalc.ops.op import Kind
@@ -85,6 +85,7 @@ def judge_last(
 
 def _map_field(forms: Sequence[State], axes: int, field_of: Callable[[State], Field]) -> Field | None:
     """Return the field of a row as a map: its output, a view of it, or its places in rows and columns."""
+    forms = [without_branches(state, axes) for state in forms]
     for state in (forms[0], *reversed(forms[1:])):
         used = state.position_atoms
         if sum(any(atom in used for atom in dim) for dim in state.dims) == axes:

@@ -243,7 +243,7 @@ def _subclasses(module: ModuleType) -> list[type]:
 
 
 def _is_own(cls: type, module: ModuleType) -> bool:
-    return cls.__module__ == module.__name__
+    return cls.__module__ == vars(module).get("__name__")
 
 
 def _classes(module: ModuleType) -> list[type]:

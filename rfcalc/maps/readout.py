@@ -13,7 +13,7 @@ from rfcalc.maps.plane import Extent, Periodic, Plane, union_at, union_of_planes
 from rfcalc.maps.reduction import reduce_paths, untangled
 from rfcalc.maps.state import Atom, Part, Path, State
 
-__all__ = ["Readout", "as_map", "field_of"]
+__all__ = ["Readout", "as_map", "field_of", "without_branches"]
 
 MAX_UNITS = 1 << 14
 """Units whose sets are joined one by one where paths have no common periodic form."""
@@ -116,6 +116,23 @@ def _at(part: Part, place: dict[Atom, int]) -> int:
     for atom in part.atoms:
         index = index * atom.size + place[atom]
     return part.map.seen[index]
+
+
+def without_branches(state: State, axes: int) -> State:
+    """Return a state whose stacked branches are channels: unioned, where places remain without them.
+
+    Args:
+        state: What a tensor's elements see.
+        axes: Spatial axes of the input.
+    """
+    used = state.position_atoms
+    branches = {atom for atom in used if atom.branch}
+    placed = [dim for dim in state.dims if any(atom in used for atom in dim)]
+    if not branches or len(placed) <= axes:
+        return state
+    paths, exact = reduce_paths(state.paths, branches)
+    out = state.with_paths(paths)
+    return out if exact else out.flagged("bounding box")
 
 
 def as_map(state: State, axes: int) -> State | None:
@@ -277,8 +294,9 @@ def _drifting(readout: Readout, planes: list[Plane], count: int) -> _Axis:
 
     A gate pooled from 7 to 3 and resized to 7 has jump 2 * 3/7 = 6/7 beside a trunk of jump 1: no step is
     common to both, though they are the same map but for the rounding of 7/2. The trunk is the operand with
-    the simplest jump. Where the jumps are too far apart for a rounding (a factor of 2 or more), or none was
-    resized, there is no step.
+    the simplest jump. Where the jumps are too far apart for a rounding (a factor of 2 or more), there is no
+    step; nor where none was resized by a fraction and they drift apart by more than one step Q of the operand
+    itself: 24 pooled by 5 are 4, resized to 24 again R(o + 6) = R(o) + 5, and 24 * (1 - 5/6) = 4 <= 5.
     """
     known = [p for p in planes if isinstance(p, Periodic)]
     hulls = []
@@ -292,7 +310,8 @@ def _drifting(readout: Readout, planes: list[Plane], count: int) -> _Axis:
     axis = _Axis(size, min(hull for hull, _ in hulls), pixels, flags=flags)
     jumps = sorted({p.jump for p in known}, key=lambda jump: (jump.denominator, jump))
     resized = "size-dependent" in readout.state.flags
-    if not resized or min(jumps) <= 0 or max(jumps) >= 2 * min(jumps):
+    rounded = all(abs(p.jump - jumps[0]) * count <= p.shift for p in known)
+    if not (resized or rounded) or min(jumps) <= 0 or max(jumps) >= 2 * min(jumps):
         return axis
     low, bits = union_at(known, 0)
     centre = Fraction(2 * low + bits.bit_length() - 1, 2) if bits else None

@@ -12,7 +12,17 @@ from rfcalc.ops.call import Call
 from rfcalc.ops.window import window_of
 from rfcalc.trace.graph import Ref
 
-__all__ = ["attention", "convolution", "deformable", "factors", "fourier", "grid", "product", "recurrent"]
+__all__ = [
+    "attention",
+    "convolution",
+    "deformable",
+    "factors",
+    "fourier",
+    "grid",
+    "product",
+    "recurrent",
+    "trilinear",
+]
 
 _FACTORS = {"addmm": 1, "baddbmm": 1, "addmv": 1, "addbmm": 1}
 """Number of the first factor among the arguments, where a summand comes before it."""
@@ -44,6 +54,22 @@ def factors(call: Call) -> list[Ref]:
 def product(call: Call) -> int:
     """(..., m, k) x (..., k, n): m * k * n for each matrix of the batch."""
     return prod(call.shape()) * call.value(factors(call)[0]).shape[-1]
+
+
+def trilinear(call: Call) -> int:
+    """Products of three factors, summed: nn.Bilinear of 8 and 8 to 4 features is 8 * 8 * 4 for each place."""
+    return prod(trilinear_shape(call))
+
+
+def trilinear_shape(call: Call) -> tuple[int, ...]:
+    """Return the shape of the product of three tensors before it is summed."""
+    shapes = []
+    for ref, places in zip(call.node.args[:3], call.node.args[3:6], strict=True):
+        shape = list(call.value(ref).shape)
+        for d in sorted(places):
+            shape.insert(d, 1)
+        shapes.append(shape)
+    return tuple(map(max, *shapes))
 
 
 def attention(call: Call) -> int:

@@ -8,6 +8,7 @@ from rfcalc.maps import geometry
 from rfcalc.maps.regroup import broadcast, expanded, unified
 from rfcalc.maps.state import State, constant, join
 from rfcalc.ops.call import Call
+from rfcalc.ops.cost import trilinear_shape
 from rfcalc.trace.graph import Ref
 
 __all__: list[str] = []
@@ -60,8 +61,24 @@ def addmm(call: Call) -> State:
 
 
 def matvec(call: Call) -> State:
-    """A matrix times a vector: mv, dot."""
-    return call.whole("upper bound") if len(call.x.dims) != 2 else call.mixing([-1])
+    """A matrix times a vector, mv, and a vector times another, dot: both operands may be of the input."""
+    one, two = (call.state(ref) for ref in call.node.args[:2])
+    parts = [replace(s.reduced([len(s.dims) - 1]), dims=s.dims[:-1]) for s in (one, two)]
+    return replace(broadcast(parts, call.shape(), branches=False), mixed=False)
+
+
+def trilinear(call: Call) -> State:
+    """A product of three tensors, each with dimensions of length 1 put in, summed over some: nn.Bilinear."""
+    parts = []
+    for ref, places in zip(call.node.args[:3], call.node.args[3:6], strict=True):
+        state = call.state(ref)
+        for d in sorted(places):
+            state = replace(state, dims=(*state.dims[:d], (), *state.dims[d:]))
+        parts.append(state)
+    shape = trilinear_shape(call)
+    summed = broadcast(parts, shape, branches=False).reduced(call.node.args[6])
+    dims = tuple(dim for d, dim in enumerate(summed.dims) if d not in call.node.args[6])
+    return replace(summed, dims=dims, mixed=False)
 
 
 def linear(call: Call) -> State:
@@ -132,6 +149,13 @@ def scan(call: Call) -> State | list[State]:
     return [call.along(dim, geometry.prefix(call.x.shape[dim]))] * len(call.node.outputs)
 
 
+def running_extremum(call: Call) -> list[State]:
+    """Running maximum and minimum: of 0..o one value comes out, depending on the data."""
+    dim = call.arguments["dim"] % len(call.x.dims)
+    state = call.along(dim, geometry.prefix(call.x.shape[dim])).flagged("data-dependent")
+    return [state] * len(call.node.outputs)
+
+
 def recurrent(call: Call) -> list[State]:
     """One direction of a recurrent layer, (time, batch, features): step o reads 0..o, or o.. in reverse."""
     steps = call.x.shape[0]
@@ -148,9 +172,11 @@ def ordering(call: Call) -> list[State]:
     if not call.x.dims:
         return [call.x] * len(call.node.outputs)
     dim = call.arguments.get("dim", -1) % len(call.x.dims)
-    size = call.shape()[dim]
-    state = call.x.reduced([dim]).resized(dim, size).flagged("data-dependent")
-    return [state] * len(call.node.outputs)
+    if len(call.shape()) < len(call.x.dims):  # one value is chosen, and the dimension vanishes
+        state = call.mixing([dim])
+    else:
+        state = call.x.reduced([dim]).resized(dim, call.shape()[dim])
+    return [state.flagged("data-dependent")] * len(call.node.outputs)
 
 
 def spectrum(call: Call) -> State:

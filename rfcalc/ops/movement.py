@@ -9,8 +9,10 @@ import torch
 
 from rfcalc.maps import geometry
 from rfcalc.maps.indexmap import Extent, IndexMap, Reads
+from rfcalc.maps.moved import NOWHERE
 from rfcalc.maps.paths import MAX_PATHS, size_of
 from rfcalc.maps.regroup import broadcast, expanded, unified
+from rfcalc.maps.rejoined import in_pieces, rejoined
 from rfcalc.maps.state import Atom, Part, Path, State, constant
 from rfcalc.ops.call import Call
 from rfcalc.ops.positions import on_positions
@@ -88,7 +90,10 @@ def _at_one_place(mapped: IndexMap, shape: tuple[int, ...]) -> IndexMap:
     if shape == () and not isinstance(plane, Extent):
         low, bits = plane.at(0)
         plane = type(plane)(0, ((low, bits),))
-    return mapped.reshaped(shape) if plane is mapped.plane else IndexMap(mapped.seen, shape, plane)
+    if plane is mapped.plane:
+        return mapped.reshaped(shape)
+    # The step is not lost: rows that are picked one by one may be stacked again.
+    return IndexMap(mapped.seen, shape, plane, mapped, (0,))
 
 
 def select(call: Call) -> State:
@@ -216,20 +221,29 @@ def cat(call: Call) -> State:
         return constant(shape)
     if sum(bool(t.paths) for t in tensors) == 1:
         return _padded(tensors, dim)
-    placed, at = [], 0
+    placed: list[State] = []
+    owners: list[int] = []
     for t in tensors:
         n = t.shape[dim]
         if t.paths:
-            # Not one periodic map: the pieces meet at places that depend on the size.
-            placed.append(t.along(dim, geometry.piece(n, at, shape[dim])))
-        at += n
-    out = placed[0]
-    for other in placed[1:]:
-        if other.dims != out.dims:
-            out, other = unified(out, other)
-        paths = (*out.paths, *other.paths)
-        out = replace(out, flags=out.flags | other.flags, mixed=out.mixed or other.mixed).with_paths(paths)
-    return out
+            owners += [len(placed)] * n
+            placed.append(t.along(dim, geometry.piece(n, len(owners) - n, shape[dim])))
+        else:
+            owners += [NOWHERE] * n
+    placed = _over_the_same(placed)
+    whole = rejoined(placed, dim, owners)
+    if whole is not None:
+        return whole
+    # Not one periodic map: the pieces meet at places that depend on the size.
+    return _united([in_pieces(piece, dim, number, owners) for number, piece in enumerate(placed)])
+
+
+def _united(pieces: list[State]) -> State:
+    """Return the union of states over the same atoms."""
+    flags = frozenset[str]().union(*(piece.flags for piece in pieces))
+    mixed = any(piece.mixed for piece in pieces)
+    paths = [path for piece in pieces for path in piece.paths]
+    return replace(pieces[0], flags=flags, mixed=mixed).with_paths(paths)
 
 
 def _padded(tensors: list[State], dim: int) -> State:
@@ -276,7 +290,8 @@ def stack(call: Call) -> State:
     dim = _dim(call, len(shape))
     first = next((t for t in tensors if t.paths), tensors[0])
     if not all(_same_view(t, first) for t in tensors):
-        return _in_places(_over_the_same(tensors), dim)
+        tensors = _over_the_same(tensors)
+        return _in_order(tensors, dim) or _in_places(tensors, dim)
     parts = [replace(t, dims=(*t.dims[:dim], (), *t.dims[dim:])) for t in tensors]
     one = tuple(1 if d == dim else n for d, n in enumerate(shape))
     return broadcast([p for p in parts if p.paths] or parts, one).resized(dim, shape[dim], channel=True)
@@ -289,6 +304,22 @@ def _over_the_same(tensors: list[State]) -> list[State]:
         if t.paths and t.dims != first.dims:
             first, _ = unified(first, t)
     return [unified(first, t)[1] if t.paths and t.dims != first.dims else t for t in tensors]
+
+
+def _in_order(tensors: list[State], dim: int) -> State | None:
+    """Return places that were picked one by one and are stacked again as the dimension that they were.
+
+    None where the tensors are anything else: branches, steps of a recurrence, shifted copies.
+    """
+    live = [t for t in tensors if t.paths]
+    new, numbers = Atom(len(tensors)), iter(range(len(live)))
+    owners = [next(numbers) if t.paths else NOWHERE for t in tensors]
+    dims = (*live[0].dims[:dim], (new,), *live[0].dims[dim:])
+    whole = rejoined([replace(t, dims=dims) for t in live], dim, owners)
+    if whole is None or not any(new in path.atoms() for path in whole.paths):
+        return None
+    parts = [part for path in whole.paths for part in path.parts if new in part.atoms]
+    return whole if all(part.atoms == (new,) for part in parts) else None
 
 
 def _in_places(tensors: list[State], dim: int) -> State:

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     EXTREMUM = "extremum"
     SAMPLING = "sampling"
     SPECTRUM = "spectrum"
+    BILINEAR = "bilinear"
     COPY = "copy"
     LAYOUT = "layout"
     VIEW = "view"

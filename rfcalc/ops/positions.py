@@ -42,6 +42,16 @@ def put_view(call: Call) -> State:
     return _written(base, child, lambda ids: func(ids, *args[1:], **kwargs), shape)
 
 
+def put_piece(call: Call) -> State:
+    """A tensor with one slice, index or diagonal of it replaced: writing into a view, without the view."""
+    base, piece = (call.state(ref) for ref in call.node.args[:2])
+    view = getattr(torch.ops.aten, call.node.name.removesuffix("_scatter"))
+    rest, named, shape = call.node.args[2:], call.node.kwargs, call.shape()
+    if prod(shape) > MAX_ELEMENTS:
+        return call.whole("upper bound")
+    return _written(base, piece, lambda ids: view(ids, *rest, **named), shape)
+
+
 def _undone(child: State, func: Any, args: tuple[Any, ...], base: State) -> State | None:
     """Return the state of a base whose view covers it wholly."""
     name = func.overloadpacket.__name__

@@ -93,7 +93,10 @@ class Oracle:
             except Exception as error:
                 # The network's own ops may raise anything; the row is then reported as not reached.
                 raise UnreachableError(f"{node.name}: {error}") from error
-        return self._pulls[node.index](cotangents)
+        try:
+            return self._pulls[node.index](cotangents)
+        except RuntimeError as error:  # an op whose derivative PyTorch does not have
+            raise UnreachableError(f"{node.name}: {error}") from error
 
     def _pullback(self, node: Node) -> Callable[[list[torch.Tensor | None]], dict[int, torch.Tensor]]:
         """Return the vector-Jacobian product of one node, its forward run once."""

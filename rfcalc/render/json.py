@@ -103,6 +103,10 @@ def _given(report: Report) -> dict[str, Any]:
         }
     if analysis.graph.sized:
         given["sized_by_values"] = list(dict.fromkeys(analysis.graph.sized))
+    if analysis.graph.left:
+        given["leaves_pytorch"] = list(dict.fromkeys(analysis.graph.left))
+    if analysis.graph.drawn:
+        given["drawn_outside_pytorch"] = True
     if report.notes:
         given["notes"] = list(report.notes)
     return given

@@ -189,6 +189,17 @@ def branch_sentences(analysis: Analysis) -> list[str]:
     sized = list(dict.fromkeys(analysis.graph.sized))
     if sized:
         found.append(f"sizes depend on values at {listed(sized, 3)}; the figures are those of one input")
+    left = list(dict.fromkeys(analysis.graph.left))
+    if left:
+        found.append(
+            f"the content of tensors leaves PyTorch at {listed(left, 3)}; what is decided by it there is not "
+            "followed, and the figures are those of one input"
+        )
+    if analysis.graph.drawn:
+        found.append(
+            "forward() draws random numbers outside of PyTorch; what it decides by them is not followed, and "
+            "the figures are those of one draw"
+        )
     if not analysis.graph.asks:
         return found
     places = list(dict.fromkeys(ask.place for ask in analysis.graph.asks))

@@ -48,6 +48,12 @@ def failure(
         return ForwardError(
             f"{name} has no forward(); name one of its parts, or write one: {parts or 'none'}"
         )
+    if isinstance(cause, NotImplementedError) and "HigherOrderOperator" in reason:
+        op = reason.partition("HigherOrderOperator ")[2].split()[0]
+        return ForwardError(
+            f"forward() of {name} calls torch.{op}(){where}, whose branches cannot be followed; write it in "
+            "Python (`if`, `for`), or name the part of the network around it"
+        )
     if isinstance(cause, RecursionError):
         reason += (
             f" (the limit is {sys.getrecursionlimit()}; forward() calls itself, or the limit is too low)"

@@ -120,6 +120,8 @@ class Graph:
         names: Name of each of them: the parameter of forward().
         asks: Values that forward() took out of tensors that depend on the input, on weights or on chance.
         sized: Where ops ran whose output has a size that depends on such values: "model.py:12".
+        left: Where the content of such tensors left PyTorch: `y.numpy()`, `y.tolist()`.
+        drawn: Whether forward() drew random numbers that are none of PyTorch's.
         others: Runs that took another branch at one of `asks`, each with other ops.
         unexplored: Whether there may be further branches: time ran out, or a number has other values.
     """
@@ -135,6 +137,8 @@ class Graph:
     names: tuple[str, ...] = ()
     asks: tuple[Ask, ...] = ()
     sized: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    drawn: bool = False
     others: tuple[Graph, ...] = field(default=(), repr=False, compare=False)
     unexplored: bool = False
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, is_lazy
 from torch.optim.swa_utils import AveragedModel
 
-from rfcalc.errors import ForwardError, LoadError
+from rfcalc.errors import ForwardError, LoadError, wording
 from rfcalc.trace.inputs import Input, arranged
 
 __all__ = ["described", "prepared", "registered", "sample"]
@@ -43,7 +43,13 @@ def prepared(model: Any, inputs: Sequence[Input]) -> nn.Module:
         raise LoadError(f"{type(model).__name__} does not call super().__init__() in its __init__")
     # By class: a network has hundreds of modules of a handful of classes, whose metaclass may forbid a hash.
     seen = {id(type(model))}
-    modules = {part: name for name, part in model.named_modules()}
+    try:
+        modules = {part: name for name, part in model.named_modules()}
+    except TypeError as error:
+        raise LoadError(
+            f"the modules of {type(model).__name__} cannot be listed ({wording(error)}); a child "
+            "has a text as its name, and a hash"
+        ) from error
     for part, name in modules.items():
         if id(type(part)) in seen:
             continue

@@ -62,6 +62,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._answers = answers
         self._until = until
         self._sized: list[str] = []
+        self._left: list[str] = []
         self._stand_ins: dict[int, torch.Tensor] = {}
 
     @classmethod
@@ -93,6 +94,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             tuple(inputs),
             asks=tuple(self.asks),
             sized=tuple(self._sized),
+            left=tuple(self._left),
         )
 
     def leaves(self, tensor: torch.Tensor) -> None:
@@ -101,8 +103,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         Raises:
             DataDependentError: There is no content: only shapes are followed.
         """
-        if self._tape.leaves(tensor) and self._abstract:
+        if not self._tape.leaves(tensor):
+            return
+        if self._abstract:
             raise DataDependentError
+        self._left.append(place())
 
     def becomes(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
         """Note that a tensor is another one from now on, without an op: `y.data = x`."""

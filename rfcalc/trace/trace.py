@@ -105,6 +105,8 @@ def _untouched(modules: Collection[nn.Module], train: bool) -> Iterator[list[dic
     copies = [attributes for _, attributes, _ in saved]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     random_states = random.getstate(), torch.get_rng_state()
+    numpy = sys.modules.get("numpy.random")
+    numpy_state = numpy.get_state() if numpy is not None else None
     try:
         # Fused attention kernels hide the products inside.
         torch.backends.mha.set_fastpath_enabled(False)
@@ -117,6 +119,8 @@ def _untouched(modules: Collection[nn.Module], train: bool) -> Iterator[list[dic
         torch.backends.mha.set_fastpath_enabled(fast_path)
         random.setstate(random_states[0])
         torch.set_rng_state(random_states[1])
+        if numpy is not None:
+            numpy.set_state(numpy_state)
         for m, attributes, registered in saved:
             for key, entries in registered.items():
                 _put_back(attributes[key], entries)
@@ -162,6 +166,7 @@ def _run(
         args, kwargs = arranged(given, tensors)
         stack.enter_context(location.following())
         stack.enter_context(pickling(recorder))
+        before = _random_numbers()
         try:
             with FunctionMode(recorder), recorder:
                 result = model(*args, **kwargs)
@@ -175,9 +180,19 @@ def _run(
                 "where its ops cannot be followed; call it in the thread that calls forward()"
             )
         outputs = {name: recorder.value_of(t) for name, t in _named_outputs(result, "")}
+        drawn = before != _random_numbers()
     if not outputs:
         raise ForwardError(no_tensor(model, result))
-    return replace(recorder.graph(numbers, outputs, batch, given), names=names_of(model, given))
+    graph = recorder.graph(numbers, outputs, batch, given)
+    return replace(graph, names=names_of(model, given), drawn=drawn)
+
+
+def _random_numbers() -> tuple[Any, ...]:
+    """Return the states of the generators that Python and NumPy share with everybody."""
+    if "numpy.random" not in sys.modules:
+        return (random.getstate(),)
+    name, keys, *rest = sys.modules["numpy.random"].get_state()
+    return random.getstate(), name, keys.tobytes(), *rest
 
 
 def _input(one: Input, batch: int, dtype: torch.dtype, device: str | torch.device) -> torch.Tensor:

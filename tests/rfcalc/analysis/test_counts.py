@@ -300,6 +300,25 @@ def test_sampling_and_transforms_have_a_size():
     assert sizes["_fft_c2c"] == 2 * 3 * 64 * 6
 
 
+def test_a_bilinear_layer_has_a_size():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.pair = nn.Conv2d(3, 5, 3, padding=1), nn.Bilinear(5, 3, 4)
+
+        def forward(self, x):
+            return self.pair(self.conv(x).movedim(1, -1), x.movedim(1, -1)).movedim(-1, 1)
+
+    net = Net()
+    analysis, everything = analyze(net, (3, 6, 7)), analyze(net, (3, 6, 7), count_all=True)
+    assert dict(analysis.uncounted_macs) == {"_trilinear": 6 * 7 * 5 * 3 * 4}
+    assert everything.macs - analysis.macs == 6 * 7 * 5 * 3 * 4
+    assert sum(row.params for row in analysis.rows) == numel(net)
+    assert (analysis.field.size, analysis.field.jump) == ((3, 3), (1, 1))
+    assert not analysis.output.flags & {"probed", "unknown"}
+    assert verify(net, analysis).ok
+
+
 def test_the_report_names_what_it_leaves_out_with_its_size():
     net = OnTable(nn.Conv2d(32, 8, 1), torch.randn(1, 32, 16, 16))
     facts_of = [

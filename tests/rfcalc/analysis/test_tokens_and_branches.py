@@ -14,6 +14,7 @@ from rfcalc.analysis.analyze import analyze
 from rfcalc.questions.oracle import verify
 from tests.rfcalc.analysis.token_networks import (
     BranchAttention,
+    BranchesAsChannels,
     ClassToken,
     ClassTokenLast,
     ConvolutionsBetweenTokens,
@@ -21,12 +22,15 @@ from tests.rfcalc.analysis.token_networks import (
     DecoderOfOddSize,
     FoldedBack,
     Halo,
+    HalvesSwappedTwice,
     OddGate,
     Outlook,
     Parts,
+    Quarters,
     Registers,
     RelativeEverywhere,
     RelativeWindows,
+    RowsOneByOne,
     SelectiveKernel,
     Sorted,
     SpatialTransformer,
@@ -34,7 +38,10 @@ from tests.rfcalc.analysis.token_networks import (
     StackedExtrema,
     StackedSum,
     TensorUnfoldAttention,
+    TokenInTheMiddle,
     TokensFirst,
+    TokensOneByOne,
+    TwoPooledGates,
     TwoScales,
     UnfoldAttention,
     Warped,
@@ -49,6 +56,13 @@ NETWORKS = [
     (ConvolutionsBetweenTokens, 32, 28, 8, True),
     (TwoScales, 32, 28, 8, False),
     (TokensFirst, 32, 12, 8, False),
+    (TokenInTheMiddle, 32, 12, 8, False),
+    (TokensOneByOne, 32, 12, 8, False),
+    (RowsOneByOne, 12, 5, 2, False),
+    (Quarters, 12, 5, 2, False),
+    (HalvesSwappedTwice, 12, 5, 2, False),
+    (BranchesAsChannels, 16, 7, 1, False),
+    (TwoPooledGates, 24, 16, 1, False),
     (Sorted, 16, 12, 8, False),
     (CrossScan, 12, 5, 1, False),
     (StackedSum, 16, 7, 1, False),
@@ -137,6 +151,32 @@ def test_a_reversed_map_starts_where_its_size_says_and_one_that_is_reversed_back
     assert "size-dependent" in once.flags
     assert twice.jump == (1, 1)
     assert not twice.flags
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_pieces_in_another_order_are_no_wider_than_a_piece(parts):
+    class Shuffled(Parts):
+        def forward(self, x):
+            return torch.cat(self.stem(x).chunk(parts, 2)[::-1], 2)
+
+    output = analyze(Shuffled(), (3, 16, 16)).output
+    assert (output.size, output.pixels) == ((3, 3), (3, 3))
+    assert output.jump == (None, 1)
+    assert output.flags == {"size-dependent"}
+
+
+def test_pieces_of_two_maps_are_as_wide_as_the_wider_one():
+    class Mosaic(Parts):
+        def forward(self, x):
+            x = self.stem(x)
+            return torch.cat([self.c3(x)[:, :, :6], self.c5(x)[:, :, :6]], 2)
+
+    analysis = analyze(Mosaic(), (3, 12, 12))
+    output = analysis.output
+    assert output.size == (7, 7)
+    assert output.size_min[0] == 5
+    assert "size-dependent" in output.flags
+    assert verify(None, analysis, units=0, rows=["concat"]).ok
 
 
 def test_operands_that_drift_apart_on_a_map_of_one_column_have_an_extent():

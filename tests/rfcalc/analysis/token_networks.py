@@ -89,6 +89,54 @@ class TwoScales(Parts):
         return self.c3(joined[:, t.shape[1] :].transpose(1, 2).reshape(coarse.shape))
 
 
+class TokenInTheMiddle(Parts):
+    def forward(self, x):
+        t = self.tokens(x)
+        half = t.shape[1] // 2
+        t = self.linear(torch.cat([t[:, :half], self.cls, t[:, half:]], 1))
+        return self.down(self.map(torch.cat([t[:, :half], t[:, half + 1 :]], 1)))
+
+
+class TokensOneByOne(Parts):
+    def forward(self, x):
+        t = torch.cat([self.cls, self.tokens(x)], 1).unbind(1)
+        return self.down(torch.stack([2 * token for token in t[1:]], 2).reshape(self.grid))
+
+
+class RowsOneByOne(Parts):
+    def forward(self, x):
+        x = self.stem(x)
+        return self.down(torch.stack([2 * x[:, :, i] for i in range(x.shape[2])], 2))
+
+
+class Quarters(Parts):
+    def forward(self, x):
+        x = self.stem(x)
+        rows = [torch.cat([part * 2 for part in half.chunk(2, 3)], 3) for half in x.chunk(2, 2)]
+        return self.down(torch.cat(rows, 2))
+
+
+class HalvesSwappedTwice(Parts):
+    def forward(self, x):
+        x = self.stem(x)
+        for _ in range(2):
+            x = torch.cat(x.chunk(2, 2)[::-1], 2)
+        return self.down(x)
+
+
+class BranchesAsChannels(Parts):
+    def forward(self, x):
+        x = self.stem(x)
+        return torch.stack([x, self.c3(x), self.c5(x)], 1).flatten(1, 2)
+
+
+class TwoPooledGates(Parts):
+    def forward(self, x):
+        x = self.stem(x)
+        gates = [F.interpolate(F.avg_pool2d(x, k), x.shape[2:]).sigmoid() for k in (5, 7)]
+        return self.c3(x * gates[0] * gates[1])
+
+
 class TokensFirst(Parts):
     def forward(self, x):
         x = self.patch(x)

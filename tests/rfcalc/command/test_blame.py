@@ -63,6 +63,12 @@ HOSTILE = {
         "def f(n): return f(n - 1) if n else 0\nf(200)\nmodel = nn.ReLU()\n",
         "recursion",
     ),
+    "a child without a text as its name": (
+        HEAD + "class Net(nn.Module):\n    def __init__(self):\n"
+        "        super().__init__()\n        self._modules[3] = nn.ReLU()\n"
+        "    def forward(self, x): return x\n",
+        "the modules of Net cannot be listed",
+    ),
     "newline in an exception": (
         HEAD + "raise ValueError('one\\ntwo\\x1b[31m\\u2028three')\n",
         r"ValueError: one two\x1b[31m three",
@@ -100,6 +106,9 @@ HARMLESS = {
     "    def __init__(self): super().__init__(3, 4, 3)\n"
     "    def forward(self, x):\n"
     "        sys.setrecursionlimit(300)\n        return super().forward(x)\n",
+    "parameters that are none": "class Net(nn.Module):\n"
+    "    def named_parameters(self, *a, **k): return [(1, 2)]\n    def forward(self, x): return x + 1\n",
+    "a module without a name": "model = nn.Conv2d(3, 4, 3)\ndel __name__, __file__\n",
     "another folder": "os.chdir('/')\nmodel = nn.Conv2d(3, 4, 3)\n",
     "a low limit left behind": "sys.setrecursionlimit(150)\nmodel = nn.Conv2d(3, 4, 3)\n",
     "Windows line ends": "class Net(nn.Sequential):\r\n    def __init__(self):\r\n"

@@ -7,11 +7,13 @@ import pickle
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import rfcalc
+from rfcalc.errors import ForwardError
 from rfcalc.render.report import branch_sentences
 from rfcalc.trace.choices import MAX_RUNS
 
@@ -309,3 +311,44 @@ def test_the_place_is_named_where_a_library_beside_pytorch_asks() -> None:
             return rows[boxes.remove_small_boxes(rows, 0.1)]
 
     assert rfcalc.analyze(Small()).graph.sized[0].startswith("boxes.py:")
+
+
+LEAVING: dict[str, Test] = {
+    "tolist": lambda y: y.mean().tolist() > 0,
+    "numpy": lambda y: y.detach().numpy().mean() > 0,
+    "a list of numbers": lambda y: max(y.flatten().tolist()) > 0,
+}
+
+
+@pytest.mark.parametrize("test", LEAVING.values(), ids=LEAVING)
+def test_a_branch_on_content_that_left_pytorch_is_reported(test: Test) -> None:
+    analysis = rfcalc.analyze(Branching(test))
+    (sentence,) = branch_sentences(analysis)
+    assert sentence.startswith("the content of tensors leaves PyTorch at test_choices.py:")
+
+
+@pytest.mark.parametrize("draw", [random.random, lambda: np.random.rand()], ids=["random", "numpy"])
+def test_a_branch_by_chance_outside_of_pytorch_is_reported_and_the_generators_are_put_back(
+    draw: Callable[[], float],
+) -> None:
+    states = random.getstate(), np.random.get_state()[1].tobytes()
+    analysis = rfcalc.analyze(Branching(lambda y: draw() > 0.5))
+    assert [s.partition(";")[0] for s in branch_sentences(analysis)] == [
+        "forward() draws random numbers outside of PyTorch"
+    ]
+    assert (random.getstate(), np.random.get_state()[1].tobytes()) == states
+    assert branch_sentences(rfcalc.analyze(nn.Conv2d(3, 4, 3))) == []
+
+
+def test_a_branch_that_is_an_op_is_refused_in_a_sentence() -> None:
+    """torch.cond() itself takes ten seconds to import its compiler; this is what it raises."""
+
+    class Conditional(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise NotImplementedError(
+                "There was no rule registered for HigherOrderOperator cond and mode <Recorder object at 0x7f>"
+            )
+
+    with pytest.raises(ForwardError, match=r"calls torch.cond\(\), whose branches cannot be") as caught:
+        rfcalc.analyze(Conditional())
+    assert "0x7f" not in str(caught.value)
