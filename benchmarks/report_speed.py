@@ -2,9 +2,9 @@
 
     python -m benchmarks.report_speed [--trials 50 5000 10000] [--json FILE]
 
-The studies are made up: 14 proposed dimensions, a network of its own, a parent and two moves a trial, specs
-and recipes as the search writes them, ten epochs a trial. `python -m reports` runs in a process of its own
-on a warm disk cache; where there is a Chromium, the page is then opened from disk, all trials are shown,
+The studies are made up: 14 proposed dimensions, a network with its growth, a parent and two moves a trial,
+specs and recipes as the search writes them, ten epochs a trial. `python -m reports` runs in a process of its
+own on a warm disk cache; where there is a Chromium, the page is then opened from disk, all trials are shown,
 and the mouse is dragged along an axis of the parallel coordinates: script is the time that the page
 computes a move, frame the time from one picture to the next.
 """
@@ -64,14 +64,16 @@ def trial(number: int) -> TrialRecord:
         EpochRecord(e, 2.3 * 0.8**e, top * (1 - 0.6**e), 2.2 * 0.8**e, top * (1 - 0.5**e), 0.01 / e, 3.3)
         for e in range(1, {"failed": 0, "pruned": 4, "complete": 10}[state] + 1)
     )
+    network = spec(noise)
     return TrialRecord(
-        *(number, 1, state, spec(noise), RECIPE, number, values, params, macs, noise.choice((61, 69, 85))),
+        *(number, 1, state, network, RECIPE, number, values, params, macs, noise.choice((61, 69, 85))),
         margins={"max_params": params - 99_999.0},
         score=epochs[-1].val_accuracy if epochs else None,
         seconds=3.3 * len(epochs),
         epochs=epochs,
         reason={"failed": "RuntimeError: loss is nan", "pruned": "below the median"}.get(state),
         parent=noise.randrange(number) if number else None,
+        growth=growth(network),
         moves=tuple(f"c{noise.randint(1, 4)} x {noise.choice((0.7, 0.85, 1.2, 1.4))}" for _ in range(2)),
     )
 
@@ -84,6 +86,18 @@ def spec(noise: random.Random) -> dict[str, Any]:
         for layer in found[stage]:
             layer |= {"width": width, "kernel": noise.choice((3, 3, 3, 5))}
     return found
+
+
+def growth(network: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+    """Make up how the field grows: two lines a layer, the first of which widens it."""
+    found: list[tuple[str, int]] = []
+    size = jump = 1
+    for stage in ("stem", "c1", "c2", "c3", "c4"):
+        for at, layer in enumerate(network[stage]):
+            size += (layer.get("kernel", 3) - 1) * layer.get("dilation", 1) * jump
+            jump *= layer.get("stride", 1)
+            found += [(f"{stage}.{at}.depthwise", size), (f"{stage}.{at}.pointwise", size)]
+    return tuple(found)
 
 
 def study(folder: Path, count: int) -> None:

@@ -1,6 +1,5 @@
 """`python -m export RUN`: a trained network as ONNX, in int8 and in C, and a report on what fits."""
 
-import re
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
@@ -27,18 +26,13 @@ def _targets(text: str) -> str:
     return text
 
 
-def _size(text: str) -> str:
-    if not re.fullmatch(r"3x[1-9]\d{0,3}x[1-9]\d{0,3}", text):
-        raise ArgumentTypeError(f"{text!r} is no size; write channels, height and width: 3x32x32")
-    return text
-
-
 @dataclass(frozen=True)
 class ExportOptions:
     """What `python -m export` is asked for."""
 
     target: str = argument(
-        "runs/train/NAME, runs/search/NAME, best.safetensors, spec.json, or model.py:Name", metavar="RUN"
+        "runs/train/NAME, runs/search/NAME, best.safetensors, spec.json, a preset, or model.py:Name",
+        metavar="RUN",
     )
     to: str = flag(
         f"what is written, separated by commas: {', '.join(TARGETS)}",
@@ -49,7 +43,9 @@ class ExportOptions:
     out: Path | None = flag("folder of the files (default: export, in the folder of the run)", metavar="DIR")
     model: str | None = flag("the network where the weights have no spec: model.py:Name", metavar="TARGET")
     input: str | None = flag(
-        "size that a network without weights and spec reads (default 3x32x32)", read=_size, metavar="CxHxW"
+        "size that a network without weights and spec reads; as @CxHxW after its name (default: its own, "
+        "else 3x32x32)",
+        metavar="CxHxW",
     )
     raw: bool = switch("leave the normalisation out of the ONNX files", group="ONNX")
     opset: int = flag("version of the operators", default=20, read=positive, metavar="N", group="ONNX")
@@ -117,20 +113,15 @@ class ExportOptions:
         """Whether anything that is written has int8 scales."""
         return bool(self.targets & {"int8", "c"})
 
-    @property
-    def input_size(self) -> tuple[int, int, int] | None:
-        """(channels, height, width) of `input`."""
-        if self.input is None:
-            return None
-        channels, height, width = map(int, self.input.split("x"))
-        return channels, height, width
-
 
 def _wrong(parsed: Parsed) -> str | None:
     options: ExportOptions = parsed.options
     for name in ("calibration", "qat"):
         if name in parsed.given and not options.calibrates:
             return f"--{name} means nothing without --to int8 or c"
+    for name in ("raw", "opset"):
+        if name in parsed.given and not options.targets & {"onnx", "int8"}:
+            return f"--{name} means nothing without --to onnx or int8"
     if options.qat is None and "qat_rate" in parsed.given:
         return "--qat-rate means nothing without --qat EPOCHS"
     if "c" not in options.targets:

@@ -8,6 +8,7 @@ from typing import Any
 from export.boards import BOARDS, DEPTHWISE, estimate
 from export.c.arena import Arena
 from export.c.arithmetic import Convolution, Program, Step
+from records.text import markdown_cell
 
 
 def needs(program: Program, arena: Arena, measured: int | None, instructions: int | None) -> dict[str, Any]:
@@ -70,9 +71,9 @@ def markdown(name: str, parts: dict[str, Any]) -> str:
 
     Args:
         name: Of the network.
-        parts: What `export.perform` found, by target.
+        parts: What `export.perform` found, by target; of earlier exports as well.
     """
-    lines = [f"# Deployment of {_cell(name)}", ""]
+    lines = [f"# Deployment of {markdown_cell(name)}", ""]
     lines += _accuracies(parts)
     if (tuned := _tuned(parts)) is not None:
         lines += _fine_tuning(tuned)
@@ -91,36 +92,60 @@ _LABELS = {
 }
 
 
+def is_sound(target: str, part: Any) -> bool:
+    """Return whether a part of a record has every field that the report shows."""
+    try:
+        markdown("", {target: part})
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
+    return target in (*_LABELS, "html")
+
+
 def _accuracies(parts: dict[str, Any]) -> list[str]:
+    """Return a table for each choice of images: accuracies of different images do not compare."""
+    lines = []
+    for images in dict.fromkeys(part["images"] for part in parts.values()):
+        lines += _on_same_images({name: part for name, part in parts.items() if part["images"] == images})
+    return lines
+
+
+def _on_same_images(parts: dict[str, Any]) -> list[str]:
     first = next(iter(parts.values()))
     rows: list[tuple[str, ...]] = []
     if first["reference"] is not None:
         rows.append(("float32 (torch)", *_shares(first["reference"]), "", ""))
     if (tuned := _tuned(parts)) is not None and tuned["judged"] is not None:
         rows.append(("int8 before --qat (simulated)", *_shares(tuned["judged"]["before"]), "", ""))
-    for target, label in _LABELS.items():
-        if target in parts:
-            part = parts[target]
-            speed = part.get("milliseconds")
-            size = f"{part['bytes'] / 1000:,.1f}"
-            rows.append((label, *_shares(part["accuracy"]), size, "" if speed is None else f"{speed:.2f}"))
+    labels = {target: label + _after(parts[target]) for target, label in _LABELS.items() if target in parts}
+    for target, label in labels.items():
+        part = parts[target]
+        speed = part.get("milliseconds")
+        size = f"{part['bytes'] / 1000:,.1f}"
+        rows.append((label, *_shares(part["accuracy"]), size, "" if speed is None else f"{speed:.2f}"))
     head = ("network", "accuracy", "95 % interval", "kB", "CPU ms, 1 image, 1 thread")
     lines = [
-        f"Measured on {_cell(first['images'])}; the same images in every row.",
+        f"Measured on {markdown_cell(first['images'])}; the same images in every row.",
         "",
         *_table(head, rows),
         "",
     ]
     measured = {
-        _LABELS[target]: part["accuracy"]["per_class"]
-        for target, part in parts.items()
-        if part["accuracy"] is not None
+        label: parts[target]["accuracy"]["per_class"]
+        for target, label in labels.items()
+        if parts[target]["accuracy"] is not None
     }
     if measured:
         classes = next(iter(measured.values()))
-        rows = [(_cell(name), *(f"{each[name]:.1%}" for each in measured.values())) for name in classes]
+        rows = [
+            (markdown_cell(name), *(f"{each[name]:.1%}" for each in measured.values())) for name in classes
+        ]
         lines += ["## Accuracy by class", "", *_table(("class", *measured), rows), ""]
     return lines
+
+
+def _after(part: dict[str, Any]) -> str:
+    """Return what a form that was fine-tuned is called besides; one of an earlier export may not be."""
+    return ", after --qat" if part.get("qat") is not None else ""
 
 
 def _tuned(parts: dict[str, Any]) -> dict[str, Any] | None:
@@ -163,19 +188,25 @@ def _shares(found: dict[str, Any] | None) -> tuple[str, str]:
 def _int8(part: dict[str, Any]) -> list[str]:
     lines = ["## int8 (model-int8.onnx)", ""]
     how = "MinMax" if part.get("qat") is None else "the scales of the C code"
-    lines.append(f"Calibrated on {_cell(part['calibration'])}; {how}, weights per channel.")
+    lines.append(f"Calibrated on {markdown_cell(part['calibration'])}; {how}, weights per channel.")
     if part["float"]:
         why = "onnxruntime has no int8 kernel for them, or nothing reads them in int8"
         lines += ["", f"Results that stay in float32, because {why}: {', '.join(part['float'])}."]
     if part["slower"]:
-        why = "SiLU, GELU and hard-swish are computed in float32 between two quantisations"
+        why = (
+            "causes are SiLU, GELU and hard-swish, which are computed in float32 between two quantisations, "
+            "and processors with few int8 instructions"
+        )
         way_out = "The C code has tables for them; for onnxruntime take ReLU or ReLU6, or the float32 file"
         lines += ["", f"**int8 is slower than float32 here** ({part['slower']}): {why}. {way_out}."]
     if not part["errors"]:
         return [*lines, ""]
     worst = sorted(part["errors"], key=lambda each: float(each["decibels"]))[:8]
-    text = "Tensors that lose most (signal to noise; at 20 dB the error is a tenth of the signal):"
-    rows = [(_cell(each["name"]), f"{each['decibels']:.1f}") for each in worst]
+    text = (
+        "Tensors that lose most, on calibration images (signal to noise; at 20 dB the error is a tenth of "
+        "the signal):"
+    )
+    rows = [(markdown_cell(each["name"]), f"{each['decibels']:.1f}") for each in worst]
     return [*lines, "", text, "", *_table(("tensor", "dB"), rows), ""]
 
 
@@ -183,8 +214,9 @@ def _memory(part: dict[str, Any]) -> list[str]:
     flash, ram = part["flash"], part["ram"]
     code = "not measured: no arm-none-eabi-gcc" if flash["code"] is None else f"{flash['code']:,}"
     rows = [(name, f"{flash[name]:,}") for name in ("weights", "biases", "multipliers", "tables")]
-    rows += [("code and structures, -O2, Cortex-M4", code), ("**flash**", f"**{flash['total']:,}**")]
-    lines = ["## C (c/network.c)", "", f"Calibrated on {_cell(part['calibration'])}.", ""]
+    total = "flash, without the code" if flash["code"] is None else "flash"
+    rows += [("code and structures, -O2, Cortex-M4", code), (f"**{total}**", f"**{flash['total']:,}**")]
+    lines = ["## C (c/network.c)", "", f"Calibrated on {markdown_cell(part['calibration'])}.", ""]
     lines += [*_table(("flash", "bytes"), rows), ""]
     rows = [("arena (activations, as planned)", f"{ram['arena']:,}")]
     rows += [(name, f"{ram[name]:,}") for name in ("input", "scores")]
@@ -231,7 +263,7 @@ def _boards(part: dict[str, Any]) -> list[str]:
 def _layers(part: dict[str, Any]) -> list[str]:
     rows = [
         (
-            _cell(each["name"]),
+            markdown_cell(each["name"]),
             each["kind"],
             "x".join(map(str, each["output"])),
             f"{each['macs']:,}",
@@ -240,7 +272,7 @@ def _layers(part: dict[str, Any]) -> list[str]:
         )
         for each, error in zip(part["layers"], part["errors"], strict=True)
     ]
-    text = "The last column is int8 against float32: signal to noise in decibels."
+    text = "The last column is int8 against float32 on calibration images: signal to noise in decibels."
     head = ("layer", "operator", "output (h, w, c)", "MACs", "weights", "dB")
     return ["## Layers", "", text, "", *_table(head, rows), ""]
 
@@ -252,8 +284,3 @@ def _range(values: Sequence[float], by: float) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     cells = [f"| {' | '.join(row)} |" for row in rows]
     return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *cells]
-
-
-def _cell(text: str) -> str:
-    """Return a name as it may be in a table: classes and data sets are named by strangers."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from export import deployment
 from records.deployment import FILE as RECORD
 from records.files import write_json
 
@@ -22,6 +23,18 @@ def scratch(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as path:
         yield Path(path)
+
+
+def earlier(folder: Path, weights: str) -> dict[str, Any]:
+    """Return the parts of an earlier export of the same weights that the report can show.
+
+    Args:
+        folder: Of the export.
+        weights: Hash of the network's weights.
+    """
+    before = _before(folder)
+    parts: dict[str, Any] = before["parts"] if before.get("weights_sha256") == weights else {}
+    return {target: part for target, part in parts.items() if deployment.is_sound(target, part)}
 
 
 def publish(new: Path, folder: Path, record: dict[str, Any], weights: str) -> None:

@@ -7,7 +7,7 @@ networks and pretrained ones are read like those of the grammar.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -119,7 +119,7 @@ class _Lowering:
             node, (None, None, None, (1, 1), (0, 0), (1, 1), 1)
         )
         if isinstance(padding, str):
-            self._refuse(node, f"padding {padding!r}; give it in numbers")
+            self._refuse(node, f"padding {padding!r}", "give it in numbers")
         kernel = self._tensor(weight)
         top, left = self._padded.get(x, (0, 0))
         pads = _pair(padding)
@@ -147,6 +147,8 @@ class _Lowering:
 
     def _linear(self, node: fx.Node) -> None:
         x, weight, bias = _filled(node, (None, None, None))
+        if x.meta["val"].ndim != 2:
+            self._refuse(node, f"a linear layer on a map of {self._shape(x)}", "take a 1x1 convolution")
         kernel = self._tensor(weight)[:, :, None, None]
         self._append(node, Convolution(kernel, self._bias(bias, len(kernel))), self._value(node, x))
 
@@ -160,7 +162,7 @@ class _Lowering:
         shift = self._bias(bias, channels) - self._tensor(mean) * scale
         (value,) = self._value(node, x)
         before = self._nodes[value - 1] if value else None
-        if before is not None and isinstance(before.op, Convolution) and len(x.users) == 1:  # type: ignore[union-attr]
+        if before is not None and isinstance(before.op, Convolution) and self._read_once(x, value):
             op = before.op
             folded = replace(
                 op,
@@ -176,7 +178,7 @@ class _Lowering:
     def _hardtanh(self, node: fx.Node) -> None:
         _, low, high = _filled(node, (None, -1.0, 1.0))
         if (low, high) != (0.0, 6.0):
-            self._refuse(node, f"a hardtanh from {low} to {high}; ReLU6 goes from 0 to 6")
+            self._refuse(node, f"a hardtanh from {low} to {high}", "ReLU6 goes from 0 to 6")
         self._activate(node, "relu6")
 
     def _add(self, node: fx.Node) -> None:
@@ -194,41 +196,42 @@ class _Lowering:
         self._append(node, Multiply(), (*self._value(node, a), *self._value(node, b)))
 
     def _cat(self, node: fx.Node) -> None:
-        if _filled(node, (None, 0))[1] != 1:
+        if _filled(node, (None, 0))[1] % node.meta["val"].ndim != 1:
             self._refuse(node, "a concatenation along another axis than the channels")
         self._append(node, Concat(), tuple(self._value(node, each)[0] for each in node.args[0]))  # type: ignore[union-attr]
 
-    def _chunk(self, node: fx.Node) -> None:
-        self._split(node, [part.shape[1] for part in node.meta["val"]], _filled(node, (None, 0, 0))[2])
-
-    def _split_with_sizes(self, node: fx.Node) -> None:
-        self._split(node, list(node.args[1]), _filled(node, (None, None, 0))[2])  # type: ignore[arg-type]
-
-    def _split(self, node: fx.Node, sizes: list[int], axis: int) -> None:
-        if axis != 1:
+    def _split(self, node: fx.Node) -> None:
+        x, _, axis = _filled(node, (None, None, 0))
+        if axis % x.meta["val"].ndim != 1:
             self._refuse(node, "a split along another axis than the channels")
-        self._parts[node] = [0, *np.cumsum(sizes).tolist()]
-        (self._values[node],) = self._value(node, node.args[0])
+        self._parts[node] = [0, *np.cumsum([part.shape[1] for part in node.meta["val"]]).tolist()]
+        (self._values[node],) = self._value(node, x)
+
+    _chunk = _split_with_sizes = _split
 
     def _mean(self, node: fx.Node) -> None:
-        axes = {axis % 4 for axis in node.args[1]}  # type: ignore[operator,union-attr]
-        if axes != {2, 3}:
-            self._refuse(node, f"a mean over the axes {node.args[1]}")
+        x, axes = _filled(node, (None, None))
+        if axes is None or sorted(axis % x.meta["val"].ndim for axis in axes) != [2, 3]:
+            self._refuse(node, f"a mean over {'everything' if axes is None else f'the axes {axes}'}")
         self._append(node, Mean(), self._value(node, node.args[0]))
 
     def _adaptive_avg_pool2d(self, node: fx.Node) -> None:
         if _pair(node.args[1]) != (1, 1):
-            self._refuse(node, f"an average pooling to {node.args[1]}; the global one alone is known")
+            self._refuse(node, f"an average pooling to {node.args[1]}", "take the global one")
         self._append(node, Mean(), self._value(node, node.args[0]))
 
     def _avg_pool2d(self, node: fx.Node) -> None:
-        if _pair(node.args[1]) != self._shape(node.args[0])[1:]:
-            self._refuse(node, f"an average pooling of {node.args[1]}; one of the whole map alone is known")
-        self._append(node, Mean(), self._value(node, node.args[0]))
+        x, size, _, padding, _, _, divisor = _filled(node, (None, None, None, 0, False, True, None))
+        whole = _pair(size) == self._shape(x)[1:] and self._shape(node)[1:] == (1, 1)
+        if not whole or _pair(padding) != (0, 0) or divisor is not None:
+            self._refuse(node, f"an average pooling of {size}", "take one of the whole map")
+        self._append(node, Mean(), self._value(node, x))
 
     def _flatten(self, node: fx.Node) -> None:
         if self._shape(node.args[0])[1:] != (1, 1):
-            self._refuse(node, f"a flattened map of {self._shape(node.args[0])}; use global average pooling")
+            self._refuse(
+                node, f"a flattened map of {self._shape(node.args[0])}", "take global average pooling"
+            )
         self._pass(node)
 
     _view = _reshape = _squeeze = _flatten
@@ -236,7 +239,7 @@ class _Lowering:
     def _pass(self, node: fx.Node) -> None:
         (self._values[node],) = self._value(node, node.args[0])
 
-    _dropout = _contiguous = _clone = _alias = _detach = _pass
+    _dropout = _feature_dropout = _contiguous = _clone = _alias = _detach = _pass
 
     def _pad(self, node: fx.Node) -> None:
         x, sizes, mode, value = _filled(node, (None, None, "constant", None))
@@ -252,6 +255,8 @@ class _Lowering:
     # What they share.
 
     def _activate(self, node: fx.Node, kind: str) -> None:
+        if node.kwargs.get("approximate", "none") != "none":
+            self._refuse(node, f"GELU approximated by {node.kwargs['approximate']}")
         self._append(node, Activation(kind), self._value(node, node.args[0]))
 
     def _append(self, node: fx.Node, op: Op, inputs: tuple[int, ...]) -> None:
@@ -266,11 +271,20 @@ class _Lowering:
             self._refuse(node, f"an input that is no map: {source}")
         return (self._values[source],)
 
+    def _read_once(self, node: Any, value: int) -> bool:
+        """Return whether the reader of `node` alone reads a value, which nodes before it may pass on."""
+        while len(node.users) == 1:
+            before = node.args[0]
+            if self._values.get(before) != value:
+                return True
+            node = before
+        return False
+
     def _two(self, node: fx.Node) -> tuple[fx.Node, fx.Node]:
         a, b = node.args[:2]
         if not isinstance(a, fx.Node) or not isinstance(b, fx.Node):
             self._refuse(node, f"{node.target} with a number")
-        return a, b  # type: ignore[return-value]
+        return a, b
 
     def _shape(self, node: Any) -> Shape:
         shape = tuple(node.meta["val"].shape)[1:]
@@ -296,14 +310,14 @@ class _Lowering:
         stack = node.meta.get("nn_module_stack") or {}
         return str(list(stack.values())[-1][0]) if stack else ""
 
-    def _refuse(self, node: fx.Node, what: str) -> None:
+    def _refuse(self, node: fx.Node, what: str, instead: str = "") -> NoReturn:
         place = self._place(node) or "the network itself"
-        known = "convolution, linear, batch norm, add, multiply, concat, split, global average, " + ", ".join(
-            ACTIVATIONS
+        known = ", ".join(
+            ("convolution, linear, batch norm, add, multiply, concat, split, global average", *ACTIVATIONS)
         )
         raise ExportError(
-            f"{self._subject.name}: {place} has {what}, which the C code does not know; it knows {known} "
-            "(--to onnx,int8 takes the network as it is)"
+            f"{self._subject.name}: {place} has {what}, which the C code does not know; "
+            f"{instead or f'it knows {known}'} (--to onnx,int8 takes the network as it is)"
         )
 
 

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 
-from export import deployment, onnx_file, tflite_file
+import rfcalc
+from export import deployment, floats, onnx_file, tflite_file
 from export.__main__ import ExportOptions
 from export.accuracy import Accuracy, accuracy_of
 from export.c import build
 from export.errors import ExportError
-from export.folder import publish, scratch
+from export.folder import earlier, publish, scratch
+from export.graph import Graph
 from export.images import Images, Pixels, has_images, load_images, options_of
 from export.int8_file import LayerError, layer_errors, write_int8
 from export.lowering import lower
@@ -25,11 +28,13 @@ from export.qat.tune import Tuned, tune
 from export.qdq_file import write_qdq
 from export.subject import Subject, open_subject
 from records.files import write_json, write_text
-from records.next_steps import after_export, shown
+from records.next_steps import Step, after_export, shown
+from training.command.trained import Trained
 
 COMPARED = 256
 """Images on which the logits of the ONNX file are compared with torch's."""
 _TIMED, _WARM = 30, 5
+_BATCH = 64
 
 
 def perform(options: ExportOptions, console: Console) -> int:
@@ -42,16 +47,20 @@ def perform(options: ExportOptions, console: Console) -> int:
         UserError: It cannot be done; nothing was written.
     """
     onnx_file.check_opset(options.opset)
-    subject = open_subject(options.target, model=options.model, input_size=options.input_size)
+    size = None if options.input is None else rfcalc.parse_size(options.input)
+    subject = open_subject(options.target, model=options.model, input_size=size)
     images = _images(options, subject, console)
     folder = options.out or subject.folder
     parts: dict[str, Any] = {}
     with scratch(folder) as new:
+        network = _operators(options, subject, images, console)
         reference = _reference(subject, images)
         tuned = None
         if options.qat is not None:
+            assert network is not None
             tuned = tune(
                 subject,
+                network,
                 images,
                 epochs=options.qat,
                 rate=options.qat_rate,
@@ -63,13 +72,17 @@ def perform(options: ExportOptions, console: Console) -> int:
         if "int8" in options.targets:
             _int8(options, subject, images, tuned, new, parts, console)
         if "c" in options.targets:
+            assert network is not None
             changed = None if tuned is None else (tuned.network, tuned.stored)
-            parts["c"] = build.write(subject, images, new / "c", emulate=options.emulate, tuned=changed)
+            parts["c"] = build.write(
+                subject, network, images, new / "c", emulate=options.emulate, tuned=changed
+            )
             _show("C", parts["c"], console)
         if "tflite" in options.targets:
             _tflite(subject, images, new, parts, console)
         if "html" in options.targets:
-            write_text(new / "page.html", page(subject, lower(subject)))
+            assert network is not None
+            write_text(new / "page.html", page(subject, network))
             parts["html"] = {"bytes": (new / "page.html").stat().st_size, "accuracy": None}
             _show("page", parts["html"], console)
         for part in parts.values():
@@ -79,15 +92,35 @@ def perform(options: ExportOptions, console: Console) -> int:
             }
         for target in {"int8", "c"} & parts.keys():
             parts[target]["qat"] = None if tuned is None else tuned.record
-        write_text(new / "deployment.md", deployment.markdown(subject.name, parts))
+        whole = earlier(folder, subject.hash) | parts
+        write_text(new / "deployment.md", deployment.markdown(subject.name, whole))
         write_json(
-            new / "deployment.json", {"network": subject.name, "weights_sha256": subject.hash, **parts}
+            new / "deployment.json", {"network": subject.name, "weights_sha256": subject.hash, **whole}
         )
         publish(new, folder, parts, subject.hash)
     console.print(f"written   {folder}", markup=False)
     code = _limits(options, parts, console)
-    console.print(shown(after_export(options.target, subject.trained is not None)), markup=False)
+    console.print(shown(_next(options, subject)), markup=False)
     return code
+
+
+def _next(options: ExportOptions, subject: Subject) -> list[Step]:
+    own = options.out is None
+    trained = subject.trained
+    return after_export(
+        options.target,
+        trained=trained is not None,
+        model=options.model,
+        served=own and bool(options.targets & {"onnx", "int8"}),
+        page=_run_folder(options, trained) if own and trained is not None else None,
+    )
+
+
+def _run_folder(options: ExportOptions, trained: Trained) -> Path | None:
+    given = Path(options.target)
+    if given.is_dir():
+        return given
+    return trained.file.parent if trained.record is not None else None
 
 
 def _images(options: ExportOptions, subject: Subject, console: Console) -> Images:
@@ -98,6 +131,11 @@ def _images(options: ExportOptions, subject: Subject, console: Console) -> Image
             "calibrate on: --data D"
         )
     chosen, given = options_of(options.data, options.cache, options.resize, options.split)
+    if subject.trained is None and given:
+        raise ExportError(
+            f"--{sorted(given)[0]} means nothing for {options.target}: it has fresh weights, which no image "
+            "can judge; leave it out, or export a finished run"
+        )
     images = load_images(
         subject,
         chosen,
@@ -129,6 +167,20 @@ def _reference(subject: Subject, images: Images) -> Accuracy | None:
     return accuracy_of(onnx_file.run_torch(subject, images.judged).argmax(1), images.labels, images.classes)
 
 
+def _operators(options: ExportOptions, subject: Subject, images: Images, console: Console) -> Graph | None:
+    """Return the operators that C, the page and `--qat` are made of, once they answer as torch does.
+
+    None: nothing of these is asked for, and the network may have other operators.
+    """
+    if not options.targets & {"c", "html"} and options.qat is None:
+        return None
+    network, some = lower(subject), images.judged[:COMPARED]
+    pixels = torch.from_numpy(onnx_file.fed(subject, some, raw=True))
+    found = np.concatenate([floats.run(network, each).numpy() for each in torch.split(pixels, _BATCH)])
+    _parity(subject, "the network as operators", some, found, console)
+    return network
+
+
 def _onnx(
     options: ExportOptions,
     subject: Subject,
@@ -140,7 +192,8 @@ def _onnx(
     path = new / "model.onnx"
     onnx_file.write_onnx(subject, path, raw=options.raw, opset=options.opset)
     some = images.judged[:COMPARED]
-    parity = _parity(subject, path, some, onnx_file.run_onnx(path, subject, some, raw=options.raw), console)
+    found = onnx_file.run_onnx(path, subject, some, raw=options.raw)
+    parity = _parity(subject, path.name, some, found, console)
     parts["onnx"] = {
         "bytes": path.stat().st_size,
         "opset": options.opset,
@@ -156,7 +209,7 @@ def _tflite(subject: Subject, images: Images, new: Path, parts: dict[str, Any], 
     path = new / "model.tflite"
     tflite_file.write_tflite(subject, path)
     some = images.judged[:COMPARED]
-    parity = _parity(subject, path, some, tflite_file.run_tflite(path, some), console)
+    parity = _parity(subject, path.name, some, tflite_file.run_tflite(path, some), console)
     accuracy = None
     if images.labels is not None:
         answers = tflite_file.run_tflite(path, images.judged).argmax(1)
@@ -171,16 +224,16 @@ def _tflite(subject: Subject, images: Images, new: Path, parts: dict[str, Any], 
 
 
 def _parity(
-    subject: Subject, path: Path, some: Pixels, found: onnx_file.Logits, console: Console
+    subject: Subject, name: str, some: Pixels, found: onnx_file.Logits, console: Console
 ) -> onnx_file.Parity:
-    """Compare the logits of a file with those of torch on the same images; refuse it where they differ."""
+    """Compare the logits of an exported form with those of torch; refuse it where they differ."""
     parity = onnx_file.compare(onnx_file.run_torch(subject, some), found)
     console.print(
-        f"parity    {path.name} differs from torch by at most {parity.difference:.2g} in a logit, on "
+        f"parity    {name} differs from torch by at most {parity.difference:.2g} in a logit, on "
         f"{parity.images} images ({parity.same_answers} with the same answer)",
         markup=False,
     )
-    onnx_file.require_parity(parity, path.name)
+    onnx_file.require_parity(parity, name)
     return parity
 
 

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 import rfcalc
 from export.errors import ExportError
+from models.catalogue import read
 from models.net import build
-from models.spec import NetSpec
 from records.deployment import FOLDER
 from training.command.trained import Trained, open_trained
 
 FRESH_SEED = 0
+_SIZE = (3, 32, 32)
+"""Of a network that names none."""
 _HALF = (127.5, 127.5, 127.5)
 """Mean and deviation of an untrained network's images, which nothing is known of: pixels become -1 to 1."""
 
@@ -51,38 +53,45 @@ class Subject:
 
 
 def open_subject(
-    target: str, *, model: str | None = None, input_size: tuple[int, int, int] | None = None
+    target: str, *, model: str | None = None, input_size: tuple[int, ...] | None = None
 ) -> Subject:
     """Load what the command line names.
 
     Args:
-        target: The folder of a run or a search, a safetensors file, a spec.json, or what `rfcalc` analyses:
-            model.py:Name or package.module:name, whose code is run.
+        target: The folder of a run or a search, a safetensors file, or any other target of `rfcalc.Target`:
+            spec.json, a network that has a name, model.py:Name or package.module:name, whose code is run.
         model: Builds the network of a run whose weights have no spec.
-        input_size: Of a network that has neither weights nor a spec.
+        input_size: (channels, height, width) of a network that has neither weights nor a spec.
 
     Raises:
-        ExportError: There is no such thing, or its images have not three channels.
+        ExportError: Its input size is given though it is known, or its images have not three channels.
         UserError: The run's weights cannot be loaded.
         SpecError: The spec cannot be read.
-        RfcalcError: The model file cannot be loaded.
+        RfcalcError: There is no such network, with the nearest name; or it cannot be loaded.
     """
     path = Path(target)
     if path.is_dir() or path.suffix == ".safetensors":
         if input_size is not None:
             raise ExportError(f"--input: {target} knows its input size; leave the flag out")
         return _of_run(path, model)
+    found = rfcalc.Target.parse(target)
+    if Path(found.place).is_dir():
+        raise ExportError(f"{target}: a run knows its input size; leave out what begins with @")
     if model is not None:
         raise ExportError(f"--model {model}: only for a run whose weights have no spec; {target} is no run")
-    if path.suffix == ".json":
-        if input_size is not None:
-            raise ExportError(f"--input: {target} knows its input size; leave the flag out")
-        spec = NetSpec.read(path)
+    if input_size is not None and found.given_size is not None:
+        raise ExportError(f"--input: {target} names its input size already; leave one of the two out")
+    size = found.given_size or input_size
+    if found.path is not None and found.path.suffix == ".json":
+        spec = read(found.path).spec
+        assert spec is not None
+        if size is not None:
+            wrong = "--input" if found.given_size is None else "what begins with @"
+            raise ExportError(f"{target}: a spec knows its input size; leave out {wrong}")
         return _fresh(lambda: build(spec), spec.name, spec.input_size, path.with_suffix(""))
-    size = (3, 32, 32) if input_size is None else input_size
-    whole = target.rpartition(":")[2] if ":" in target else target
-    name = path.stem if path.suffix in (".py", ".ipynb") else whole.rpartition(".")[2]
-    return _fresh(lambda: rfcalc.load_model(target), name, size, Path(name))
+    own = found.path.stem if found.path is not None else found.named or found.module.rpartition(".")[2]
+    name = found.name or own
+    return _fresh(lambda: rfcalc.load_model(target), name, size or found.own_size or _SIZE, Path(name))
 
 
 def _of_run(path: Path, model: str | None) -> Subject:
@@ -99,9 +108,13 @@ def _of_run(path: Path, model: str | None) -> Subject:
     )
 
 
-def _fresh(make: Callable[[], nn.Module], name: str, size: tuple[int, int, int], folder: Path) -> Subject:
-    if size[0] != 3:
-        raise ExportError(f"{name}: reads images of {size[0]} channels; RGB images alone can be exported")
+def _fresh(make: Callable[[], nn.Module], name: str, size: tuple[int, ...], folder: Path) -> Subject:
+    shown = "x".join(map(str, size))
+    if len(size) != 3 or size[0] != 3:
+        raise ExportError(
+            f"{name}: an input of {shown}; RGB images alone, 3 x height x width, can be exported"
+        )
+    _, height, width = size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(FRESH_SEED)
         network = make()
@@ -111,7 +124,6 @@ def _fresh(make: Callable[[], nn.Module], name: str, size: tuple[int, int, int],
             scores = network(torch.zeros(2, *size))
     # Whatever the forward of a stranger's model raises.
     except Exception as error:
-        shown = "x".join(map(str, size))
         raise ExportError(
             f"{name}: cannot read an image of {shown} ({error}); name its size with --input"
         ) from error
@@ -119,7 +131,14 @@ def _fresh(make: Callable[[], nn.Module], name: str, size: tuple[int, int, int],
         raise ExportError(f"{name}: does not return (N, classes) scores; a classifier alone can be exported")
     classes = tuple(f"class {number}" for number in range(scores.shape[1]))
     return Subject(
-        network, name, classes, size, _HALF, _HALF, None, folder.with_name(f"{folder.name}-export")
+        network,
+        name,
+        classes,
+        (3, height, width),
+        _HALF,
+        _HALF,
+        None,
+        folder.with_name(f"{folder.name}-export"),
     )
 
 

@@ -28,8 +28,12 @@ class Form:
     """One form of the network."""
 
     target: str
-    """What `--to` calls it: "onnx", "int8", "c" or "html"."""
+    """What `--to` calls it: "onnx", "int8", "c", "tflite" or "html"."""
     bytes: Count
+    images: str
+    """What its accuracy was measured on, in words; two exports may have taken different images."""
+    reference: Measured | None
+    """In float32 by torch, on the same images."""
     accuracy: Measured | None
     milliseconds: float | None
     """Of one image on one CPU thread by onnxruntime."""
@@ -37,6 +41,8 @@ class Form:
     """How much slower int8 is than float32, in words; None where it is not."""
     emulated: Count | None
     """Images on which QEMU gave the interpreter's scores."""
+    tuned: bool
+    """Whether it was fine-tuned with the roundings of int8."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +73,6 @@ class Deployment(Record):
     """What an export wrote."""
 
     weights_sha256: str
-    images: str
-    """What the accuracies were measured on."""
-    reference: Measured | None
-    """In float32 by torch."""
     forms: tuple[Form, ...]
     flash: dict[str, Count | None] | None
     """Bytes of the C code by kind; None: no C was written; of "code": no compiler was there."""
@@ -102,18 +104,18 @@ class Deployment(Record):
 def _chosen(value: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that are shown, not checked yet."""
     parts = value["parts"]
-    first: dict[str, Any] = next(iter(parts.values()), {"images": "", "reference": None})
     c = parts.get("c", {})
     tuned = next((part["qat"] for part in parts.values() if part.get("qat")), None)
     return {
         "schema": value["schema"],
         "weights_sha256": value["weights_sha256"],
-        "images": first["images"],
-        "reference": _measured(first["reference"]),
         "forms": [
             {
                 "target": target,
                 "bytes": part["bytes"],
+                "images": part["images"],
+                "reference": _measured(part["reference"]),
+                "tuned": part.get("qat") is not None,
                 "accuracy": _measured(part["accuracy"]),
                 **{name: part.get(name) for name in ("milliseconds", "slower", "emulated")},
             }

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from records.errors import UserError
 
+SEARCHES = Path("runs/search")
+"""Where searches go unless --out names another folder."""
+
 RUN = "run.json"
 """The record of a training, or of a search's winner in `BEST`."""
 SEARCH = "search.json"

@@ -116,6 +116,8 @@ class FrontPoint:
     score: Share
     params: Count
     macs: Count
+    values: dict[str, float] = field(default_factory=dict)
+    """What it reached of each objective, by name, flash in bytes; empty in searches of earlier versions."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from records.outcome import FLATTERING
 from records.search import SearchRecord
+from records.text import percent
 from records.trial import TrialRecord, ranked
 
 
@@ -14,10 +15,24 @@ def details(record: SearchRecord, trials: Sequence[TrialRecord], with_lineage: b
         yield f"trials are shown by validation loss; {FLATTERING}"
     if record.lineage and with_lineage:
         yield f"lineage: {way(record)}"
+    for point in record.front:
+        values = point.values or {"accuracy": point.score, "params": point.params, "macs": point.macs}
+        shown = ", ".join(f"{name} {objective(name, value)}" for name, value in values.items())
+        yield f"front: trial {point.number}, {shown}"
     if (line := arms(trials)) is not None:
         yield line
     for name, tau in record.taus.items():
         yield f"Kendall's tau of {name}: {tau:.2f}"
+
+
+def objective(name: str, value: float) -> str:
+    """Return what was reached of an objective: "98,123 bytes" of flash, "81.20 %" of accuracy."""
+    match name:
+        case "accuracy":
+            return percent(value, 2)
+        case "loss":
+            return f"{value:.4f}"
+    return f"{value:,.0f}" + (" bytes" if name == "flash" else "")
 
 
 def way(record: SearchRecord) -> str:

@@ -1,5 +1,6 @@
 """Figures and words as every command and page of the application shows them."""
 
+import re
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
@@ -62,3 +63,12 @@ def unknown(word: str, known: Collection[str]) -> str:
     near = nearest(word, known)
     hint = f"did you mean {near}? " if near else ""
     return f"unknown; {hint}choose one of {', '.join(known)}"
+
+
+def markdown_cell(text: str) -> str:
+    r"""Return a name as it may be in a Markdown table, on one line: strangers name classes and data sets.
+
+    What could end the cell, or begin HTML, code or a link, is escaped: "a|b" becomes "a\|b".
+    """
+    escaped = re.sub(r"[\\|`\[]", r"\\\g<0>", text).replace("<", "&lt;")
+    return " ".join(escaped.split())

@@ -48,6 +48,9 @@ class TrialRecord(Record):
     """What was changed of the parent, in this order."""
     generation: Count | None = None
     """0 for the presets."""
+    growth: tuple[tuple[str, Count], ...] = field(default=())
+    """(layer, the largest receptive field up to it), in input pixels, the smaller of height and width. Empty
+    in searches of earlier versions."""
     arm: str | None = None
     """How it was picked among its generation's children: "preset", "chosen" by prediction, or "random"."""
 

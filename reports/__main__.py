@@ -4,12 +4,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from records.flags import Command, Parsed, Program, argument, flag, natural, switch
 from records.program import run
 
+if TYPE_CHECKING:
+    from reports.tables.table import Table
+
 _NAMES = "a run folder that is called compare or rf is ./compare or ./rf"
 _INPUT = "CxHxW"
+_WIDEST = 400
+"""Characters in a line of a file."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def _report(options: PageOptions) -> None:
 
 
 def _compare(options: CompareOptions) -> None:
-    from records.next_steps import after_comparison, shown
+    from records.next_steps import after_comparison, after_comparison_page, shown
     from reports.pages.page import write_page
     from reports.tables import compare
 
@@ -129,22 +135,26 @@ def _compare(options: CompareOptions) -> None:
         from reports.pages.compare_page import compare_page
 
         path = write_page(options.output or Path("compare.html"), compare_page(sides, options.layers))
-        sys.stdout.write(f"{_written(path)}\n")
+        side = next((side.name for side in sides if side.analysis), None)
+        text = shown(after_comparison_page(side, options.input))
+        sys.stdout.write(f"{_written(path)}\n" + (f"{text}\n" if text else ""))
         return
-    tables = [] if options.layers else [compare.overview(sides)]
+    # Each in its forms, the widest first.
+    tables: list[tuple[Table, ...]] = [] if options.layers else [(compare.overview(sides),)]
     # One CSV file holds one table; the others show the layers wherever there are two networks.
     if options.layers or (
         len(sides) == 2 and options.format != "csv" and all(side.analysis for side in sides)
     ):
-        tables.append(compare.layers(*sides))
+        tables.append((compare.layers(*sides), compare.layers_below(*sides)))
     if options.format == "table":
-        text = _drawn([table.to_rich() for table in tables], wide=options.output is not None)
+        text = _drawn(tables, wide=options.output is not None)
     else:
         text = "\n".join(
-            table.to_markdown() if options.format == "md" else table.to_csv() for table in tables
+            table.to_markdown() if options.format == "md" else table.to_csv() for table, *_ in tables
         )
     if options.output is None:
-        end = f"{shown(after_comparison(options.sides))}\n" if options.format == "table" else ""
+        steps = after_comparison(options.sides, size=options.input, layers=options.layers)
+        end = f"{shown(steps)}\n" if options.format == "table" else ""
         sys.stdout.write(text + end)
     else:
         write_page(options.output, text)
@@ -165,7 +175,7 @@ def _explore(options: ExplorerOptions) -> None:
 
         save_network(options.target, _size(options.input), options.figures)
     path = write_page(options.output, page)
-    sys.stdout.write(f"{_written(path)}\n{shown(after_explorer(options.target))}\n")
+    sys.stdout.write(f"{_written(path)}\n{shown(after_explorer(options.target, options.input))}\n")
 
 
 def _written(path: Path) -> str:
@@ -179,14 +189,18 @@ def _size(text: str | None) -> tuple[int, ...] | None:
     return None if text is None else parse_size(text)
 
 
-def _drawn(parts: Sequence[object], wide: bool) -> str:
-    """Draw for the terminal, or at full width for a file."""
+def _drawn(tables: "Sequence[Sequence[Table]]", wide: bool) -> str:
+    """Draw for the terminal, each table in the first of its forms that fits, or at full width for a file."""
     from rich.console import Console
 
-    console = Console(highlight=False, width=400 if wide else None)
+    console = Console(highlight=False, width=_WIDEST if wide else None)
     with console.capture() as drawn:
-        for part in parts:
-            console.print(part)
+        for forms in tables:
+            found = [form.to_rich() for form in forms]
+            # Measured without the terminal's limit, which a table would fold its cells to keep.
+            free = console.options.update(width=_WIDEST)
+            fit = (each for each in found if console.measure(each, options=free).maximum <= console.width)
+            console.print(next(fit, found[-1]))
     return drawn.get()
 
 

@@ -13,10 +13,12 @@ from records.search import SearchRecord
 from records.trial import STATES, TrialRecord
 from reports.errors import ReportError
 from reports.mistakes import Mistake, most_confident_mistakes
+from rfcalc.command.names import nearest_run
 
 PICTURE_FORMATS = ("PNG",)
 """What mistakes.png may be inside. Pillow reads many more formats by default, some by starting a program."""
 _TRIAL_FILE = re.compile(r"(\d+)-(\d+)\.json")
+_NAMES = ": name the folder of a run, such as runs/search/NAME"
 _UNFINISHED = {
     "running": 'The search is still going, or it broke off without notice (search.json says "running", stage'
     ' "{stage}"). This page shows what is there so far; --resume continues it.',
@@ -90,8 +92,9 @@ def open_run(folder: Path) -> SearchRun | TrainRun:
         ReportError: It is no such folder, or a file in it cannot be read; the message names file and field.
     """
     if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise ReportError(f"{folder} {what}: name the folder of a run, such as runs/search/NAME")
+        if folder.exists():
+            raise ReportError(f"{folder} is a file, not a folder{_NAMES}")
+        raise ReportError(f"{folder} does not exist{nearest_run(str(folder), Path.cwd()) or _NAMES}")
     try:
         if (folder / "search.json").is_file():
             return _open_search(folder)

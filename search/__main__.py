@@ -1,11 +1,12 @@
 """`python -m search`: find, train and explain the best network that fits the budget."""
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
 from records.program import run
 from records.text import percent, plural
-from search.options import OUT, Options, parse
+from search.options import Options, parse
 from training.fit.process import prepare as prepare_process
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def _search(options: Options, console: "Console") -> int:
         with Display(console) as display:
             record = run_search(plan, display)
     except Stopped:
-        console.print(f"stopped; what is finished is kept. Continue with: {_resume_command(plan)}")
+        from records.next_steps import resumed
+
+        command = shlex.join(resumed(plan.folder.path))
+        console.print(f"stopped; what is finished is kept. Continue with: {command}", markup=False)
         raise
     finally:
         plan.close()
@@ -184,12 +188,6 @@ def _draw(plan: "SearchPlan", winner: "RunRecord") -> None:
         found.confidence,
         dataset.classes,
     )
-
-
-def _resume_command(plan: "SearchPlan") -> str:
-    out = plan.folder.path.parent
-    where = "" if out == OUT else f" --out {out}"
-    return f"python -m search --resume --name {plan.folder.path.name}{where}"
 
 
 if __name__ == "__main__":

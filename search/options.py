@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from records.flags import Command, Parsed, Program, argument, flag, switch
+from records.layout import SEARCHES
 from records.readers import natural, path, plain_name, positive, ratio, seed
 from search.settings import CPU_MACS, STEP_LIMIT
 
@@ -15,7 +16,7 @@ Every proposal is checked against the budget ([tool.rfcalc] in pyproject.toml) b
 choices are made on validation images held out of train; the winner alone meets the test images, once.
 Without --data, CIFAR-10 is used where it is present or can be downloaded, otherwise the built-in shapes.
 Ctrl-C stops; the same command with --resume continues."""
-OUT = Path("runs/search")
+OUT = SEARCHES
 _ON_A_CPU = f"{CPU_MACS / 1e6:.0f}M"
 
 _DATA, _STAGES = "data", "the stages (defaults depend on the device and the data)"

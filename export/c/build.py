@@ -21,7 +21,6 @@ from export.errors import ExportError
 from export.graph import Graph
 from export.images import Images
 from export.int8_file import LayerError, decibels
-from export.lowering import lower
 from export.onnx_file import fed
 from export.subject import Subject
 
@@ -32,6 +31,7 @@ _COMPARED = 32
 
 def write(
     subject: Subject,
+    network: Graph,
     images: Images,
     folder: Path,
     *,
@@ -42,19 +42,19 @@ def write(
 
     Args:
         subject: The network.
+        network: Its operators.
         images: To calibrate and to measure on.
         folder: Is made.
         emulate: So many images are run in QEMU; None: it is not.
-        tuned: Operators and storage after `--qat`; None: those of the network, calibrated.
+        tuned: Operators and storage after `--qat`; None: `network`, calibrated.
 
     Returns:
         What the report says, as JSON values.
 
     Raises:
-        ExportError: An operator is unknown; or QEMU is missing or disagrees.
+        ExportError: The network cannot be quantised; or QEMU is missing or disagrees.
     """
     if tuned is None:
-        network = lower(subject)
         stored: Sequence[Stored] = quantise.calibrated(
             subject.name, network, images.calibration, subject.mean, subject.std
         )

@@ -17,7 +17,6 @@ from export.c.quantise import calibrated
 from export.errors import ExportError
 from export.graph import Graph
 from export.images import Images
-from export.lowering import lower
 from export.qat.fake import FakeQuantised
 from export.subject import Subject
 from records.run import EpochRecord
@@ -44,7 +43,16 @@ class Tuned:
     """The figures of the report, as JSON values."""
 
 
-def tune(subject: Subject, images: Images, *, epochs: int, rate: float, seed: int, console: Console) -> Tuned:
+def tune(
+    subject: Subject,
+    network: Graph,
+    images: Images,
+    *,
+    epochs: int,
+    rate: float,
+    seed: int,
+    console: Console,
+) -> Tuned:
     """Train a network on with the roundings of its int8 form.
 
     The scales of the values are chosen once, on the calibration images, and stay; those of the weights follow
@@ -52,6 +60,7 @@ def tune(subject: Subject, images: Images, *, epochs: int, rate: float, seed: in
 
     Args:
         subject: A trained network.
+        network: Its operators.
         images: Its images.
         epochs: Passes over the training images.
         rate: Highest learning rate.
@@ -59,13 +68,12 @@ def tune(subject: Subject, images: Images, *, epochs: int, rate: float, seed: in
         console: Where each epoch is shown.
 
     Raises:
-        ExportError: The network is not trained, or has an operator that the C code lacks.
+        ExportError: The network is not trained, or cannot be quantised.
         TrainingError: The loss is not finite.
     """
     dataset = images.dataset
     if dataset is None or subject.trained is None:
         raise ExportError(f"--qat {epochs}: {subject.name} is not trained; fine-tuning needs a finished run")
-    network = lower(subject)
     stored = calibrated(subject.name, network, images.calibration, subject.mean, subject.std)
     model = FakeQuantised(network, stored)
     kept, held = holdout(dataset.train.labels)

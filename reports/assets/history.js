@@ -72,10 +72,10 @@ function course(study) {
 }
 
 // How the receptive field grows over the layers of a network, with the size of the image and what is required.
-function grow() {
-  const {names, sizes, image} = data.growth;
+// The field of each layer, in the element of that id, over the side of the image and what the budget requires.
+function grow(id, names, sizes, image) {
   const least = data.least ?? null;
-  canvas('growth', 260, (svg, width, height) => {
+  canvas(id, 260, (svg, width, height) => {
     const high = Math.max(...sizes, image, least || 0);
     const [sx, sy] = frame(svg, width, height, {low: 1, high: Math.max(2, sizes.length), title: 'layer', show: wholeNumber},
       {low: 0, high: high * 1.08, title: 'receptive field (pixels)', show: short});

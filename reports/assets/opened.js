@@ -25,6 +25,7 @@ function openedTrial(study) {
     shut.addEventListener('click', close);
     facts(index);
     network(index);
+    growth(index);
     curve(index);
     if (focus) title.focus();
   }
@@ -75,6 +76,14 @@ function openedTrial(study) {
         row.style.setProperty('--share', `${round(100 * width / widest)}%`);
       }
     }
+  }
+
+  function growth(index) {
+    const found = data.growths && data.growths.of[index];
+    if (!found) return;
+    add(panel, 'h3', 'How the receptive field grows, layer by layer');
+    add(panel, 'div', undefined, 'plot low').id = 'opened-growth';
+    grow('opened-growth', data.growths.names[found[0]], data.growths.sizes[found[1]], data.image);
   }
 
   function curve(index) {

@@ -1,6 +1,6 @@
 // The page of a search or of a training run: its charts and the controls that all of them listen to.
 if (data.epochs) training();
-if (data.growth) grow();
+if (data.growth) grow('growth', data.growth.names, data.growth.sizes, data.growth.image);
 if (data.number && data.score.some((value) => value !== null)) search();
 
 function training() {

@@ -26,6 +26,9 @@ def accuracy_and_cost(run: SearchRun) -> Markup:
         front = tables.trials(fronts.pareto(run.scored, cost), f"Pareto front: accuracy against {noun}")
         summary = element("summary", f"The Pareto front against {noun} as a table")
         tables_of.append(element("details", summary, table(front, f"front-{name}")))
+    optimised = fronts.of_objectives(run.record)
+    if optimised is not None:
+        tables_of.insert(0, table(optimised, "front-of-objectives"))
     charts = element("div", drawn, class_="pair") if drawn else None
     others = published_for(run.record.dataset)
     known = None
@@ -40,7 +43,7 @@ def accuracy_and_cost(run: SearchRun) -> Markup:
     )
     notes = [element("p", words, class_="why level") for words in same]
     if not drawn:
-        return section("accuracy", "Accuracy against cost", None, notes, known)
+        return section("accuracy", "Accuracy against cost", None, notes, tables_of, known)
     marks = element("p", _comparison(run), class_="why") if others or run.best else None
     return section(
         "accuracy", "Accuracy against cost", why, notes, marks, charts, _legend(run), tables_of, known

@@ -7,7 +7,6 @@ from reports.pages import parts as shared
 from reports.pages.html import Markup, document, element, table
 from reports.tables import compare
 from reports.tables.compare import Side
-from reports.tables.network import growth
 
 _WIDTH, _HEIGHT = 760, 300
 # Room for labels of twice the size, which phones get (compare.css).
@@ -67,7 +66,9 @@ class _Plot:
 
 def _growth(sides: Sequence[Side]) -> Markup | None:
     """Draw the receptive field against the layer, one line a side, from the analyses behind the table."""
-    grown = [growth(side.analysis) if side.analysis else () for side in sides]
+    from rfcalc.analysis.view import grown_fields
+
+    grown = [grown_fields(side.analysis) if side.analysis else () for side in sides]
     lines = [
         (number, side.name, [size for _, size in found])
         for number, (side, found) in enumerate(zip(sides, grown, strict=True))

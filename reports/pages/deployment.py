@@ -24,7 +24,10 @@ def deployment(folder: Path) -> Markup | None:
         raise ReportError(str(error)) from error
     if found is None:
         return None
-    parts = [table(tables.forms(found), "deployment-forms"), *_remarks(found)]
+    parts = [
+        table(each, f"deployment-forms-{number}") for number, each in enumerate(tables.forms(found), start=1)
+    ]
+    parts += _remarks(found)
     if (memory := tables.memory(found)) is not None:
         parts.append(table(memory, "deployment-memory"))
         why = (
@@ -32,7 +35,7 @@ def deployment(folder: Path) -> Markup | None:
             "they are written need more."
         )
         parts += [element("p", why, class_="why"), table(tables.boards(found), "deployment-boards")]
-    why = f"Measured on {found.images}; the same images in every row. Layers and hashes are in {FOLDER}/."
+    why = f"The rows of a table were measured on the same images. Layers and hashes are in {FOLDER}/."
     return shared.section("deployment", "Deployment", why, parts)
 
 
@@ -41,8 +44,9 @@ def _remarks(found: Deployment) -> list[Markup]:
     for form in found.forms:
         if form.slower is not None:
             words.append(
-                f"int8 is slower than float32 by onnxruntime ({form.slower}): SiLU, GELU and hard-swish are "
-                "computed in float32 between two quantisations there. The C code has tables for them."
+                f"int8 is slower than float32 by onnxruntime ({form.slower}); causes are SiLU, GELU and "
+                "hard-swish, which are computed in float32 between two quantisations there, and processors "
+                "with few int8 instructions. The C code has tables for them."
             )
         if form.emulated is not None:
             words.append(

@@ -48,6 +48,8 @@ def search(run: SearchRun, growth: Growth) -> dict[str, Any]:
         "moves": _known(["; ".join(trial.moves) or None for trial in ranked]),
         "way": [step.number for step in run.record.lineage],
         "networks": _networks(ranked),
+        "growths": _growths(ranked),
+        "image": min(run.record.dataset.image_size),
         "params": [trial.params for trial in ranked],
         "macs": [trial.macs for trial in ranked],
         "rf": [trial.receptive_field for trial in ranked],
@@ -94,6 +96,23 @@ def _networks(trials: Sequence[TrialRecord]) -> dict[str, Any]:
         )
         of.append(known.setdefault(network, len(known)))
     return {"stages": list(stages), "layers": list(layers), "known": list(known), "of": of}
+
+
+def _growths(trials: Sequence[TrialRecord]) -> dict[str, Any] | None:
+    """Keep the layers, and the fields that they grow to, once each: trials of a search share most of them.
+
+    `of[i]` is [place in `names`, place in `sizes`] of trial i, None where its record has no growth.
+    """
+    names: dict[tuple[str, ...], int] = {}
+    sizes: dict[tuple[int, ...], int] = {}
+    of: list[tuple[int, int] | None] = []
+    for trial in trials:
+        if not trial.growth:
+            of.append(None)
+            continue
+        layers, fields = zip(*trial.growth, strict=True)
+        of.append((names.setdefault(layers, len(names)), sizes.setdefault(fields, len(sizes))))
+    return {"names": list(names), "sizes": list(sizes), "of": of} if names else None
 
 
 def _column(values: Sequence[int | float | str | None]) -> Any:

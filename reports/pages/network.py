@@ -10,7 +10,7 @@ from reports import targets
 from reports.pages import parts as shared
 from reports.pages.html import Markup, code, element, table
 from reports.runs import TrainRun
-from reports.tables.network import Stage, field_size, growth, layers, overview, stages
+from reports.tables.network import Stage, field_size, layers, overview, stages
 from reports.tables.table import millions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Look:
     content: Markup
     """The drawing, the tables, the recipe and the source; where nothing can be drawn, why."""
     growth: tuple[tuple[str, int], ...] = ()
-    """Of `reports.tables.network.growth`, for the chart of it; empty where nothing can be drawn."""
+    """Of `rfcalc.analysis.view.grown_fields`, for the chart of it; empty where nothing can be drawn."""
 
 
 def look(run: TrainRun) -> Look:
@@ -39,6 +39,7 @@ def look(run: TrainRun) -> Look:
         parts.append(element("p", words, class_="why"))
     else:
         from rfcalc import RfcalcError
+        from rfcalc.analysis.view import grown_fields
 
         try:
             analysis = targets.measure(targets.Named(run.record.name, str(model), (3, *size)))
@@ -47,7 +48,7 @@ def look(run: TrainRun) -> Look:
         else:
             found = stages(analysis)
             listed = table(layers(analysis), "layers")
-            grown = growth(analysis)
+            grown = grown_fields(analysis)
             grows = shared.chart("growth", "How the receptive field grows, layer by layer")
             parts += [drawing(found, size), grows, table(overview(found), "stages-table")]
             parts.append(element("details", element("summary", "Layer by layer"), listed))

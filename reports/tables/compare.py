@@ -61,13 +61,48 @@ def overview(sides: Sequence[Side]) -> Table:
 
 
 def layers(left: Side, right: Side) -> Table:
-    """Return the layers of two networks, matched in order by op, output shape and parameters.
+    """Return the layers of two networks side by side, matched in order by op, output shape and parameters.
 
     A layer that only one of them has gets a row of its own.
 
     Raises:
         ReportError: A side has no model.py to analyse.
     """
+    columns = [Column("", mark=_MARKS.get)]
+    for letter in "AB":
+        columns += [Column(f"{letter}: layer"), Column("RF", number=True), counts("params")]
+        columns.append(Column("MACs", millions, number=True))
+    rows = tuple((_sign(a, b), *_cells(a), *_cells(b)) for a, b in _pairs(left, right))
+    return Table(_caption(left, right), tuple(columns), rows)
+
+
+def layers_below(left: Side, right: Side) -> Table:
+    """Return the same as `layers` for a narrow terminal: of a pair that differs, B's layer is below A's.
+
+    Raises:
+        ReportError: A side has no model.py to analyse.
+    """
+    columns = (
+        *(Column(""), Column("of"), Column("layer"), Column("output")),
+        *(Column("RF", number=True), counts("params"), Column("MACs", millions, number=True)),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for a, b in _pairs(left, right):
+        sign = _sign(a, b)
+        if a is not None and b is not None and sign == "=":
+            names = dict.fromkeys((a.row.name, b.row.name))
+            rows.append((sign, "A, B", *_below(a, " and ".join(names))))
+        else:
+            both = (("A", a), ("B", b))
+            rows += [(sign, side, *_below(line, line.row.name)) for side, line in both if line is not None]
+    return Table(_caption(left, right), columns, tuple(rows))
+
+
+def _caption(left: Side, right: Side) -> str:
+    return f"A is {left.name}, B is {right.name} (= the same, ~ changed, - only A, + only B)"
+
+
+def _pairs(left: Side, right: Side) -> "list[tuple[Line | None, Line | None]]":
     from rfcalc.analysis.view import lines_of
 
     if left.analysis is None or right.analysis is None:
@@ -79,13 +114,7 @@ def layers(left: Side, right: Side) -> Table:
     for _, i1, i2, j1, j2 in matcher.get_opcodes():
         # What was replaced is paired as far as both sides reach; what one side lacks gets rows of its own.
         pairs += zip_longest(one[i1:i2], other[j1:j2])
-    columns = [Column("", mark=_MARKS.get)]
-    for letter in "AB":
-        columns += [Column(f"{letter}: layer"), Column("RF", number=True), counts("params")]
-        columns.append(Column("MACs", millions, number=True))
-    rows = tuple((_sign(a, b), *_cells(a), *_cells(b)) for a, b in pairs)
-    caption = f"A is {left.name}, B is {right.name} (= the same, ~ changed, - only A, + only B)"
-    return Table(caption, tuple(columns), rows)
+    return pairs
 
 
 def _facts(side: Side) -> dict[str, Cell]:
@@ -132,6 +161,11 @@ def _cells(line: "Line | None") -> tuple[Cell, ...]:
     row = line.row
     what = f"{row.name}: {row.op} {shape(row.output_shape)}"
     return what, field_size(row.field), line.params, line.macs
+
+
+def _below(line: "Line", name: str) -> tuple[Cell, ...]:
+    row = line.row
+    return f"{name}: {row.op}", shape(row.output_shape), field_size(row.field), line.params, line.macs
 
 
 def _sign(left: "Line | None", right: "Line | None") -> str:

@@ -12,8 +12,11 @@ _NAMES = {
 }
 
 
-def forms(found: Deployment) -> Table:
-    """Return a row for each form of the network, torch first."""
+def forms(found: Deployment) -> list[Table]:
+    """Return a table for each choice of images that forms were measured on: torch first, then a row a form.
+
+    Accuracies of different images do not compare, so they share no table.
+    """
     columns = (
         Column("form"),
         Column("accuracy", percent, number=True),
@@ -21,14 +24,18 @@ def forms(found: Deployment) -> Table:
         Column("kB", _kilobytes, number=True),
         Column("CPU ms an image", lambda value: f"{value:.2f}", number=True),
     )
-    rows: list[tuple[str | float | None, ...]] = []
-    if found.reference is not None:
-        rows.append(("float32 (torch)", found.reference.accuracy, _interval(found.reference), None, None))
-    for form in found.forms:
-        accuracy = None if form.accuracy is None else form.accuracy.accuracy
-        name = _NAMES.get(form.target, form.target)
-        rows.append((name, accuracy, _interval(form.accuracy), form.bytes, form.milliseconds))
-    return Table("Forms of the network", columns, tuple(rows))
+    tables = []
+    for images in dict.fromkeys(form.images for form in found.forms):
+        chosen = [form for form in found.forms if form.images == images]
+        rows: list[tuple[str | float | None, ...]] = []
+        if (torch := chosen[0].reference) is not None:
+            rows.append(("float32 (torch)", torch.accuracy, _interval(torch), None, None))
+        for form in chosen:
+            accuracy = None if form.accuracy is None else form.accuracy.accuracy
+            name = _NAMES.get(form.target, form.target) + (", after --qat" if form.tuned else "")
+            rows.append((name, accuracy, _interval(form.accuracy), form.bytes, form.milliseconds))
+        tables.append(Table(f"Forms of the network, on {images}", columns, tuple(rows)))
+    return tables
 
 
 def memory(found: Deployment) -> Table | None:
@@ -36,7 +43,8 @@ def memory(found: Deployment) -> Table | None:
     if found.flash is None or found.ram is None:
         return None
     rows = [(f"flash: {name}", value) for name, value in found.flash.items() if name != "total"]
-    rows.append(("flash, together", found.flash["total"]))
+    known = "together" if found.flash["code"] is not None else "together, without the code"
+    rows.append((f"flash, {known}", found.flash["total"]))
     rows += [(f"RAM: {name}", value) for name, value in found.ram.items()]
     rows.append(("RAM, together", sum(found.ram.values())))
     columns = (Column("memory of the C code"), Column("bytes", lambda value: f"{value:,}", number=True))

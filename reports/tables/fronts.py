@@ -1,8 +1,12 @@
 """Accuracy against cost: which trials no other beats, and whether their costs differ at all."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from records.search import SearchRecord
+from records.story import objective
 from records.trial import TrialRecord
+from reports.tables.table import Column, Table, counts, millions, percents
 
 COSTS: dict[str, Callable[[TrialRecord], int]] = {
     "params": lambda trial: trial.params,
@@ -33,3 +37,36 @@ def pareto(scored: Sequence[TrialRecord], cost: Callable[[TrialRecord], int]) ->
             front.append(trial)
             best = trial.score
     return front
+
+
+def of_objectives(record: SearchRecord) -> Table | None:
+    """Return the trials that no other beats in every objective, with what was optimised of each.
+
+    None: there was one objective, or the search is of an earlier version, which did not record the values.
+    """
+    names = list(record.front[0].values) if record.front else []
+    if not names:
+        return None
+    columns = [Column("trial", number=True)]
+    columns += [Column(_TITLES.get(name, name), partial(objective, name), number=True) for name in names]
+    beside = [
+        (column, [getattr(point, name) for point in record.front])
+        for name, column in _BESIDE.items()
+        if _OBJECTIVE.get(name, name) not in names
+    ]
+    rows = tuple(
+        (point.number, *(point.values.get(name) for name in names), *(values[at] for _, values in beside))
+        for at, point in enumerate(record.front)
+    )
+    title = f"Pareto front of the search's objectives ({', '.join(names)})"
+    return Table(title, (*columns, *(column for column, _ in beside)), rows)
+
+
+_TITLES = {"loss": "validation loss", "accuracy": "validation accuracy", "macs": "MACs"}
+_OBJECTIVE = {"score": "accuracy"}
+_BESIDE = {
+    "score": percents("validation accuracy"),
+    "params": counts("params"),
+    "macs": Column("MACs", millions, number=True),
+}
+"""Facts of a trial on the front that are shown where they are no objective."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from records.text import shape
@@ -112,20 +112,6 @@ def limits(verdict: "Verdict", source: str) -> Table:
         state, name, value, bound, room, where = limit_texts(limit)
         rows.append((name, state, value, bound, room or None, where or None))
     return Table(f"Limit by limit, of {source}", columns, tuple(rows))
-
-
-def growth(analysis: "Analysis") -> tuple[tuple[str, int], ...]:
-    """Return (layer, the largest receptive field up to it), the smaller of height and width, in input pixels.
-
-    A shortcut runs after the branch that it goes round, and sees less: no step back of the network. Layers
-    behind a global operation, which sees the whole image, are left out.
-    """
-    from rfcalc.analysis.view import lines_of
-
-    rows = [line.row for line in lines_of(analysis)]
-    seen = [row for row in rows if row.field.size and not row.field.is_global]
-    largest = accumulate((min(row.field.size) for row in seen), max)
-    return tuple((row.name, size) for row, size in zip(seen, largest, strict=True))
 
 
 def field_size(field: "Field") -> str:

@@ -9,6 +9,7 @@ from records.outcome import outcome, winner_title
 from records.story import details
 from records.text import duration
 from reports.runs import SearchRun, TrainRun
+from reports.tables import fronts
 from reports.tables import runs as tables
 from reports.tables.conditions import accuracy_words
 from reports.tables.table import percent
@@ -42,6 +43,8 @@ def _search(run: SearchRun) -> Iterable[RenderableType]:
         )
     if record.verdict:
         yield tables.verdict(record).to_rich()
+    if (front := fronts.of_objectives(record)) is not None:
+        yield front.to_rich()
     if record.finalists:
         yield tables.finalists(record).to_rich()
         if record.presets:

@@ -63,7 +63,9 @@ class Table:
         rule = ["---:" if column.number else ":---" for column in self.columns]
         heading = [column.title for column in self.columns]
         lines = [heading, rule, *self.shown()]
-        return f"**{self.caption}**\n\n" + "".join(f"| {' | '.join(map(_plain, line))} |\n" for line in lines)
+        return f"**{self.caption}**\n\n" + "".join(
+            f"| {' | '.join(map(text.markdown_cell, line))} |\n" for line in lines
+        )
 
     def to_csv(self) -> str:
         """Return it as CSV with the values as they are stored, not as they are shown."""
@@ -106,9 +108,3 @@ def counts(title: str) -> Column:
 def times(title: str) -> Column:
     """A column of seconds."""
     return Column(title, duration, number=True)
-
-
-def _plain(text: str) -> str:
-    """Keep a cell within its Markdown cell."""
-    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(escaped.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from rfcalc.analysis.result import Analysis, Row
 from rfcalc.analysis.separable import FOLDED
@@ -95,6 +96,18 @@ def lines_of(
         else:
             head.append(row.index)
     return [line(row, tuple(folded.get(row.index, ()))) for row in rows if head[row.index] == row.index]
+
+
+def grown_fields(analysis: Analysis) -> tuple[tuple[str, int], ...]:
+    """Return (layer, the largest receptive field up to it), the smaller of height and width, in input pixels.
+
+    A shortcut runs after the branch that it goes round, and sees less: no step back of the network. Layers
+    behind a global operation, which sees the whole image, are left out.
+    """
+    rows = [line.row for line in lines_of(analysis)]
+    seen = [row for row in rows if row.field.size and not row.field.is_global]
+    largest = accumulate((min(row.field.size) for row in seen), max)
+    return tuple((row.name, size) for row, size in zip(seen, largest, strict=True))
 
 
 def _window(analysis: Analysis, row: Row) -> Settings | None:

@@ -18,7 +18,7 @@ import importlib
 import importlib.metadata
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +29,13 @@ from rfcalc.analysis.settings import find_names
 from rfcalc.command.importing import hides, importing
 from rfcalc.errors import LoadError, RfcalcError, wording
 
-__all__ = ["Door", "Entry", "did_you_mean", "door_near"]
+__all__ = ["Door", "Entry", "did_you_mean", "door_near", "nearest_run"]
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 _SUFFIXES = (".py", ".ipynb", ".onnx", ".json")
+_RECORDS = ("run.json", "search.json")
+"""What a run folder holds."""
 
 
 class Entry(Protocol):
@@ -138,10 +140,8 @@ def did_you_mean(text: str, folder: Path) -> str:
         The end of an error; "" where nothing is near.
     """
     path = folder / text
-    known = dict.fromkeys(_files(path, text), "")
-    # What cannot be read has an error of its own where it is what the user names.
-    with suppress(OSError):
-        known |= {str(each.relative_to(folder)): "run folder" for each in folder.glob("runs/*/*")}
+    known = dict.fromkeys(_beside(path, text, lambda each: each.suffix in _SUFFIXES), "")
+    known |= _runs(text, folder)
     # A misspelt file is no reason to import a module that some pyproject.toml gives.
     with suppress(RfcalcError):
         if _NAME.fullmatch(text) and (door := door_near(folder)) is not None:
@@ -156,8 +156,29 @@ def did_you_mean(text: str, folder: Path) -> str:
     return f"; did you mean {near}{kind}?"
 
 
-def _files(path: Path, text: str) -> list[str]:
-    """Return the files beside a path as a user types them; of the nearest folder, where there is none."""
+def nearest_run(text: str, folder: Path) -> str:
+    """Return "; did you mean runs/train/NAME?", the run folder nearest to a text; "" where none is near.
+
+    Args:
+        text: What the user typed.
+        folder: Where it is looked for, and where `runs/` is.
+    """
+    near = _nearest(text, _runs(text, folder))
+    return f"; did you mean {near}?" if near else ""
+
+
+def _runs(text: str, folder: Path) -> dict[str, str]:
+    """Return the run folders that a user may have named: those of `runs/`, and those beside a path."""
+    found: list[str] = []
+    # What cannot be read has an error of its own where it is what the user names.
+    with suppress(OSError):
+        found = [str(each.relative_to(folder)) for each in folder.glob("runs/*/*")]
+    found += _beside(folder / text, text, lambda each: any((each / name).is_file() for name in _RECORDS))
+    return dict.fromkeys(found, "run folder")
+
+
+def _beside(path: Path, text: str, fits: Callable[[Path], bool]) -> list[str]:
+    """Return what fits beside a path as a user types it; in the nearest folder, where it has none."""
     place, folder = text.removesuffix(path.name), path.parent
     with suppress(OSError):
         if not folder.is_dir():
@@ -167,7 +188,7 @@ def _files(path: Path, text: str) -> list[str]:
                 return []
             place = f"{place.rstrip('/').removesuffix(folder.name)}{close[0]}/"
             folder = folder.with_name(close[0])
-        return [f"{place}{each.name}" for each in folder.iterdir() if each.suffix in _SUFFIXES]
+        return [f"{place}{each.name}" for each in folder.iterdir() if fits(each)]
     return []
 
 

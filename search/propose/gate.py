@@ -8,6 +8,7 @@ from models.arithmetic import Figures, figures
 from models.flash import flash
 from models.net import build
 from models.spec import NetSpec, SpecError
+from rfcalc.analysis.view import grown_fields
 
 NO_INT8 = "no int8 form"
 """What a network with a layer norm breaks under `--limit int8`."""
@@ -25,6 +26,8 @@ class Admission:
     """Signed margin of each limit, <= 0 holds."""
     broken: tuple[str, ...]
     """Names of the limits that do not hold, in the order of the budget; empty: admitted."""
+    growth: tuple[tuple[str, int], ...] = ()
+    """(layer, the largest receptive field up to it), in input pixels."""
 
 
 class Gate:
@@ -53,6 +56,7 @@ class Gate:
             receptive_field=min(analysis.field.size),
             margins={name: float(margin) for name, margin in verdict.margins.items()},
             broken=(*self._formless(spec), *(limit.name for limit in verdict.broken)),
+            growth=grown_fields(analysis),
         )
         self._last = spec, admission
         return admission

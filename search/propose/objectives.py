@@ -48,14 +48,19 @@ def front(records: Sequence[TrialRecord], objectives: Sequence[str]) -> tuple[Fr
     """Return the complete trials that no other beats, the most accurate first; of equals the first."""
     ended = [record for record in records if record.state == "complete" and record.score is not None]
     signs = [1 if OBJECTIVES[name] == "maximize" else -1 for name in objectives]
+    values = {record.number: reached(record, objectives) for record in ended}
     points = {
-        record.number: [sign * value for sign, value in zip(signs, reached(record, objectives), strict=True)]
-        for record in ended
+        number: [sign * value for sign, value in zip(signs, found, strict=True)]
+        for number, found in values.items()
     }
     best = [record for record in ended if not any(_beats(points[n], points[record.number]) for n in points)]
     found = {
         tuple(points[record.number]): FrontPoint(
-            record.number, record.score or 0.0, record.params, record.macs
+            record.number,
+            record.score or 0.0,
+            record.params,
+            record.macs,
+            dict(zip(objectives, values[record.number], strict=True)),
         )
         for record in reversed(best)
     }

@@ -29,6 +29,7 @@ def trial_record(
         macs=known.macs,
         receptive_field=known.receptive_field,
         margins=known.margins,
+        growth=known.growth,
         **_came_of(job, outcome),
         **origin,
     )

@@ -2,6 +2,8 @@
 
 from rich.console import Console
 
+from records.layout import WEIGHTS
+from records.next_steps import after_standing, shown
 from records.outcome import outcome, winner_title
 from records.run import RunRecord
 from records.search import SearchRecord
@@ -52,6 +54,13 @@ def show(options: ShowOptions, console: Console) -> int:
             f"{winner.dataset.test_images:,} images of {winner.dataset.title}",
             markup=False,
         )
+    steps = after_standing(
+        folder.path,
+        goes_on=driven,
+        ended=record.state not in ("running", "stopped"),
+        trained=(folder.best / WEIGHTS).is_file(),
+    )
+    console.print(shown(steps), markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -11,12 +11,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from export import onnx_file
+import rfcalc
+from export import floats, onnx_file
 from export.__main__ import main
+from export.subject import open_subject
 from models.presets import PRESETS
 from records.deployment import Deployment
 from records.files import write_json
 from records.layout import RUN, WEIGHTS
+from reports.tables.deployment import forms
+
+
+class _Scores(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean((2, 3))
 
 
 @pytest.fixture
@@ -45,7 +53,8 @@ def _spoilt(run: Path) -> None:
         (["--calibration", "4"], "--calibration means nothing without --to int8 or c"),
         (["--max-arena-bytes", "9"], "--max-arena-bytes means nothing without --to c"),
         (["--input", "3x32x32"], "knows its input size"),
-        (["--input", "1x28x28"], "is no size"),
+        (["--input", "3yy"], "write channels x height x width"),
+        (["--to", "html", "--raw"], "--raw means nothing without --to onnx or int8"),
         (["--to", "c", "--data", "nowhere"], "no such folder or archive"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -96,6 +105,79 @@ def test_a_target_with_another_size_names_the_flag(
 ) -> None:
     assert main(["torchvision.models:squeezenet1_1", "--input", "3x8x8", "--out", str(tmp_path / "x")]) == 2
     assert "name its size with --input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "words", "says"),
+    [
+        ("resnt20", [], "did you mean resnet20 (published network)?"),
+        ("tiny", ["--data", "shapes"], "--data means nothing for tiny: it has fresh weights"),
+        ("tiny@3x16x16", ["--input", "3x16x16"], "names its input size already"),
+        ("tiny@1x16x16", [], "an input of 1x16x16; RGB images alone"),
+        ("spec.json@3x16x16", [], "a spec knows its input size; leave out what begins with @"),
+        ("RUN@3x16x16", [], "a run knows its input size; leave out what begins with @"),
+        ("nothing/spec.json", [], "nothing/spec.json: no such file"),
+    ],
+)
+def test_a_target_that_does_not_fit_is_one_line(
+    target: str,
+    words: list[str],
+    says: str,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(run.parent)
+    write_json(Path("spec.json"), PRESETS["tiny"].to_json())
+    before = sorted(Path().iterdir())
+    assert main([target.replace("RUN", str(run)), *words]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert says in line
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "size"),
+    [
+        ("tiny@3x16x24", "tiny", (3, 16, 24)),
+        ("densenet121_catdog", "densenet121_catdog", (3, 244, 244)),
+        ("models.reference.resnet8", "resnet8", (3, 32, 32)),
+        ("models.reference.resnet8:build_model@3x40x40", "build_model", (3, 40, 40)),
+    ],
+)
+def test_a_target_names_the_network_and_the_size_of_its_input(
+    target: str, name: str, size: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rfcalc, "load_model", lambda _: _Scores())
+    found = open_subject(target)
+    assert (found.name, found.input_size, found.folder.name) == (name, size, f"{name}-export")
+
+
+def test_forms_that_were_measured_on_different_images_share_no_table(run: Path) -> None:
+    assert main([str(run), "--to", "html"]) == 0
+    assert main([str(run), "--to", "c", "--calibration", "4", "--split", "test", "--images", "8"]) == 0
+    text = (run / "export" / "deployment.md").read_text()
+    assert text.count("the same images in every row") == 2
+    chosen = [
+        f"{each} images of pets (folder of images)" for each in ("4 validation", "the first 8 of 20 test")
+    ]
+    assert all(f"Measured on {each};" in text for each in chosen)
+    assert text.count("| float32 (torch) |") == 2
+    found = Deployment.beside(run)
+    assert found is not None
+    assert [table.caption for table in forms(found)] == [
+        f"Forms of the network, on {each}" for each in chosen
+    ]
+
+
+def test_operators_that_answer_otherwise_than_torch_are_refused(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = floats.FUNCTIONS["relu"]
+    monkeypatch.setitem(floats.FUNCTIONS, "relu", lambda x: 1.1 * real(x))
+    assert main([str(run), "--to", "html"]) == 2
+    assert "the network as operators: a logit differs from torch by" in capsys.readouterr().err
+    assert not (run / "export").exists()
 
 
 def test_c_of_a_run_is_judged_against_limits(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,67 @@ def test_a_norm_is_not_folded_where_the_convolution_is_read_elsewhere_too() -> N
     assert sum(isinstance(node.op, Convolution) for node in graph.nodes) == 2
 
 
+class _Between(nn.Module):
+    """A convolution, what a test puts behind it, and a linear layer; with a norm whose figures matter."""
+
+    def __init__(self, middle: Callable[[_Between, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.middle = middle
+        self.conv, self.norm, self.linear = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 4)
+        awake(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.middle(self, self.conv(x)))  # type: ignore[no-any-return]
+
+
+def _gap(x: Tensor) -> Tensor:
+    return x.mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        lambda net, x: _gap(torch.cat(x.split(3, 1), 1)),
+        lambda net, x: _gap(torch.cat(x.chunk(2, -3), -3)),
+        lambda net, x: _gap(torch.cat(x.split([1, 7], 1)[::-1], 1)),
+        lambda net, x: x.mean((-1, -2), keepdim=True).flatten(1),
+        lambda net, x: nn.functional.avg_pool2d(x, 6).flatten(1),
+        # The convolution is read twice, by one of them through a copy: the norm may not change it.
+        lambda net, x: _gap(x + net.norm(x.clone())),
+    ],
+    ids=["split", "chunk from the end", "split with sizes", "mean", "average pooling", "norm of a copy"],
+)
+def test_forms_of_an_operator_compute_what_torch_does(middle: Callable[[_Between, Tensor], Tensor]) -> None:
+    network = _Between(middle).eval()
+    graph = lower(subject_of(network, (3, 8, 8), classes=4))
+    images = torch.randn(2, 3, 8, 8)
+    with torch.inference_mode():
+        torch.testing.assert_close(floats.run(graph, images), network(images), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("middle", "words"),
+    [
+        (lambda net, x: x.mean().expand(len(x), 8), "a mean over everything"),
+        (lambda net, x: nn.functional.avg_pool2d(x, 6, stride=6, padding=1).flatten(1), "average pooling of"),
+        (lambda net, x: _gap(nn.functional.gelu(x, approximate="tanh")), "GELU approximated by tanh"),
+    ],
+    ids=["mean of everything", "padded pooling", "tanh"],
+)
+def test_a_form_that_computes_something_else_is_refused(
+    middle: Callable[[_Between, Tensor], Tensor], words: str
+) -> None:
+    with pytest.raises(ExportError, match=words):
+        lower(subject_of(_Between(middle).eval(), (3, 8, 8), classes=4))
+
+
+def test_a_linear_layer_on_a_map_is_refused() -> None:
+    """With as many columns as channels a 1x1 convolution in its place would fit, and be wrong."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Linear(8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ExportError, match=r"1 has a linear layer on a map of .*; take a 1x1 convolution"):
+        lower(subject_of(network.eval(), (3, 8, 8), classes=8))
+
+
 class _Pooled(nn.Sequential):
     def __init__(self, *middle: nn.Module) -> None:
         super().__init__(nn.Conv2d(3, 4, 3), *middle, nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -169,7 +169,9 @@ def test_training_with_the_roundings_lowers_the_loss_of_the_rounded_network(
 ) -> None:
     subject, images = drawn
     out = io.StringIO()
-    tuned = tune(subject, images, epochs=5, rate=0.03, seed=0, console=Console(file=out, width=200))
+    tuned = tune(
+        subject, lower(subject), images, epochs=5, rate=0.03, seed=0, console=Console(file=out, width=200)
+    )
     losses = tuned.record["losses"]
     assert losses[-1] < losses[0] - 0.05
     assert tuned.record["images"] == 270
@@ -192,7 +194,9 @@ def test_training_with_the_roundings_lowers_the_loss_of_the_rounded_network(
 def test_the_same_seed_is_the_same_fine_tuning(drawn: tuple[Subject, Images]) -> None:
     subject, images = drawn
     console = Console(file=io.StringIO())
-    one, other = (tune(subject, images, epochs=1, rate=1e-3, seed=3, console=console) for _ in range(2))
+    one, other = (
+        tune(subject, lower(subject), images, epochs=1, rate=1e-3, seed=3, console=console) for _ in range(2)
+    )
     assert one.record == other.record
 
 

@@ -233,6 +233,12 @@ def descended(trial: TrialRecord) -> TrialRecord:
     """Make a trial one of a search by moves: two presets, then children of trial 1 or of trial 2."""
     epochs = tuple(dataclasses.replace(e, val_loss=1.3 - (e.val_accuracy or 0)) for e in trial.epochs)
     trial = dataclasses.replace(trial, epochs=epochs)
+    grown = (
+        ("stem.0.conv", 3),
+        ("c1.0.depthwise", 7 + 4 * (trial.number % 3)),
+        ("c2.0.conv", trial.receptive_field),
+    )
+    trial = dataclasses.replace(trial, growth=grown)
     if trial.number < 2:
         return dataclasses.replace(trial, preset=("tiny", "residual")[trial.number], generation=0)
     parent = 1 + trial.number % 2

@@ -176,3 +176,40 @@ def test_a_page_is_written_into_a_pipe_which_stays_one(
     assert read[0].startswith(b"<!doctype html>")
     assert read[0].rstrip().endswith(b"</html>")
     assert capsys.readouterr().out.splitlines()[-2] == str(pipe)
+
+
+@pytest.mark.parametrize("width", [80, 110, 140, 160])
+def test_the_layers_of_two_networks_are_read_at_any_width(
+    width: int,
+    golden: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(ROOT)
+    assert main(["compare", "examples/c1c2c3c4.py", "tiny", "--layers"]) == 0
+    text = capsys.readouterr().out
+    drawn = text.splitlines()[:-1]
+    assert max(map(len, drawn)) <= width
+    golden(f"reports_compare_{width}.txt", text)
+
+
+def test_after_a_comparison_its_page_is_of_the_same_layers_and_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compare", EXAMPLE, EXAMPLE, "--input", "3x40x40", "--layers"]
+    assert main(words) == 0
+    end = capsys.readouterr().out.splitlines()[-1]
+    assert f"compare {EXAMPLE} {EXAMPLE} --input 3x40x40 --layers --format html" in end
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--format", "html"]) == 0
+    assert f"next  python -m reports rf {EXAMPLE} --input 3x40x40  # " in capsys.readouterr().out
+
+
+def test_a_misspelt_run_is_met_with_the_nearest(
+    make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run(name="first")
+    named = folder.rename(folder.with_name("first-run"))
+    assert main([str(named.with_name("frist-run"))]) == 2
+    assert f"does not exist; did you mean {named}?" in capsys.readouterr().err

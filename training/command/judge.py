@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from records.next_steps import after_evaluation, shown
 from training.command.display import balanced_line
 from training.command.images import images_of
 from training.command.options import Options
@@ -62,6 +63,8 @@ def judge(options: Options, given: Collection[str], console: Console) -> None:
             "image, a figure of its own",
             markup=False,
         )
+    steps = after_evaluation(options.evaluate, options.model)
+    console.print(shown(steps), markup=False, highlight=False, soft_wrap=True)
 
 
 def per_class_table(result: Evaluation, classes: tuple[str, ...]) -> Table:

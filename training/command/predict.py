@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from records.next_steps import after_prediction, shown
 from records.pictures import PictureError, content_of
 from training.command.options import Options
 from training.command.trained import Trained, open_trained
@@ -62,6 +63,8 @@ def predict(options: Options, console: Console) -> None:
         )
     one = len(pictures) == 1
     console.print(one_table(pictures[0], chances[0], trained) if one else table(pictures, chances, trained))
+    steps = after_prediction(options.weights, options.model)
+    console.print(shown(steps), markup=False, highlight=False, soft_wrap=True)
 
 
 def open_picture(path: Path, trained: Trained) -> Picture:
@@ -90,31 +93,31 @@ def probabilities(trained: Trained, pictures: Sequence[Picture], place: str) -> 
 
 def one_table(picture: Picture, chances: npt.NDArray[np.float32], trained: Trained) -> Table:
     """Return the likeliest classes of one image, with bars."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    shown.add_column(Text(picture.path.name))
-    shown.add_column("probability", justify="right")
-    shown.add_column("", no_wrap=True)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column(Text(picture.path.name))
+    drawn.add_column("probability", justify="right")
+    drawn.add_column("", no_wrap=True)
     for rank, index in enumerate(_best(chances, TOP)):
         bar = "█" * round(BAR * float(chances[index]))
-        shown.add_row(
+        drawn.add_row(
             Text(trained.classes[index]), f"{chances[index]:.1%}", bar, style="bold" if rank == 0 else None
         )
-    return shown
+    return drawn
 
 
 def table(pictures: Sequence[Picture], chances: npt.NDArray[np.float32], trained: Trained) -> Table:
     """Return a row an image with its three likeliest classes."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    shown.add_column("image", overflow="fold")
-    shown.add_column("size", justify="right")
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("image", overflow="fold")
+    drawn.add_column("size", justify="right")
     ranks = ("first", "second", "third")[: len(trained.classes)]
     for rank in ranks:
-        shown.add_column(rank)
+        drawn.add_column(rank)
     for picture, row in zip(pictures, chances, strict=True):
         cells = [Text(f"{trained.classes[index]} {row[index]:.1%}") for index in _best(row, len(ranks))]
         cells[0].stylize("bold")
-        shown.add_row(Text(str(picture.path)), f"{picture.size[0]}x{picture.size[1]}", *cells)
-    return shown
+        drawn.add_row(Text(str(picture.path)), f"{picture.size[0]}x{picture.size[1]}", *cells)
+    return drawn
 
 
 def _best(chances: npt.NDArray[np.float32], count: int) -> list[int]:

@@ -128,6 +128,8 @@ def test_a_click_opens_the_network_and_the_curve_of_a_trial(report: Path, page: 
     ]
     assert layers[-1] == "conv-gap"
     assert browser.run("document.querySelectorAll('#opened-curve path.line.on').length") == 2  # curve and key
+    label = browser.run("document.querySelector('#opened-growth svg').getAttribute('aria-label')")
+    assert label.startswith(f"The receptive field ends at {trial.receptive_field} pixels after 3 layers")
     # Its parent is one step away, and the same row closes it.
     browser.run(f"{OPENED}.querySelector('dd button').click()")
     assert browser.run(f"{OPENED}.querySelector('h2').textContent") in ("residual", "Trial 2")

@@ -56,7 +56,8 @@ def test_a_run_that_was_not_exported_has_no_section(tmp_path: Path) -> None:
 def test_it_shows_accuracy_memory_boards_and_fine_tuning(tmp_path: Path) -> None:
     text = deployment(exported(tmp_path))
     assert text is not None
-    assert "Measured on 100 test images of shapes" in text
+    assert "Forms of the network, on 100 test images of shapes" in text
+    assert ">int8 (C), after --qat<" in text
     for shown in ("86.00 %", "85.00 %", "84.00 % to 86.00 %", "105.3", "96,756", "21,524", "10 to 21"):
         assert f">{shown}<" in text, shown
     assert "never a measurement" in text

@@ -165,7 +165,9 @@ def test_flash_is_that_of_the_spec() -> None:
     stored = flash(PRESETS["tiny"])
     assert stored is not None
     assert reached(records[1], ("accuracy", "flash")) == [0.5, float(stored.total)]
-    assert [point.number for point in front(records, ("accuracy", "flash"))] == [0, 1]
+    found = front(records, ("accuracy", "flash"))
+    assert [point.number for point in found] == [0, 1]
+    assert found[1].values == {"accuracy": 0.5, "flash": float(stored.total)}
 
 
 def test_halving_lets_the_better_half_go_on() -> None:

@@ -35,6 +35,11 @@ def test_what_fits_is_admitted_with_its_figures() -> None:
     assert admission.margins["max_params"] == parameters - 99_999
     assert admission.broken == ()
     assert not gate.rejections
+    # The features are judged; what the output layer sees afterwards is the whole image.
+    sizes = [size for _, size in admission.growth]
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[-1]) == (3, admission.receptive_field) == (3, figures(TINY).receptive_field[0])
+    assert admission.growth[0][0] == "stem.0.conv"
 
 
 def test_a_rejection_is_counted_by_the_limit_that_broke() -> None:

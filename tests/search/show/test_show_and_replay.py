@@ -73,6 +73,8 @@ def test_show_tells_how_a_broken_search_stands(folder: RunFolder, capsys: pytest
     assert "1 complete, 0 pruned, 1 failed; 4 rejected before training (max_params 4)" in said
     assert "best so far: trial 0" in said
     assert "trial 1 failed: out of memory" in said
+    folder_words = f"--name one --out {folder.path.parent}"
+    assert f"next  python -m search --resume {folder_words} " in said
     assert _run(folder, "show") == 0  # the newest
     assert capsys.readouterr().out == said
 

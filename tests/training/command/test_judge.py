@@ -34,6 +34,7 @@ def test_a_run_is_judged_on_the_images_that_it_reports(finished, capsys):
     assert "\nas run.json says\n" in out
     assert "test accuracy" not in out
     assert "augmentation" not in out
+    assert out.splitlines()[-1].startswith(f"next  python train.py --predict IMAGE --weights {folder}  # ")
 
 
 def test_the_test_images_are_looked_at_when_they_are_asked_for(finished, data, capsys):

@@ -42,6 +42,7 @@ def test_one_image_gives_its_classes_the_likeliest_first(finished, data, capsys)
         [100 * share for share, _ in wanted], abs=0.051
     )
     assert "brought to" not in out
+    assert out.splitlines()[-1].startswith(f"next  python -m serve {folder}  # ")
 
 
 def test_an_image_of_another_size_is_resized_and_that_is_said(finished, tmp_path, capsys):
