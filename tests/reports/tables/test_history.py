@@ -46,10 +46,11 @@ def test_a_search_by_accuracy_has_no_loss_in_its_history(make_search: Callable[.
 
 
 def test_a_trial_says_where_it_comes_from(make_climb: Callable[..., Path]) -> None:
-    trials = open_search(make_climb()).trials
-    assert history.origin(trials[0]) == "preset tiny"
-    assert history.origin(trials[3]) == "trial 2 with c4 x 1.4; c4 gated"
-    assert history.origin(dataclasses.replace(trials[3], parent=None)) == "proposed"
+    run = open_search(make_climb())
+    trials = run.trials
+    assert history.origin(trials[0], run.record) == "preset tiny"
+    assert history.origin(trials[3], run.record) == "trial 2 with c4 x 1.4; c4 gated"
+    assert history.origin(dataclasses.replace(trials[3], parent=None), run.record) == "proposed"
 
 
 def test_the_way_to_the_winner_has_a_row_a_step(make_climb: Callable[..., Path]) -> None:

@@ -230,11 +230,11 @@ def test_a_module_above_the_current_folder_is_found(project: Path, monkeypatch: 
 
 def test_the_application_builds_a_network_of_another_catalogue_from_its_name(project: Path) -> None:
     from search.errors import SearchError
-    from search.session.plan import _base
+    from search.propose.target import spec_named
     from training.command.network import _of_target
 
     assert _of_target("small").target == "small"
     with pytest.raises(SearchError, match="no spec describes it"):
-        _base("small")
+        spec_named("--base", "small", "its widths cannot be searched")
     with pytest.raises(SearchError, match="the images decide the size"):
-        _base("small@1x9x9")
+        spec_named("--base", "small@1x9x9", "its widths cannot be searched")
