@@ -100,10 +100,10 @@ def run(
     )
 
 
-def last_line(done: subprocess.CompletedProcess[str]) -> str:
+def last_line(done: subprocess.CompletedProcess[str], characters: int = 160) -> str:
     """Return the exit code and the last line of stderr of a command that has ended."""
     lines = done.stderr.strip().splitlines()
-    return f"exit {done.returncode}: {lines[-1][:160] if lines else '(nothing on stderr)'}"
+    return f"exit {done.returncode}: {lines[-1][:characters] if lines else '(nothing on stderr)'}"
 
 
 def is_one_line(done: subprocess.CompletedProcess[str]) -> bool:

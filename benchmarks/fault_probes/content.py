@@ -174,7 +174,7 @@ def full_stdout(folder: Path) -> Observation:
 
 
 def _trained(folder: Path) -> list[str | Path]:
-    """Train one epoch on a handful of pictures into folder/one, and return the command without its mode."""
+    """Train one epoch on a handful of pictures into folder/one, and return the command."""
     from PIL import Image
 
     for split, count in (("train", 50), ("test", 2)):
@@ -184,12 +184,12 @@ def _trained(folder: Path) -> list[str | Path]:
             for i in range(count):
                 shade = 100 * number + i
                 Image.new("RGB", (16, 16), (shade, shade, i)).save(place / f"{i}.png")
-    train = Path("train.py").resolve()
-    data: list[str | Path] = ["--data", folder / "data", "--cache", folder / "cache", "--out", folder]
-    done = run([train, *data, "--name", "one", "--preset", "tiny", "--epochs", "1"], folder)
+    places: list[str | Path] = ["--data", folder / "data", "--cache", folder / "cache", "--out", folder]
+    words = [Path("train.py").resolve(), *places, "--name", "one", "--preset", "tiny", "--epochs", "1"]
+    done = run(words, folder)
     if done.returncode:
         raise SkippedError(f"the run to damage was not trained: {last_line(done)}")
-    return [train]
+    return words
 
 
 @probe("8 checkpoint without a field")
@@ -207,7 +207,7 @@ def checkpoint_without_a_field(folder: Path) -> Observation:
     for each in path.parent.glob("last*.pt"):
         torch.save(state, each)
     (path.parent / "run.json").unlink(missing_ok=True)
-    done = run([*words, "--resume", "--name", "one", "--out", folder], folder)
+    done = run([*words, "--resume"], folder)
     return Observation(is_one_line(done), last_line(done))
 
 
@@ -227,7 +227,7 @@ def weights_that_are_nan(folder: Path) -> Observation:
         if tensor.is_floating_point():
             tensor.fill_(float("nan"))
     path.write_bytes(save(tensors, metadata=metadata))
-    done = run([*words, "--evaluate", path.parent, "--cache", folder / "cache"], folder)
+    done = run([words[0], "--evaluate", path.parent, "--cache", folder / "cache"], folder)
     return Observation(is_one_line(done), last_line(done))
 
 
@@ -333,7 +333,7 @@ def whose_fault(folder: Path) -> Observation:
 def memory(folder: Path) -> Observation:
     body = "x = torch.ones(1 << 29)\nmodel = nn.ReLU()\n"
     done = run(["-m", "rfcalc", network(folder, body), "--max-memory", "500M", "--no-budget"], folder)
-    return Observation(is_one_line(done) and "memory" in done.stderr, last_line(done))
+    return Observation(is_one_line(done) and "needs more memory" in done.stderr, last_line(done))
 
 
 if __name__ == "__main__":
