@@ -23,7 +23,7 @@ _SQLITE_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 @dataclass
-class Patience:
+class DatabaseRetry:
     """Repeats what is asked of a database until it answers, for a limited time.
 
     Attributes:

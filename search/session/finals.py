@@ -83,7 +83,7 @@ class Finalists:
 
 
 @dataclass
-class Standing:
+class Racer:
     """A network in the race."""
 
     record: TrialRecord
@@ -149,14 +149,14 @@ class Race:
     folder: RunFolder
     in_time: InTime = lambda seconds: True
 
-    def run(self, networks: Sequence[TrialRecord]) -> list[Standing]:
+    def run(self, networks: Sequence[TrialRecord]) -> list[Racer]:
         """Return the networks that did not fail, the best first.
 
         Raises:
             SearchError: Every one failed.
             Stopped: The user asked for the end.
         """
-        standings = [Standing(record) for record in networks]
+        standings = [Racer(record) for record in networks]
         seeds = self.trainings.settings.final_seeds
         self.trainings.display.stage(FINALISTS, len(networks) * min(LEAST, seeds))
         going = list(standings)
@@ -184,7 +184,7 @@ class Race:
         """Return whether an earlier session has begun with this seed."""
         return bool(self.folder.trials(shelf(number)))
 
-    def _round(self, going: Sequence[Standing], number: int) -> None:
+    def _round(self, going: Sequence[Racer], number: int) -> None:
         """Train each network with the seed of this round, but for what an earlier session did."""
         settings, display, place = self.trainings.settings, self.trainings.display, shelf(number)
         ended = {record.number: record for record in self.folder.trials(place) if record.state == "complete"}
@@ -212,7 +212,7 @@ class Race:
                 each.images.append(self.folder.losses(found, place))
 
 
-def compare(standings: Sequence[Standing]) -> None:
+def compare(standings: Sequence[Racer]) -> None:
     """Hold each network against the best preset, over the seeds that both have."""
     presets = [each for each in standings if each.record.preset is not None]
     if not presets:
@@ -235,7 +235,7 @@ def compare(standings: Sequence[Standing]) -> None:
         )
 
 
-def undecided(going: Sequence[Standing]) -> list[Standing]:
+def undecided(going: Sequence[Racer]) -> list[Racer]:
     """Return the networks that need another seed; none where it is decided who wins."""
     ahead = min(going, key=lambda each: (each.loss, each.record.number))
     if ahead.gap is not None and ahead.record.preset is None and ahead.gap.better:
@@ -244,7 +244,7 @@ def undecided(going: Sequence[Standing]) -> list[Standing]:
     return left if any(each.record.preset is None for each in left) and len(left) > 1 else []
 
 
-def choose(standings: Sequence[Standing]) -> Standing:
+def choose(standings: Sequence[Racer]) -> Racer:
     """Return the best network that beats the best preset by more than chance, else that preset."""
     presets = [each for each in standings if each.record.preset is not None]
     if not presets:

@@ -23,7 +23,7 @@ from search.execute.job import Job
 from search.keep import storage
 from search.keep import study as studies
 from search.keep.folder import RunFolder
-from search.keep.patience import Patience
+from search.keep.patience import DatabaseRetry
 from search.propose.gate import Admission
 from search.propose.sampler import GatedSampler
 from search.propose.space import WidthSpace
@@ -181,7 +181,7 @@ def test_a_server_that_restarts_is_waited_for_and_the_study_is_held_again(
     monkeypatch.setattr(storage, "LOOK_EVERY", 0.0)
     said: list[str] = []
     with storage.held(server.url(), "one") as hold:
-        patience = Patience(server.url(), 60.0, said.append, hold.regain)
+        patience = DatabaseRetry(server.url(), 60.0, said.append, hold.regain)
         patience(hold.look)
         assert said == []
         back = _away(server, 3.0)
@@ -211,7 +211,7 @@ def test_a_study_that_another_driver_took_meanwhile_is_left_to_it(
             storage.held(server.url(), "one"),
             pytest.raises(SearchError, match="another process is driving the study 'one'"),
         ):
-            Patience(server.url(), 2.0, lambda text: None, hold.regain)(hold.look)
+            DatabaseRetry(server.url(), 2.0, lambda text: None, hold.regain)(hold.look)
 
 
 def test_a_server_that_stays_away_is_one_line(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +224,7 @@ def test_a_server_that_stays_away_is_one_line(server: Server, monkeypatch: pytes
                 pytest.raises(SearchError, match=r"^the study failed \(.*\)$") as error,
                 storage.failures(server.url(), "the study failed"),
             ):
-                Patience(server.url(), 2.0, lambda text: None, hold.regain)(hold.look)
+                DatabaseRetry(server.url(), 2.0, lambda text: None, hold.regain)(hold.look)
             assert time.monotonic() - began >= 2.0
             assert "\n" not in str(error.value)
             assert QUOTED not in str(error.value)
@@ -250,7 +250,7 @@ def test_a_search_outlives_a_server_that_is_away_for_some_seconds(
     backend = storage.reach(url)
     with storage.held(url, name) as hold:
         study = studies.open_study(name, backend, sampler, settings)
-        patience = Patience(url, 60.0, said.append, hold.regain)
+        patience = DatabaseRetry(url, 60.0, said.append, hold.regain)
         trainings = Trainings(settings, fake_executor(curve), Display(Console(quiet=True)))
         gate: Any = OpenGate()
         driver = Driver(trainings, folder, small_space, gate, study, lambda records: None, patience=patience)

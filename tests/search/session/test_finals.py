@@ -21,7 +21,7 @@ from search.execute.job import Job
 from search.keep.folder import RunFolder
 from search.propose.gate import Gate
 from search.propose.limits import project_budget
-from search.session.finals import Race, Standing, choose, entrants
+from search.session.finals import Race, Racer, choose, entrants
 from search.session.presets import PRESET_SEEDS, train_presets
 from search.session.trainings import Trainings
 from search.settings import Settings
@@ -150,7 +150,7 @@ def test_the_best_trials_race_with_the_best_preset_and_one_that_is_as_good(tmp_p
 
 
 def test_a_difference_is_better_only_with_its_whole_interval() -> None:
-    standings = [Standing(FIRST, gap=LossDifference(-0.02, 0.01, 0.03, 0.5, 2)), Standing(PRESET)]
+    standings = [Racer(FIRST, gap=LossDifference(-0.02, 0.01, 0.03, 0.5, 2)), Racer(PRESET)]
     assert choose(standings).record is PRESET
     standings[0].gap = LossDifference(-0.04, 0.01, 0.03, 0.5, 2)
     assert choose(standings).record is FIRST
