@@ -22,7 +22,7 @@ from rfcalc.command.blame import recovered, sentence
 from rfcalc.command.checks import Check, checks_of
 from rfcalc.command.memory import limited
 from rfcalc.command.options import MACHINES, Options
-from rfcalc.command.output import Streams, complain, write, write_bytes_whole, write_whole
+from rfcalc.command.writing import Streams, complain, write, write_bytes_whole, write_whole
 from rfcalc.errors import RfcalcError, UsageError, one_line
 
 if TYPE_CHECKING:

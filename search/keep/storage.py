@@ -25,7 +25,7 @@ PATIENCE = 10
 """Seconds to wait for a database server that does not answer."""
 LOCKED_PATIENCE = 5
 """Seconds that SQLite itself waits for a file that somebody else reads or writes, a dashboard for instance.
-Whoever drives the study tries again after it, with a notice (`search.keep.patience`)."""
+Whoever drives the study tries again after it, with a notice (`search.keep.retry`)."""
 LOOK_EVERY = 10.0
 """Seconds between looks whether the hold on the study is still there."""
 HIDDEN = "***"

@@ -21,9 +21,9 @@ from records.trial import TrialRecord, ranked
 from search.errors import SearchError
 from search.execute.job import Job, Outcome
 from search.keep import ledger
-from search.propose.pruning import half_of
 from search.propose.ranker import kendall_tau
 from search.propose.starts import starts
+from search.pruning import half_of
 from search.session.breeding import Breeding, comparable
 from search.session.ended import trial_record
 from search.session.findings import Findings

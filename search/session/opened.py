@@ -8,7 +8,7 @@ import optuna
 
 from records.trial import TrialRecord
 from search.keep import storage, study
-from search.keep.patience import DatabaseRetry
+from search.keep.retry import DatabaseRetry
 from search.session.identity import check_identity, identity
 from search.session.stage import Context
 

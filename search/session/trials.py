@@ -12,12 +12,12 @@ from records.run import EpochRecord
 from records.stopping import Stopped
 from records.text import percent, plural
 from records.trial import TrialRecord
+from search import pruning
 from search.errors import SearchError
 from search.execute.job import Job, Outcome
 from search.execute.protocol import EpochDone
 from search.keep import study
 from search.keep.folder import RunFolder
-from search.propose import pruning
 from search.propose.around import AROUND
 from search.propose.gate import Admission, Gate
 from search.propose.objectives import front

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from records.errors import one_line
-from search.execute.ray.berth import Greeting, WorkerActor
+from search.execute.ray.actor import Greeting, WorkerActor
 from search.execute.ray.messages import (
     BridgeRequest,
     Command,

@@ -20,8 +20,8 @@ from search.execute.job import DataRequest, Job, Keep, Outcome
 from search.execute.paths import absolute
 from search.execute.protocol import EpochDone, Event, JobDone, Notice, Place
 from search.execute.ray import before, executor
+from search.execute.ray.actor import Greeting
 from search.execute.ray.before import check
-from search.execute.ray.berth import Greeting
 from search.execute.ray.executor import RayCluster
 from search.execute.ray.messages import (
     BridgeRequest,

@@ -8,8 +8,8 @@ import pytest
 from records.run import EpochRecord
 from search.execute import worker
 from search.execute.job import DataRequest, Job, Keep, Outcome
-from search.execute.ray import berth as actors
-from search.execute.ray.berth import WorkerActor
+from search.execute.ray import actor as actors
+from search.execute.ray.actor import WorkerActor
 from search.execute.ray.shipped import PACKAGES, stage
 from search.execute.worker import Message, Share
 from tests.search.execute.works import played

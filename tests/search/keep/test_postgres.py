@@ -23,7 +23,7 @@ from search.execute.job import Job
 from search.keep import storage
 from search.keep import study as studies
 from search.keep.folder import RunFolder
-from search.keep.patience import DatabaseRetry
+from search.keep.retry import DatabaseRetry
 from search.propose.gate import Admission
 from search.propose.sampler import GatedSampler
 from search.propose.space import WidthSpace

@@ -16,7 +16,7 @@ from records.stopping import Stop, Stopped
 from search.errors import SearchError
 from search.keep import patience as waiting
 from search.keep import storage
-from search.keep.patience import DatabaseRetry
+from search.keep.retry import DatabaseRetry
 
 
 @pytest.fixture
