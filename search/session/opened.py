@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import optuna
 
 from records.trial import TrialRecord
-from search.keep import storage, study
+from search.keep import storage, study, study_lock
 from search.keep.retry import DatabaseRetry
 from search.session.identity import check_identity, identity
 from search.session.stage import Context
@@ -48,7 +48,7 @@ def opened(
         backend = retry(lambda: storage.reach(url))
         stack.callback(storage.release, backend)
         found = retry(lambda: study.open_study(name, backend, sampler, settings))
-        hold = stack.enter_context(storage.held(url, name))
+        hold = stack.enter_context(study_lock.held(url, name))
         retry.regain = hold.regain
         retry(lambda: storage.claim_for_folder(found, plan.folder.path, bool(records)))
         retry(lambda: check_identity(found, identity(plan, plan.space)))
