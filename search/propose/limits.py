@@ -36,6 +36,8 @@ def asked_limits(words: Sequence[str]) -> dict[str, int | bool]:
         field = known[key]
         if key == "dtype":
             raise SearchError(f"--limit {word}: write --limit {INT8}, which counts bytes in int8")
+        if isinstance(field.default, tuple):
+            raise SearchError(f"--limit {word}: {key} is a list; write it into pyproject.toml")
         if isinstance(field.default, bool):
             if text.lower() not in _ANSWERS:
                 raise SearchError(f"--limit {word}: {key} takes yes or no, got {text!r}")
