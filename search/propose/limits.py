@@ -31,6 +31,8 @@ def asked_limits(words: Sequence[str]) -> dict[str, int | bool]:
         if word.strip() == INT8:
             found[INT8] = True
             continue
+        if key == INT8:
+            raise SearchError(f"--limit {word}: write --limit {INT8}, which takes no value")
         if key not in known:
             raise SearchError(f"--limit {word}: {key!r} is {unknown(key, (*known, INT8))}")
         field = known[key]

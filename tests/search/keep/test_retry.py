@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from records.stopping import Stop, Stopped
 from search.errors import SearchError
-from search.keep import patience as waiting
+from search.keep import retry as waiting
 from search.keep import storage
 from search.keep.retry import DatabaseRetry
 

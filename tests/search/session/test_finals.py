@@ -70,7 +70,7 @@ def test_a_network_that_is_clearly_better_wins_after_two_seeds(make_race: MakeRa
     assert {len(each.runs) for each in standings} == {2}
     assert choose(standings).record is FIRST
     assert standings[0].gap is not None
-    assert standings[0].gap.mean == pytest.approx(-0.2, abs=0.001)
+    assert standings[0].gap.loss == pytest.approx(-0.2, abs=0.001)
     assert standings[0].finalist().gap is not None
     assert standings[1].gap is None  # the best preset is the measure
     trial_seeds = {record.seed for record in (FIRST, SECOND, PRESET)}
