@@ -97,7 +97,7 @@ FAULTS = (
     # Records and the search.
     Fault("records/files.py", "temporary.unlink(missing_ok=True)\n        raise", "pass\n        raise", "tests/records"),
     Fault("records/files.py", "allow_nan=False", "allow_nan=True", "tests/records"),
-    Fault("search/propose/pruning.py", "math.ceil(HALF * epochs)", "1", "tests/search/session/test_climb.py"),
+    Fault("search/pruning.py", "math.ceil(HALF * epochs)", "1", "tests/search/session/test_climb.py"),
     Fault("search/propose/gate.py", '"max_params": known.params', '"max_params": 0', "tests/search/propose/test_gate.py"),
 )  # fmt: skip
 

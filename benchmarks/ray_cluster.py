@@ -52,7 +52,7 @@ class TwoNodes:
     def actors(self) -> list[int]:
         """Return the processes of this cluster's actors that look after a worker."""
         raylets = {node["raylet"][0] for node in self.nodes if node.get("raylet")}
-        named = [pid for pid in processes.all_of() if processes.command(pid).startswith(b"ray::Berth")]
+        named = [pid for pid in processes.all_of() if processes.command(pid).startswith(b"ray::WorkerActor")]
         self._met.update(pid for pid in named if processes.parent(pid) in raylets)
         return [pid for pid in named if pid in self._met]
 

@@ -179,7 +179,7 @@ def compared(options: argparse.Namespace, sampler: str, seed: int, console: Cons
     gap = difference(ours, theirs, Noise.measured([ours, theirs]), images)
     points = 100 * fmean((pair[0].score or 0) - (pair[1].score or 0) for pair in runs)
     won = found.winner == proposed.number
-    return Row(sampler, seed, proposed.title, preset.title, gap.mean, gap.reach, points, won)
+    return Row(sampler, seed, proposed.title, preset.title, gap.loss, gap.reach, points, won)
 
 
 def mean_and_reach(values: Sequence[float]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from records.text import percent, plural
 
 if TYPE_CHECKING:
-    from records.search import Finalist, Gap, SearchRecord
+    from records.search import Finalist, LossDifference, SearchRecord
 
 
 def winner_title(record: SearchRecord) -> str:
@@ -58,7 +58,7 @@ def challenger(record: SearchRecord) -> Finalist | None:
     return next(won, min(rivals, key=lambda each: each.gap.loss if each.gap else math.inf, default=None))
 
 
-def _measured(gap: Gap) -> str:
+def _measured(gap: LossDifference) -> str:
     return (
         f"{gap.loss:+.4f} ± {gap.reach:.4f} in validation loss and {gap.points:+.1f} points, "
         f"{plural(gap.runs, 'fresh seed')} each, 95 % interval"

@@ -9,8 +9,8 @@ from records.run import DatasetFacts, Environment
 
 
 @dataclass(frozen=True)
-class Gap:
-    """A network's mean validation loss minus that of the best preset, paired by image and by seed."""
+class LossDifference:
+    """A network's mean validation loss minus that of another one, paired by image and by seed."""
 
     loss: float
     """Below 0: the network is better."""
@@ -19,14 +19,19 @@ class Gap:
     reach: float
     """Half the width of its 95 % interval."""
     points: float
-    """The difference of the accuracies, in percentage points."""
+    """The difference of the mean validation accuracies, in percentage points."""
     runs: Count
     """Seeds of each network."""
 
     @property
     def better(self) -> bool:
-        """Whether the network is better than the preset by more than chance: the interval is below 0."""
+        """Whether the network is better by more than chance: the whole interval is below 0."""
         return self.loss + self.reach < 0
+
+    @property
+    def worse(self) -> bool:
+        """Whether it is worse by more than chance: the whole interval is above 0."""
+        return self.loss - self.reach > 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Finalist:
     """Name of the preset or given network that it is; None: a network that the search proposed."""
     losses: tuple[float, ...] = field(default=())
     """Validation loss of each run; empty in searches of earlier versions."""
-    gap: Gap | None = None
+    gap: LossDifference | None = None
     """Against the best preset; None for that one, and where there is none."""
 
     @property

@@ -149,7 +149,7 @@ def create_app(service: Service, started: Callable[[Service], None] = lambda ser
 
 def _answers(app: FastAPI, service: Service) -> None:
     async def answered(request: Request, *, explain: bool = False) -> Answer:
-        with service.gate.enter():
+        with service.limit.enter():
             try:
                 async with asyncio.timeout(service.settings.seconds):
                     data = await bodies.picture(request, service.fetcher)
@@ -245,7 +245,7 @@ def _operation(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         """Return the service's figures as Prometheus reads them."""
         gauges = {
-            "requests_inside": service.gate.inside,
+            "requests_inside": service.limit.inside,
             "queue_length": service.batcher.waiting,
             "uptime_seconds": time.monotonic() - begun,
         }

@@ -30,7 +30,7 @@ class Answers(Protocol):
         """Return (N, classes) for (N, H, W, 3) images."""
 
 
-class Gate:
+class RequestLimit:
     """How many requests are inside: read, fetched, decoded, waiting or being answered.
 
     Args:

@@ -22,7 +22,7 @@ from serve.explain import covered, drops
 from serve.fetch import Fetcher, Pattern
 from serve.metrics import Metrics
 from serve.model import FORMATS, Model
-from serve.queue import Batcher, Gate, Row
+from serve.queue import Batcher, RequestLimit, Row
 
 _log = logging.getLogger("serve")
 _DECODERS = 2
@@ -94,7 +94,7 @@ class Service:
             self.fetcher = Fetcher(
                 largest=LARGEST, allow_private=settings.allow_private, patterns=settings.patterns
             )
-        self.gate = Gate(settings.queue)
+        self.limit = RequestLimit(settings.queue)
         self.batcher = Batcher(workers=settings.workers, observe=self.metrics.batches.observe)
         self._decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
         self._explaining = asyncio.Semaphore(1)

@@ -39,7 +39,7 @@ FOLDERS: dict[str, dict[str, set[str]]] = {
         "command": WORDS | {"trace", "maps", "analysis", "questions", "render", "onnx"},
         "testing": WORDS | {"analysis", "render"},
         "pytest_plugin": WORDS | {"command"},
-        # The doors of the package name everything.
+        # The package itself names everything.
         "__init__": WORDS | {"trace", "maps", "ops", "analysis", "questions", "render", "command", "testing"},
         "__main__": {"command"},
     },

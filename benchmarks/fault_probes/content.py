@@ -64,7 +64,7 @@ def lock_through_a_link(folder: Path) -> Observation:
     victim, lock = folder / "victim", folder / ".lock"
     victim.write_text("precious")
     lock.symlink_to(victim)
-    locked = either("search.keep.storage:locked_file", "search.storage:locked_file")
+    locked = either("records.lock:locked", "search.storage:locked_file")
     refused = ""
     try:
         with locked(lock, RuntimeError("taken")):
@@ -94,7 +94,7 @@ def database_away(folder: Path) -> Observation:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         storage: Any = importlib.import_module("search.keep.storage")
-        patient = either("search.keep.patience:Patience")("sqlite:///x", 30.0, lambda text: None)
+        patient = either("search.keep.retry:DatabaseRetry")("sqlite:///x", 30.0, lambda text: None)
     except ImportError:
         storage, patient = importlib.import_module("search.storage"), None
     storage.LOCKED_PATIENCE = 0.2

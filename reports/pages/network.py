@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Look:
+class NetworkView:
     """A run's network as a page shows it."""
 
     content: Markup
@@ -27,7 +27,7 @@ class Look:
     """Of `rfcalc.analysis.view.grown_fields`, for the chart of it; empty where nothing can be drawn."""
 
 
-def look(run: TrainRun) -> Look:
+def look(run: TrainRun) -> NetworkView:
     """Analyse the network of a run, which runs its model.py."""
     parts: list[Markup] = []
     grown: tuple[tuple[str, int], ...] = ()
@@ -58,7 +58,7 @@ def look(run: TrainRun) -> Look:
     if run.source is not None:
         summary = element("summary", "Source of the network")
         parts.append(element("details", summary, code(run.source, "the source of the network")))
-    return Look(element("div", parts), grown)
+    return NetworkView(element("div", parts), grown)
 
 
 def drawing(found: Sequence[Stage], image_size: tuple[int, int]) -> Markup:

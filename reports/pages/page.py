@@ -55,7 +55,7 @@ def write_report(run: SearchRun | TrainRun, output: Path | None = None) -> Path:
 def search_page(run: SearchRun) -> str:
     """Return the page of a search as text."""
     scored, best = bool(run.scored), run.best
-    looked = network.look(best) if best else network.Look(Markup())
+    looked = network.look(best) if best else network.NetworkView(Markup())
     folder = f"runs/search/{run.folder.resolve().name}"
     unfinished = run.record.state in ("running", "stopped")
     title = f"Search {run.record.name}"

@@ -109,7 +109,7 @@ def budget(run: SearchRun) -> Markup:
     return section("budget", "Budget and verdict", verdict, table(tables.verdict(record), "verdict"))
 
 
-def winner(run: SearchRun, best: TrainRun, looked: network.Look) -> Markup:
+def winner(run: SearchRun, best: TrainRun, looked: network.NetworkView) -> Markup:
     """The winner's network: drawn stage by stage, layer by layer, its recipe and its standalone source."""
     why = (
         f"{winner_title(run.record).capitalize()}: the network {best.record.network}, "

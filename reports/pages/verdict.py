@@ -1,7 +1,7 @@
 """What a reader of a search wants to know first: does it beat the best preset, and how surely."""
 
 from records.outcome import challenger, kind_of, outcome
-from records.search import Gap, SearchRecord
+from records.search import LossDifference, SearchRecord
 from records.text import plural
 from reports.pages.html import Markup, element
 
@@ -37,7 +37,7 @@ def _why_not(record: SearchRecord) -> str | None:
     return "No verdict: no preset was trained beside the finalists, so there is nothing to compare with."
 
 
-def _interval(gap: Gap, title: str, preset: str, kind: str) -> Markup:
+def _interval(gap: LossDifference, title: str, preset: str, kind: str) -> Markup:
     """Draw the 95 % interval of the difference around its middle, 0; the caption has the figures.
 
     The drawing is stretched to the width that there is, so nothing in it is a text or a circle.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from records.outcome import kind_of
 from records.run import EpochRecord, RunRecord
-from records.search import Gap, LimitRecord, SearchRecord
+from records.search import LimitRecord, LossDifference, SearchRecord
 from records.trial import TrialRecord
 from reports.mistakes import Mistake
 from reports.tables.table import Cell, Column, Table, counts, millions, percents, times
@@ -128,7 +128,7 @@ def finalists(record: SearchRecord) -> Table:
     return Table(f"Finalists, trained again for longer (validation accuracy, {how})", columns, rows)
 
 
-def _gap(gap: Gap | None) -> str | None:
+def _gap(gap: LossDifference | None) -> str | None:
     """Return a difference in validation loss with half of its 95 % interval."""
     return None if gap is None else f"{gap.loss:+.4f} ± {gap.reach:.4f}"
 

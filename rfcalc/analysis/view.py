@@ -17,7 +17,7 @@ _POOLS = frozenset({Kind.MAX_POOL, Kind.AVERAGE_POOL})
 
 
 @dataclass(frozen=True)
-class Settings:
+class WindowSettings:
     """What slides over a map: kernel, stride and dilation for each spatial axis."""
 
     kernel: tuple[int, ...]
@@ -42,7 +42,7 @@ class Line:
     row: Row
     folded: tuple[Row, ...] = ()
     sigma: tuple[float | None, ...] = ()
-    window: Settings | None = None
+    window: WindowSettings | None = None
     total_params: int = 0
     total_macs: int = 0
 
@@ -110,12 +110,12 @@ def grown_fields(analysis: Analysis) -> tuple[tuple[str, int], ...]:
     return tuple((row.name, size) for row, size in zip(seen, largest, strict=True))
 
 
-def _window(analysis: Analysis, row: Row) -> Settings | None:
+def _window(analysis: Analysis, row: Row) -> WindowSettings | None:
     node = analysis.graph.nodes[row.node]
     window = window_of(analysis.graph, node)
     if window is not None:
-        return Settings(window.kernel, window.stride, window.dilation, window.groups)
+        return WindowSettings(window.kernel, window.stride, window.dilation, window.groups)
     if op_of(node).kind in _POOLS and "adaptive" not in node.name and "pool" in node.name:
         kernel, stride, _, dilation = pool_settings(Call(node, analysis.graph, {}))
-        return Settings(kernel, stride, dilation)
+        return WindowSettings(kernel, stride, dilation)
     return None

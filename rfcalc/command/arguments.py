@@ -14,7 +14,7 @@ from rfcalc._version import __version__
 from rfcalc.analysis.budget import DTYPES, SETTINGS, Budget, key_of
 from rfcalc.analysis.growth import Allowed, Growth
 from rfcalc.command.options import GROUPS, Flag, Options, names, through_argparse, whole_number
-from rfcalc.command.output import complain, write
+from rfcalc.command.writing import complain, write
 from rfcalc.errors import InputError, RfcalcError, UsageError, one_line
 from rfcalc.text import nearest
 from rfcalc.trace.inputs import parse_input

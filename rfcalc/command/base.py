@@ -19,14 +19,14 @@ from rfcalc.command.checks import Check
 from rfcalc.command.target import Target
 from rfcalc.errors import RfcalcError, UsageError, one_line
 
-__all__ = ["Opened", "opened"]
+__all__ = ["OpenBase", "opened"]
 
 Analysed = Callable[[Check, Target], Figures]
 """Analyses a check at a target that may lie elsewhere than its own."""
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenBase:
     """A base that can be asked for the figures of a network."""
 
     label: str
@@ -45,7 +45,7 @@ class Opened:
 
 
 @contextmanager
-def opened(against: str, folder: Path, analysed: Analysed) -> Iterator[Opened]:
+def opened(against: str, folder: Path, analysed: Analysed) -> Iterator[OpenBase]:
     """Open a base for a while.
 
     Args:
@@ -73,7 +73,7 @@ def opened(against: str, folder: Path, analysed: Analysed) -> Iterator[Opened]:
         )
         label = f"{against} ({commit[:7]})"
         try:
-            yield Opened(label, lambda check: _in_tree(check, root, tree, analysed))
+            yield OpenBase(label, lambda check: _in_tree(check, root, tree, analysed))
         finally:
             shutil.rmtree(tree, ignore_errors=True)
             _git(root, "worktree", "prune", against=against)
@@ -166,7 +166,7 @@ def _is_in(name: str, folder: Path) -> bool:
     return bool(file) and place.is_relative_to(folder) and "site-packages" not in place.parts
 
 
-def _of_json(path: Path) -> Opened:
+def _of_json(path: Path) -> OpenBase:
     """Read what `--format json` wrote, of one network or of several.
 
     Raises:
@@ -189,7 +189,7 @@ def _of_json(path: Path) -> Opened:
         found = [one for one in reports if {one.get("name"), one.get("target")} & wanted]
         return _figures(found[0], check, path) if found else None
 
-    return Opened(str(path), ask)
+    return OpenBase(str(path), ask)
 
 
 def _figures(report: Mapping[str, Any], check: Check, path: Path) -> Figures:

@@ -22,11 +22,11 @@ from rfcalc.command.blame import recovered, sentence
 from rfcalc.command.checks import Check, checks_of
 from rfcalc.command.memory import limited
 from rfcalc.command.options import MACHINES, Options
-from rfcalc.command.output import Streams, complain, write, write_bytes_whole, write_whole
+from rfcalc.command.writing import Streams, complain, write, write_bytes_whole, write_whole
 from rfcalc.errors import RfcalcError, UsageError, one_line
 
 if TYPE_CHECKING:
-    from rfcalc.command.base import Opened
+    from rfcalc.command.base import OpenBase
     from rfcalc.render.report import Outcome
 
 
@@ -166,7 +166,7 @@ def _outcomes(
 
     outcomes, picture = [], None
     with ExitStack() as stack:
-        bases: dict[str, Opened] = {}
+        bases: dict[str, OpenBase] = {}
         for check in checks:
             if check.against and check.against not in bases:
                 folder = check.root or check.target().folder

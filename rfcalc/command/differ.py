@@ -6,8 +6,8 @@ from rfcalc.analysis.growth import Growth
 from rfcalc.command.checks import Check
 from rfcalc.command.memory import limited
 from rfcalc.command.options import Options, parse_arguments
-from rfcalc.command.output import Streams, write, write_whole
 from rfcalc.command.target import Target
+from rfcalc.command.writing import Streams, write, write_whole
 from rfcalc.errors import RfcalcError, UsageError
 
 __all__ = ["differ"]

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["OWN_NAME", "Above", "hides", "importing"]
+__all__ = ["OWN_NAME", "AncestorFinder", "hides", "importing"]
 
 OWN_NAME = "_rfcalc_target_"
 """Begins the name of a module whose file has a name that cannot be imported, or that is taken."""
@@ -24,7 +24,7 @@ _DEPTH = 6
 """How many folders above a file are tried for a package that it imports."""
 
 
-class Above:
+class AncestorFinder:
     """Finds what nobody else has found in the folders above a file: `src.blocks` of `project/src/net.py`.
 
     An import that says `src.blocks` expects to be run in the folder that holds `src`. Asked last, so that it
@@ -73,7 +73,7 @@ def importing(folder: Path, *, forget: bool) -> Iterator[None]:
     for name in aside:
         del sys.modules[name]
     path, before, place = list(sys.path), set(sys.modules), _current()
-    above = Above(folder)
+    above = AncestorFinder(folder)
     sys.path.insert(0, str(folder))
     sys.meta_path.append(above)
     importlib.invalidate_caches()

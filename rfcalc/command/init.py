@@ -12,8 +12,8 @@ from rfcalc.analysis.settings import find_settings
 from rfcalc.command.checks import Check
 from rfcalc.command.memory import limited
 from rfcalc.command.options import Options, parse_arguments
-from rfcalc.command.output import Streams, write, write_whole
 from rfcalc.command.target import Target
+from rfcalc.command.writing import Streams, write, write_whole
 from rfcalc.errors import UsageError
 
 __all__ = ["init"]

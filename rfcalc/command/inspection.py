@@ -8,7 +8,7 @@ from rfcalc.analysis.analyze import analyze
 from rfcalc.analysis.budget import Verdict, judge
 from rfcalc.analysis.growth import Figures, figures_of, judge_growth
 from rfcalc.analysis.result import Analysis, Row
-from rfcalc.command.base import Opened
+from rfcalc.command.base import OpenBase
 from rfcalc.command.blame import recovered
 from rfcalc.command.checks import Check
 from rfcalc.command.load import Loaded, build
@@ -32,7 +32,7 @@ VERIFY_SECONDS = 60.0
 
 
 def inspect(
-    target: Target, options: Options, check: Check, base: Opened | None = None
+    target: Target, options: Options, check: Check, base: OpenBase | None = None
 ) -> tuple[Report, bytes | None]:
     """Run the target and find out what `options` ask for.
 
@@ -136,7 +136,7 @@ def _dtype(check: Check) -> str:
     return check.budget.dtype if check.budget else "float32"
 
 
-def _compared(report: Report, check: Check, opened: Opened) -> Report:
+def _compared(report: Report, check: Check, opened: OpenBase) -> Report:
     """Return the report with its base, and the limits on growth in its verdict."""
     base, now = opened.of(check), figures_of(report.analysis, _dtype(check))
     report = dataclasses.replace(report, base=base, figures=now)

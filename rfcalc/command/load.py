@@ -76,12 +76,12 @@ def build(target: Target, arguments: Mapping[str, Any]) -> Loaded:
 
 def _from_door(target: Target, arguments: Mapping[str, Any]) -> nn.Module:
     """Build the network of a name or of a JSON file; nothing of the file is run."""
-    assert target.door is not None
+    assert target.catalogue is not None
     if target.name:
         raise LoadError(f"{target.text}: a JSON file describes one network; leave the name out")
-    made = target.door.build(target.path or target.named, arguments)
+    made = target.catalogue.build(target.path or target.named, arguments)
     if not _is_network(made):
-        raise LoadError(f"{target.text}: {target.door.module} makes {_kind(made)}, not an nn.Module")
+        raise LoadError(f"{target.text}: {target.catalogue.module} makes {_kind(made)}, not an nn.Module")
     model: nn.Module = made
     return model
 

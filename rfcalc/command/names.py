@@ -1,4 +1,4 @@
-"""Networks that have names, and JSON files that describe one: the door to those of an application.
+"""Networks that have names, and JSON files that describe one: the catalogue of an application.
 
 rfcalc itself knows no such network. `names = "package.module"` under `[tool.rfcalc]` of a pyproject.toml
 names a module beside that file, which has
@@ -29,7 +29,7 @@ from rfcalc.analysis.settings import find_names
 from rfcalc.command.importing import hides, importing
 from rfcalc.errors import LoadError, RfcalcError, wording
 
-__all__ = ["Door", "Entry", "did_you_mean", "door_near", "nearest_run"]
+__all__ = ["Catalogue", "Entry", "catalogue_near", "did_you_mean", "nearest_run"]
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _NAME = re.compile(r"[A-Za-z][\w-]*")
@@ -54,7 +54,7 @@ class Entry(Protocol):
 
 
 @dataclass(frozen=True)
-class Door:
+class Catalogue:
     """The module that a pyproject.toml names.
 
     Attributes:
@@ -119,14 +119,14 @@ class Door:
             ) from error
 
 
-def door_near(start: Path) -> Door | None:
-    """Return the door of the nearest pyproject.toml in `start` or above it, else of rfcalc's own checkout.
+def catalogue_near(start: Path) -> Catalogue | None:
+    """Return the catalogue of the nearest pyproject.toml in `start` or above it, else of rfcalc's checkout.
 
     Raises:
         BudgetError: A pyproject.toml on the way cannot be read.
     """
     found = find_names(start) or find_names(_CHECKOUT, above=False)
-    return None if found is None else Door(*found)
+    return None if found is None else Catalogue(*found)
 
 
 def did_you_mean(text: str, folder: Path) -> str:
@@ -134,7 +134,7 @@ def did_you_mean(text: str, folder: Path) -> str:
 
     Args:
         text: What the user typed.
-        folder: Where files, `runs/` with run folders, and the door to names are looked for.
+        folder: Where files, `runs/` with run folders, and the catalogue are looked for.
 
     Returns:
         The end of an error; "" where nothing is near.
@@ -144,8 +144,8 @@ def did_you_mean(text: str, folder: Path) -> str:
     known |= _runs(text, folder)
     # A misspelt file is no reason to import a module that some pyproject.toml gives.
     with suppress(RfcalcError):
-        if _NAME.fullmatch(text) and (door := door_near(folder)) is not None:
-            known |= {name: entry.kind for name, entry in door.networks().items()}
+        if _NAME.fullmatch(text) and (catalogue := catalogue_near(folder)) is not None:
+            known |= {name: entry.kind for name, entry in catalogue.networks().items()}
     near = _nearest(text, known)
     if not near and not path.suffix:
         modules = dict.fromkeys(importlib.metadata.packages_distributions(), "package")

@@ -26,8 +26,8 @@ def importable(target: Target) -> Iterator[None]:
     """Make the target's folder importable; a file target leaves nothing behind (see `importing`)."""
     with ExitStack() as stack:
         stack.enter_context(importing(target.folder.resolve(), forget=target.path is not None))
-        if target.named and target.door:  # its network may import while it runs
-            stack.enter_context(importing(target.door.root, forget=False))
+        if target.named and target.catalogue:  # its network may import while it runs
+            stack.enter_context(importing(target.catalogue.root, forget=False))
         if target.path and (package := _package(target.path)):
             stack.enter_context(importing(package[0], forget=True))
         yield

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rfcalc.command.foreign import beside, foreign
-from rfcalc.command.importing import Above
-from rfcalc.command.names import Door, did_you_mean, door_near
+from rfcalc.command.importing import AncestorFinder
+from rfcalc.command.names import Catalogue, catalogue_near, did_you_mean
 from rfcalc.errors import LoadError
 
 __all__ = ["JSON", "ONNX", "Target"]
@@ -42,7 +42,7 @@ class Target:
         name: What is asked for in the file or module, "" for none.
         root: Folder that paths and modules are looked for in; None: the current one.
         named: The network's name, "" for none.
-        door: What finds it by its name, or reads the JSON file.
+        catalogue: What finds it by its name, or reads the JSON file.
         described: The JSON file that describes the network: itself, or the record in a run folder.
         given_size: What follows the @, such as (3, 64, 64).
         own_size: Size of one image that the network was made for, where that is known.
@@ -54,7 +54,7 @@ class Target:
     name: str
     root: Path | None = None
     named: str = ""
-    door: Door | None = None
+    catalogue: Catalogue | None = None
     described: Path | None = None
     given_size: tuple[int, ...] | None = None
     own_size: tuple[int, ...] | None = None
@@ -85,11 +85,11 @@ class Target:
         except OSError as error:
             raise LoadError(f"{path}: {error.strerror or error}") from error
         if not name and _NAME.fullmatch(place):
-            door = door_near(root or Path.cwd())
-            entry = door.networks().get(place) if door is not None else None
-            if entry is not None and door is not None:
+            catalogue = catalogue_near(root or Path.cwd())
+            entry = catalogue.networks().get(place) if catalogue is not None else None
+            if entry is not None and catalogue is not None:
                 own = tuple(entry.input_size)
-                return cls(text, None, "", "", root, place, door, given_size=size, own_size=own)
+                return cls(text, None, "", "", root, place, catalogue, given_size=size, own_size=own)
         if (wrong := _no_module(text, place, name, path)) is not None:
             raise LoadError(f"{wrong}{did_you_mean(place, root or Path.cwd()) or _otherwise(place, path)}")
         return cls(text, None, place, name, root, given_size=size)
@@ -137,30 +137,34 @@ def _of_file(target: Target) -> Target:
     path = target.path
     if path.suffix != JSON and not path.is_dir():
         return replace(target, path=_checked_file(path, root=target.root))
-    door = door_near(target.root or Path.cwd())
+    catalogue = catalogue_near(target.root or Path.cwd())
     if path.is_dir():
-        described, size, why = _described(path, door)
+        described, size, why = _described(path, catalogue)
         if why and not any((path / name).is_file() for name in _SOURCES):
             raise LoadError(why)
         return replace(
-            target, path=_checked_file(path, described), door=door, described=described, own_size=size
+            target,
+            path=_checked_file(path, described),
+            catalogue=catalogue,
+            described=described,
+            own_size=size,
         )
-    if door is None or not path.is_file():
+    if catalogue is None or not path.is_file():
         return replace(target, path=_checked_file(path, root=target.root))
-    size = tuple(door.read(path).input_size)
-    return replace(target, path=path.resolve(), door=door, described=path.resolve(), own_size=size)
+    size = tuple(catalogue.read(path).input_size)
+    return replace(target, path=path.resolve(), catalogue=catalogue, described=path.resolve(), own_size=size)
 
 
-def _described(folder: Path, door: Door | None) -> tuple[Path | None, tuple[int, ...] | None, str]:
+def _described(folder: Path, catalogue: Catalogue | None) -> tuple[Path | None, tuple[int, ...] | None, str]:
     """Return the first file of a run folder that describes its network, its input size, or why none."""
     wrong = ""
-    if door is None:
+    if catalogue is None:
         return None, None, ""
     for name in _RECORDS:
         path = folder / name
         if path.is_file():
             try:
-                return path.resolve(), tuple(door.read(path).input_size), ""
+                return path.resolve(), tuple(catalogue.read(path).input_size), ""
             except LoadError as error:  # a network that no spec describes; its source may be there
                 wrong = wrong or str(error)
     return None, None, wrong
@@ -182,8 +186,8 @@ def _otherwise(place: str, path: Path) -> str:
     """Return the end of an error about a text that nothing is near to."""
     if os.sep in place or path.suffix:
         return beside(path)
-    door = door_near(path.parent) if _NAME.fullmatch(place) else None
-    known = f"; networks with a name: {', '.join(door.networks())}" if door else ""
+    catalogue = catalogue_near(path.parent) if _NAME.fullmatch(place) else None
+    known = f"; networks with a name: {', '.join(catalogue.networks())}" if catalogue else ""
     return f"; write model.py, model.py:Name or package.module:name{known}"
 
 
@@ -197,7 +201,7 @@ def _is_importable(module: str, folder: Path) -> bool:
         return True  # its own error comes when it is imported
     if any(finders) or importlib.machinery.PathFinder.find_spec(module, [str(folder)]) is not None:
         return True
-    return Above(folder.resolve()).find_spec(module, None) is not None
+    return AncestorFinder(folder.resolve()).find_spec(module, None) is not None
 
 
 _FILE_SUFFIXES = (".pt", ".pth", ".onnx", ".safetensors", ".h5", ".keras", ".ckpt", ".pkl", ".yaml", ".json")

@@ -10,7 +10,7 @@ from rfcalc.errors import UsageError
 from rfcalc.text import decimal, human, human_bytes, nearest, per_axis, percent, shape
 
 if TYPE_CHECKING:
-    from rfcalc.analysis.view import Line, Settings
+    from rfcalc.analysis.view import Line, WindowSettings
     from rfcalc.maps.field import Field
 
 
@@ -120,7 +120,7 @@ def _of(part: int, whole: int) -> str:
     return f"{part / whole:.6g}" if whole else "0"
 
 
-def _windowed(read: Callable[[Settings], Sequence[int]], least: int = 0) -> Callable[[Line], str]:
+def _windowed(read: Callable[[WindowSettings], Sequence[int]], least: int = 0) -> Callable[[Line], str]:
     """Return the cell of one setting; "" where the op has none, or none above `least` along any axis."""
 
     def cell(line: Line) -> str:
@@ -130,7 +130,7 @@ def _windowed(read: Callable[[Settings], Sequence[int]], least: int = 0) -> Call
     return cell
 
 
-def _setting(read: Callable[[Settings], Sequence[int]]) -> Callable[[Line], str]:
+def _setting(read: Callable[[WindowSettings], Sequence[int]]) -> Callable[[Line], str]:
     return lambda line: per_axis(read(line.window)) if line.window else ""
 
 

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from search.execute import worker
 from search.execute.job import Job, Outcome
 from search.execute.protocol import Event
-from search.execute.slots import Slot, Watch
+from search.execute.slots import Slot, Watchdog
 from search.execute.worker import Message, Share, Work
 
 
@@ -39,7 +39,7 @@ class LocalProcesses:
     ) -> None:
         self._jobs, self._work = jobs, work
         self._share = share or Share(device, jobs)
-        self._watch = Watch(silence)
+        self._watchdog = Watchdog(silence)
         self._workers: list[_Worker] = []
 
     @property
@@ -84,7 +84,7 @@ class LocalProcesses:
             # A failure may have left its process short of memory, or the GPU unusable.
             if isinstance(message, Outcome) and message.state == "failed":
                 self._replace(each)
-        for silent, reason in list(self._watch.given_up(self._workers, self._watch.passed(timeout))):
+        for silent, reason in list(self._watchdog.given_up(self._workers, self._watchdog.passed(timeout))):
             self._replace(silent)
             events.append(silent.failed(reason))
         return events

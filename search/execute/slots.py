@@ -58,7 +58,7 @@ class Slot:
 AnySlot = TypeVar("AnySlot", bound=Slot)
 
 
-class Watch:
+class Watchdog:
     """Finds the workers that were stopped (SIGSTOP) or hang so that not even a thread runs.
 
     Args:

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from records import layout
+from records import layout, lock
 from records.files import sweep, write_json, write_with
 from records.search import SearchRecord
 from records.trial import TrialRecord, write_trials_csv
 from search.errors import SearchError
 from search.keep.best import Best
-from search.keep.storage import locked_file
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def locked(folder: RunFolder) -> Iterator[None]:
     taken = SearchError(
         f"{folder.path}: another process is driving this search; wait, or choose another --name"
     )
-    with locked_file(folder.lock, taken):
+    with lock.locked(folder.lock, taken):
         for each in (folder.path, folder.path / layout.TRIALS, folder.best, folder.winner.coming):
             sweep(each)
         yield

@@ -1,11 +1,8 @@
-"""Where the study is kept: reaching it, holding it for one driver, and never showing its password."""
+"""Where the study is kept: reaching it, and never showing its password."""
 
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +11,6 @@ from urllib.parse import quote, quote_plus
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
-from records.layout import is_locked, locked
 from search.errors import SearchError
 
 if TYPE_CHECKING:
@@ -25,30 +21,14 @@ PATIENCE = 10
 """Seconds to wait for a database server that does not answer."""
 LOCKED_PATIENCE = 5
 """Seconds that SQLite itself waits for a file that somebody else reads or writes, a dashboard for instance.
-Whoever drives the study tries again after it, with a notice (`search.keep.patience`)."""
-LOOK_EVERY = 10.0
-"""Seconds between looks whether the hold on the study is still there."""
+Whoever drives the study tries again after it, with a notice (`search.keep.retry`)."""
 HIDDEN = "***"
-
-
-class HeldError(SearchError):
-    """Another driver holds the study."""
-
-
-@dataclass
-class Hold:
-    """The hold of this driver on the study."""
-
-    look: Callable[[], None] = lambda: None
-    """Raises where the hold is lost; it really looks every `LOOK_EVERY` seconds."""
-    regain: Callable[[], None] = lambda: None
-    """Takes the hold again where it is lost."""
 
 
 def hidden(url: str) -> str:
     """Return the URL with its password masked; what is not a URL is masked as a whole."""
     try:
-        parsed = _parsed(url)
+        parsed = parsed_url(url)
     except SearchError:
         return HIDDEN
     query = {key: HIDDEN if "pass" in key else value for key, value in parsed.query.items()}
@@ -66,7 +46,7 @@ def scrubbed(text: str, url: str | None) -> str:
         return text
     text = text.replace(url, hidden(url))
     with suppress(SearchError):
-        parsed = _parsed(url)
+        parsed = parsed_url(url)
         secrets = [parsed.password, *(value for key, value in parsed.query.items() if "pass" in key)]
         for secret in {str(each) for each in secrets if each}:
             for form in (secret, quote(secret, safe=""), quote_plus(secret)):
@@ -80,12 +60,12 @@ def reach(url: str) -> RDBStorage:
     Raises:
         SearchError: It cannot be reached, refuses, or its driver is not installed.
     """
-    parsed = _parsed(url)
+    parsed = parsed_url(url)
     options: dict[str, Any] = {"pool_pre_ping": True}
     if parsed.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": LOCKED_PATIENCE}
     elif parsed.get_backend_name() == "postgresql":
-        options["connect_args"] = _POSTGRESQL
+        options["connect_args"] = POSTGRESQL
     with failures(url, "--storage: the study cannot be opened"):
         # Optuna's parameter wants the whole URL: `str` would mask the password.
         return RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options)
@@ -97,7 +77,7 @@ def release(backend: RDBStorage) -> None:
     backend.engine.dispose()
 
 
-_POSTGRESQL = {
+POSTGRESQL = {
     "connect_timeout": PATIENCE,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -114,41 +94,6 @@ def failures(url: str | None, what: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, StorageInternalError, ImportError) as error:
         raise SearchError(f"{what} ({scrubbed(reason_of(error), url)})") from error
-
-
-@contextmanager
-def held(url: str, name: str) -> Iterator[Hold]:
-    """Hold the study `name` for one driver.
-
-    The lock is the server's or the system's, which let go of it however the driver ends: PostgreSQL's
-    advisory lock of a session, a locked file beside a SQLite database. Other databases have no lock here.
-
-    Raises:
-        SearchError: Another driver holds it.
-    """
-    parsed = _parsed(url)
-    taken = HeldError(
-        f"--storage: another process is driving the study {name!r}; wait, or choose another --name"
-    )
-    if parsed.get_backend_name() == "sqlite" and parsed.database:
-        with locked_file(Path(f"{parsed.database}.{_key(name):x}.lock"), taken):
-            yield Hold()
-    elif parsed.get_backend_name() == "postgresql":
-        with _advisory_lock(parsed, url, name, taken) as hold:
-            yield hold
-    else:
-        yield Hold()
-
-
-@contextmanager
-def locked_file(path: Path, taken: SearchError) -> Iterator[None]:
-    """Lock a file; the system lets go of the lock however the process ends.
-
-    Raises:
-        SearchError: `taken`, where another process holds it.
-    """
-    with locked(path, taken):
-        yield
 
 
 def claim_for_folder(study: "optuna.Study", folder: Path, has_records: bool) -> None:
@@ -174,51 +119,7 @@ def claim_for_folder(study: "optuna.Study", folder: Path, has_records: bool) -> 
         study.set_user_attr("folder", ours)
 
 
-@contextmanager
-def _advisory_lock(parsed: "URL", url: str, name: str, taken: SearchError) -> Iterator[Hold]:
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.exc import SQLAlchemyError
-    from sqlalchemy.pool import NullPool
-
-    engine = create_engine(parsed, poolclass=NullPool, connect_args=_POSTGRESQL, isolation_level="AUTOCOMMIT")
-    with failures(url, "--storage: the study cannot be opened"):
-        connection = engine.connect()
-    looked, ours = time.monotonic(), False
-
-    def take() -> None:
-        nonlocal ours
-        ours = bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _key(name)}))
-        if not ours:
-            raise taken
-
-    def look() -> None:
-        nonlocal looked
-        if time.monotonic() - looked >= LOOK_EVERY:
-            connection.execute(text("SELECT 1"))
-            looked = time.monotonic()
-
-    def regain() -> None:
-        nonlocal connection, ours
-        try:
-            connection.execute(text("SELECT 1"))
-        except SQLAlchemyError:
-            ours = False  # a session's locks end with it
-            with suppress(SQLAlchemyError):
-                connection.close()
-            connection = engine.connect()
-        if not ours:
-            take()
-
-    try:
-        with failures(url, "--storage: the study cannot be opened"):
-            take()
-        yield Hold(look, regain)
-    finally:
-        with suppress(SQLAlchemyError):
-            connection.close()
-
-
-def _parsed(url: str) -> "URL":
+def parsed_url(url: str) -> "URL":
     """Return the URL with the driver that is installed where it names none."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -236,11 +137,6 @@ def _parsed(url: str) -> "URL":
     return parsed
 
 
-def _key(name: str) -> int:
-    """Return the number of a study's lock, 63 bits."""
-    return int.from_bytes(sha256(f"search:{name}".encode()).digest()[:8], "big") >> 1
-
-
 def reason_of(error: BaseException) -> str:
     """Return what went wrong in one line; the cause names it, Optuna's wrapper does not."""
     if isinstance(error, ImportError):
@@ -250,8 +146,3 @@ def reason_of(error: BaseException) -> str:
     # libpq lists every address that it tried; the first line that is not empty is enough.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__
-
-
-def is_held(path: Path) -> bool:
-    """Return whether some process holds the lock of `locked_file`, that is, a driver is at work."""
-    return is_locked(path)

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from records.trial import TrialRecord
 from search.keep.storage import failures, reach
 from search.propose.objectives import directions, reached
-from search.propose.pruning import pruner
+from search.pruning import pruner
 from search.settings import Settings
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,1 +1,1 @@
-"""Which networks are proposed: spaces, samplers, the gate in front of training, pruning."""
+"""Which networks are proposed: spaces, samplers, the gate in front of training."""

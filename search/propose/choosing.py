@@ -14,10 +14,10 @@ from search.propose import space_file
 from search.propose.around import AROUND, CLIMBERS, AroundSpace
 from search.propose.limits import limits_of
 from search.propose.objectives import OBJECTIVES
-from search.propose.pruning import PRUNERS
 from search.propose.sampler import SAMPLERS
 from search.propose.space import Space, Value, WidthSpace
 from search.propose.space_full import FullSpace
+from search.pruning import PRUNERS
 from search.settings import CPU_MACS, Settings
 
 ALL_SAMPLERS = (*CLIMBERS, *SAMPLERS)

@@ -31,11 +31,15 @@ def asked_limits(words: Sequence[str]) -> dict[str, int | bool]:
         if word.strip() == INT8:
             found[INT8] = True
             continue
+        if key == INT8:
+            raise SearchError(f"--limit {word}: write --limit {INT8}, which takes no value")
         if key not in known:
             raise SearchError(f"--limit {word}: {key!r} is {unknown(key, (*known, INT8))}")
         field = known[key]
         if key == "dtype":
             raise SearchError(f"--limit {word}: write --limit {INT8}, which counts bytes in int8")
+        if isinstance(field.default, tuple):
+            raise SearchError(f"--limit {word}: {key} is a list; write it into pyproject.toml")
         if isinstance(field.default, bool):
             if text.lower() not in _ANSWERS:
                 raise SearchError(f"--limit {word}: {key} takes yes or no, got {text!r}")

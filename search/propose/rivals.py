@@ -1,6 +1,6 @@
 """The networks that take part in a search from its start: presets, and what the user names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import rfcalc
@@ -9,7 +9,7 @@ from models.errors import SpecError
 from models.presets import PRESETS
 from models.spec import NetSpec
 from search.errors import SearchError
-from search.propose.gate import Gate
+from search.propose.gate import NO_INT8, Gate
 from search.propose.limits import limited
 from search.propose.space import fingerprint
 from search.propose.target import spec_named
@@ -52,16 +52,14 @@ def rivals(
     """
     if asked is None:
         gate = Gate(limited(budget, most_macs), input_size)
-        return {name: spec for name, spec in PRESETS.items() if not _broken(spec, gate, classes)}
+        return {name: spec for name, spec in PRESETS.items() if _broken(spec, gate, classes) is None}
     gate = Gate(budget, input_size)
     found: dict[str, NetSpec] = {}
     marks: dict[str, str] = {}
     for name in names_of(asked):
         spec = spec_named(flag, name, "no search can start from it")
-        if broken := _broken(spec, gate, classes):
-            raise SearchError(
-                f"{flag} {asked}: {name} breaks {', '.join(broken)} of this search; leave it out"
-            )
+        if (broken := _broken(spec, gate, classes)) is not None:
+            raise SearchError(f"{flag} {asked}: {name} {broken}; leave it out")
         mark = fingerprint(fitted(spec, input_size, classes))
         if (other := marks.setdefault(mark, name)) in found:
             raise SearchError(f"{flag} {asked}: {name} is the network of {other}; name each network once")
@@ -74,12 +72,17 @@ def given(candidates: Mapping[str, NetSpec]) -> dict[str, object]:
     return {name: spec.to_json() for name, spec in candidates.items() if PRESETS.get(name) != spec}
 
 
-def _broken(spec: NetSpec, gate: Gate, classes: int) -> Sequence[str]:
-    """Return what a network breaks, with the distance where the closed forms have it."""
+def _broken(spec: NetSpec, gate: Gate, classes: int) -> str | None:
+    """Return why a network cannot take part, with the distance where that is known; None: it can."""
     try:
         spec = fitted(spec, gate.input_size, classes)
         broken = gate.admission(spec).broken
     except SpecError as error:
-        return (str(error),)
-    short = gate.shortfalls(figures(spec, gate.input_size)) if broken else {}
-    return [f"{name} by {short[name]:,}" if name in short else name for name in broken]
+        return f"cannot take these images: {error}"
+    if not broken:
+        return None
+    if NO_INT8 in broken:
+        return f"has {NO_INT8}, because it has a layer norm"
+    short = gate.shortfalls(figures(spec, gate.input_size))
+    shown = [f"{name} by {short[name]:,}" if name in short else name for name in broken]
+    return f"breaks {', '.join(shown)} of this search"

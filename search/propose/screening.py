@@ -1,9 +1,10 @@
 """Before the first trial: what a space holds, by arithmetic alone."""
 
+import math
 import random
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import rfcalc
@@ -12,6 +13,7 @@ from models.arithmetic import figures
 from models.errors import SpecError
 from models.flash import flash
 from models.net import build
+from models.spec import NetSpec
 from records.search import ScreeningRecord
 from search.errors import SearchError
 from search.propose.gate import NO_INT8, Gate
@@ -19,6 +21,8 @@ from search.propose.space import Space, TooLargeError, Values, WidthSpace, finge
 
 SCREENED = 2_000
 """Networks, at a millisecond each."""
+BUILT = 100
+"""Networks of them that are built, at most, until one holds the limits that arithmetic does not know."""
 
 
 def screen(space: Space, gate: Gate, seed: int, count: int = SCREENED) -> ScreeningRecord:
@@ -35,6 +39,7 @@ def screen(space: Space, gate: Gate, seed: int, count: int = SCREENED) -> Screen
     nearest: dict[str, int] = {}
     macs: list[int] = []
     networks: set[str] = set()
+    fit: list[NetSpec] = []
     screened = 0
     for values in islice(drawn, count):
         screened += 1
@@ -48,18 +53,44 @@ def screen(space: Space, gate: Gate, seed: int, count: int = SCREENED) -> Screen
         if not missed:
             networks.add(fingerprint(spec))
             macs.append(known.macs)
+            fit += [spec] * (len(fit) < BUILT)
             continue
         broken[missed[0]] += 1
         for name, margin in gate.shortfalls(known).items():
             nearest[name] = min(margin, nearest.get(name, margin))
     if not macs:
         raise SearchError(_nothing_fits(screened, broken, nearest))
+    _check_built(fit, gate)
     return ScreeningRecord(
         drawn=screened,
         fit=len(macs),
         networks=len(networks),
         broken=dict(broken.most_common()),
         macs=(min(macs), round(statistics.median(macs)), max(macs)),
+    )
+
+
+def _check_built(specs: Sequence[NetSpec], gate: Gate) -> None:
+    """Refuse a space of which no network holds a limit that only the built network shows.
+
+    Raises:
+        SearchError: With each such limit, and by how much it is missed at least.
+    """
+    nearest: dict[str, float] = {}
+    for spec in specs:
+        found = gate.admission(spec)
+        if not found.broken:
+            return
+        for name in found.broken:
+            nearest[name] = min(nearest.get(name, math.inf), found.margins.get(name, math.inf))
+    bounds = gate.budget.limits()
+    reasons = ", ".join(
+        name if isinstance(bounds.get(name, True), bool) else f"{name} (the nearest by {margin:,.0f})"
+        for name, margin in nearest.items()
+    )
+    raise SearchError(
+        f"none of {len(specs)} networks that were built fits the budget; broken: {reasons}; "
+        "raise a limit with --limit"
     )
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from models.arithmetic import figures
@@ -50,11 +51,14 @@ def starts(
     for name in sorted(PRESETS, key=lambda name: name != FIRST):
         try:
             spec = fitted(PRESETS[name], gate.input_size, classes)
-            missed.append(f"{name} {_shown(gate.shortfalls(figures(spec, gate.input_size)))}")
-            known.append(spec)
-            known.append(filled(spec, max_params) if max_params is not None else spec)
+            missed.append(f"{name} {_shown(spec, gate)}")
         except SpecError as error:
             missed.append(f"{name} ({error})")
+            continue
+        known.append(spec)
+        if max_params is not None:
+            with suppress(SpecError):  # its narrowest form has more
+                known.append(filled(spec, max_params))
     found = _nearest(known, gate, max_params)
     reasons = "; ".join(missed)
     if found is None:
@@ -89,7 +93,9 @@ def _short(gate: Gate, spec: NetSpec) -> float:
     return sum(margin / max(1, int(bounds[name])) for name, margin in known.items())
 
 
-def _shown(shortfalls: dict[str, int]) -> str:
+def _shown(spec: NetSpec, gate: Gate) -> str:
+    """Return which limits a network breaks, with the distance where the closed forms have it."""
+    shortfalls = gate.shortfalls(figures(spec, gate.input_size))
     if not shortfalls:
-        return "breaks a limit that only the built network shows"
+        return f"breaks {', '.join(gate.admission(spec).broken)}"
     return "misses " + ", ".join(f"{name} by {margin:,}" for name, margin in shortfalls.items())

@@ -21,7 +21,7 @@ def spec_named(flag: str, name: str, why: str) -> NetSpec:
     """
     try:
         target = rfcalc.Target.parse(name)
-        own = is_own(target.door.root if target.door else None)
+        own = is_own(target.catalogue.root if target.catalogue else None)
         spec = spec_of(target.named, target.described) if own else None
     except (rfcalc.RfcalcError, SpecError) as error:
         raise SearchError(f"{flag} {error}") from error

@@ -21,13 +21,13 @@ from records.trial import TrialRecord, ranked
 from search.errors import SearchError
 from search.execute.job import Job, Outcome
 from search.keep import ledger
-from search.propose.pruning import half_of
 from search.propose.ranker import kendall_tau
 from search.propose.starts import starts
+from search.pruning import half_of
 from search.session.breeding import Breeding, comparable
 from search.session.ended import trial_record
 from search.session.findings import Findings
-from search.session.opened import Opened, opened
+from search.session.opened import OpenStudy, opened
 from search.session.presets import contenders
 from search.session.stage import Context
 from search.session.steptime import StepTime
@@ -51,7 +51,7 @@ def climb(context: Context, found: Findings) -> Findings:
     plan, settings, chronicle = context.plan, context.plan.settings, context.chronicle
     records = plan.folder.trials()
     with opened(context, RandomSampler(seed=settings.seed), records) as access:
-        trainings = context.trainings(pulse=lambda: access.patience(access.look))
+        trainings = context.trainings(pulse=lambda: access.retry(access.look))
         climber = Climber(context, access, trainings, _breeding(context))
         reason, exhausted = climber.run()
     records = plan.folder.trials()
@@ -76,7 +76,7 @@ class Climber:
     """Drives the generations; one driver owns a study."""
 
     context: Context
-    access: Opened
+    access: OpenStudy
     trainings: Trainings
     breeding: Breeding
     _failures: list[str] = field(default_factory=list)
@@ -175,7 +175,7 @@ class Climber:
     def _train(self, generation: GenerationRecord) -> None:
         """Train what is missing of a generation, and write and tell how each trial ended."""
         records = {record.number: record for record in self.folder.trials()}
-        self.access.patience(lambda: ledger.enter(self.access.study, generation))
+        self.access.retry(lambda: ledger.enter(self.access.study, generation))
         for member in generation.members:
             if member.number in records:
                 self._told(records[member.number])
@@ -243,7 +243,7 @@ class Climber:
             self.context.display.tally(kept, records)
 
     def _told(self, record: TrialRecord) -> None:
-        self.access.patience(lambda: ledger.tell(self.access.study, record))
+        self.access.retry(lambda: ledger.tell(self.access.study, record))
 
     def _job(self, member: Member) -> Job:
         settings = self.settings

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
-from records.search import Finalist, Gap
+from records.search import Finalist, LossDifference
 from records.text import percent
 from records.trial import TrialRecord, ranked
 from search.errors import SearchError
@@ -23,7 +23,7 @@ from search.session.cost import Cost
 from search.session.ended import trained_again
 from search.session.findings import Findings
 from search.session.lineage import lineage
-from search.session.paired import Difference, Losses, Noise, difference, paired
+from search.session.paired import Losses, Noise, difference, paired
 from search.session.plan import SearchPlan
 from search.session.presets import PRESETS, contenders, preset_runs
 from search.session.stage import Context
@@ -83,7 +83,7 @@ class Finalists:
 
 
 @dataclass
-class Standing:
+class Racer:
     """A network in the race."""
 
     record: TrialRecord
@@ -91,10 +91,8 @@ class Standing:
     runs: list[TrialRecord] = field(default_factory=list)
     images: list[Losses | None] = field(default_factory=list)
     """Validation loss of each image, run by run."""
-    gap: Difference | None = None
+    gap: LossDifference | None = None
     """Against the best preset."""
-    points: float = 0.0
-    """Accuracy minus that of the best preset, in percentage points."""
 
     @property
     def loss(self) -> float:
@@ -108,7 +106,7 @@ class Standing:
 
     def finalist(self) -> Finalist:
         """Return it as search.json holds it."""
-        record, gap = self.record, self.gap
+        record = self.record
         scores = tuple(run.score or 0.0 for run in self.runs)
         return Finalist(
             number=record.number,
@@ -122,7 +120,7 @@ class Standing:
             scores=scores if len(scores) > 1 else (),
             preset=record.preset,
             losses=tuple(run.loss or 0.0 for run in self.runs),
-            gap=None if gap is None else Gap(gap.mean, gap.error, gap.reach, self.points, gap.runs),
+            gap=self.gap,
         )
 
 
@@ -151,14 +149,14 @@ class Race:
     folder: RunFolder
     in_time: InTime = lambda seconds: True
 
-    def run(self, networks: Sequence[TrialRecord]) -> list[Standing]:
+    def run(self, networks: Sequence[TrialRecord]) -> list[Racer]:
         """Return the networks that did not fail, the best first.
 
         Raises:
             SearchError: Every one failed.
             Stopped: The user asked for the end.
         """
-        standings = [Standing(record) for record in networks]
+        standings = [Racer(record) for record in networks]
         seeds = self.trainings.settings.final_seeds
         self.trainings.display.stage(FINALISTS, len(networks) * min(LEAST, seeds))
         going = list(standings)
@@ -186,7 +184,7 @@ class Race:
         """Return whether an earlier session has begun with this seed."""
         return bool(self.folder.trials(shelf(number)))
 
-    def _round(self, going: Sequence[Standing], number: int) -> None:
+    def _round(self, going: Sequence[Racer], number: int) -> None:
         """Train each network with the seed of this round, but for what an earlier session did."""
         settings, display, place = self.trainings.settings, self.trainings.display, shelf(number)
         ended = {record.number: record for record in self.folder.trials(place) if record.state == "complete"}
@@ -214,7 +212,7 @@ class Race:
                 each.images.append(self.folder.losses(found, place))
 
 
-def compare(standings: Sequence[Standing]) -> None:
+def compare(standings: Sequence[Racer]) -> None:
     """Hold each network against the best preset, over the seeds that both have."""
     presets = [each for each in standings if each.record.preset is not None]
     if not presets:
@@ -222,22 +220,22 @@ def compare(standings: Sequence[Standing]) -> None:
     best = min(presets, key=lambda each: (each.loss, each.record.number))
     common = min(len(each.runs) for each in standings)
     noise = Noise.measured([[run.loss or 0.0 for run in each.runs[:common]] for each in standings])
-    best.gap, best.points = None, 0.0
+    best.gap = None
     for each in standings:
         if each is best:
             continue
         runs = min(len(each.runs), len(best.runs))
+        ours, theirs = (fmean(run.score or 0.0 for run in of.runs[:runs]) for of in (each, best))
         each.gap = difference(
             [run.loss or 0.0 for run in each.runs[:runs]],
             [run.loss or 0.0 for run in best.runs[:runs]],
             noise,
             paired(each.images[:runs], best.images[:runs]),
+            points=100 * (ours - theirs),
         )
-        ours, theirs = (fmean(run.score or 0.0 for run in of.runs[:runs]) for of in (each, best))
-        each.points = 100 * (ours - theirs)
 
 
-def undecided(going: Sequence[Standing]) -> list[Standing]:
+def undecided(going: Sequence[Racer]) -> list[Racer]:
     """Return the networks that need another seed; none where it is decided who wins."""
     ahead = min(going, key=lambda each: (each.loss, each.record.number))
     if ahead.gap is not None and ahead.record.preset is None and ahead.gap.better:
@@ -246,7 +244,7 @@ def undecided(going: Sequence[Standing]) -> list[Standing]:
     return left if any(each.record.preset is None for each in left) and len(left) > 1 else []
 
 
-def choose(standings: Sequence[Standing]) -> Standing:
+def choose(standings: Sequence[Racer]) -> Racer:
     """Return the best network that beats the best preset by more than chance, else that preset."""
     presets = [each for each in standings if each.record.preset is not None]
     if not presets:

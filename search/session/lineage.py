@@ -30,5 +30,5 @@ def lineage(winner: TrialRecord, trials: Sequence[TrialRecord], folder: RunFolde
     for before, after in pairwise(way):
         images = paired([folder.losses(after)], [folder.losses(before)])
         gap = difference([after.loss or 0.0], [before.loss or 0.0], Noise(), images)
-        steps.append(Step(after.number, "; ".join(after.moves), gap.mean, gap.error))
+        steps.append(Step(after.number, "; ".join(after.moves), gap.loss, gap.error))
     return tuple(steps)

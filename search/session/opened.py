@@ -7,31 +7,31 @@ from dataclasses import dataclass
 import optuna
 
 from records.trial import TrialRecord
-from search.keep import storage, study
-from search.keep.patience import Patience
+from search.keep import storage, study, study_lock
+from search.keep.retry import DatabaseRetry
 from search.session.identity import check_identity, identity
 from search.session.stage import Context
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenStudy:
     """The study and how it is reached.
 
     Attributes:
         study: Of this search; nobody else drives it.
-        patience: Asks the database, and waits for it where it is away.
+        retry: Asks the database, and waits for it where it is away.
         look: Called now and then; raises where the hold on the study is lost.
     """
 
     study: optuna.Study
-    patience: Patience
+    retry: DatabaseRetry
     look: Callable[[], None]
 
 
 @contextmanager
 def opened(
     context: Context, sampler: optuna.samplers.BaseSampler, records: Sequence[TrialRecord]
-) -> Iterator[Opened]:
+) -> Iterator[OpenStudy]:
     """Open the study of a search, or create it.
 
     Raises:
@@ -44,12 +44,12 @@ def opened(
         stack.enter_context(
             storage.failures(url, "the study's database failed; once it is well, --resume continues")
         )
-        patience = Patience(url, settings.storage_wait, context.display.notice, check=context.stop.check)
-        backend = patience(lambda: storage.reach(url))
+        retry = DatabaseRetry(url, settings.storage_wait, context.display.notice, check=context.stop.check)
+        backend = retry(lambda: storage.reach(url))
         stack.callback(storage.release, backend)
-        found = patience(lambda: study.open_study(name, backend, sampler, settings))
-        hold = stack.enter_context(storage.held(url, name))
-        patience.regain = hold.regain
-        patience(lambda: storage.claim_for_folder(found, plan.folder.path, bool(records)))
-        patience(lambda: check_identity(found, identity(plan, plan.space)))
-        yield Opened(found, patience, hold.look)
+        found = retry(lambda: study.open_study(name, backend, sampler, settings))
+        hold = stack.enter_context(study_lock.held(url, name))
+        retry.regain = hold.regain
+        retry(lambda: storage.claim_for_folder(found, plan.folder.path, bool(records)))
+        retry(lambda: check_identity(found, identity(plan, plan.space)))
+        yield OpenStudy(found, retry, hold.look)

@@ -12,6 +12,8 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
+from records.search import LossDifference
+
 Losses = npt.NDArray[np.float16]
 """(N,) cross-entropy of each validation image."""
 
@@ -58,35 +60,13 @@ class Noise:
         return cls(sqrt(pooled), freedom + SEED_WEIGHT)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """The loss of a network minus that of another one, over the same images and as many runs of each."""
-
-    mean: float
-    """Below 0: the network is better."""
-    error: float
-    """Standard error, of the images and of the seeds together."""
-    reach: float
-    """Half the width of the 95 % interval."""
-    runs: int
-
-    @property
-    def better(self) -> bool:
-        """Whether the whole interval is below 0."""
-        return self.mean + self.reach < 0
-
-    @property
-    def worse(self) -> bool:
-        """Whether the whole interval is above 0."""
-        return self.mean - self.reach > 0
-
-
 def difference(
     ours: Sequence[float],
     theirs: Sequence[float],
     noise: Noise,
     images: Sequence[tuple[Losses, Losses]] = (),
-) -> Difference:
+    points: float = 0.0,
+) -> LossDifference:
     """Compare two networks that were trained with the same seeds.
 
     The variance is that of the images, of the differences averaged over the seeds, plus that of the seeds,
@@ -97,6 +77,7 @@ def difference(
         theirs: Likewise, of as many runs.
         noise: Of the seeds.
         images: Losses of each image, ours and theirs, run by run; without them the images count as exact.
+        points: Our accuracy minus theirs, in percentage points, where it is wanted.
     """
     runs = len(ours)
     assert runs == len(theirs) > 0
@@ -105,10 +86,11 @@ def difference(
         gaps = np.mean([a.astype(np.float64) - b.astype(np.float64) for a, b in images], axis=0)
         variance += float(gaps.var(ddof=1)) / len(gaps) if len(gaps) > 1 else 0.0
     error = sqrt(variance)
-    return Difference(
-        mean=float(np.mean(ours) - np.mean(theirs)),
+    return LossDifference(
+        loss=float(np.mean(ours) - np.mean(theirs)),
         error=error,
         reach=quantile(noise.freedom) * error,
+        points=points,
         runs=runs,
     )
 

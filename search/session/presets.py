@@ -67,7 +67,7 @@ def contenders(presets: Sequence[TrialRecord], folder: RunFolder) -> list[TrialR
         folder.losses(each, PRESETS if each.number >= PRESET_SEEDS else "trials") for each in (second, best)
     )
     gap = difference([second.loss or 0.0], [best.loss or 0.0], Noise(), paired([ours], [theirs]))
-    return [best, second] if gap.mean <= gap.error else [best]
+    return [best, second] if gap.loss <= gap.error else [best]
 
 
 def train_presets(trainings: Trainings, folder: RunFolder, gate: Gate, classes: int) -> list[TrialRecord]:

@@ -12,12 +12,12 @@ from records.run import EpochRecord
 from records.stopping import Stopped
 from records.text import percent, plural
 from records.trial import TrialRecord
+from search import pruning
 from search.errors import SearchError
 from search.execute.job import Job, Outcome
 from search.execute.protocol import EpochDone
 from search.keep import study
 from search.keep.folder import RunFolder
-from search.propose import pruning
 from search.propose.around import AROUND
 from search.propose.gate import Admission, Gate
 from search.propose.objectives import front
@@ -60,10 +60,10 @@ class Trials:
         proposals = Proposals(plan.space, context.gate)
         sampler = make_sampler(settings, plan.space, proposals, records)
         with opened(context, sampler, records) as access:
-            trials, patience = access.study, access.patience
+            trials, retry = access.study, access.retry
             if anchors := enqueue_anchors(trials, plan.space, proposals):
                 context.display.say(f"tried first: {', '.join(anchors)}")
-            if again := patience(lambda: study.settle(trials, records, plan.space.choices)):
+            if again := retry(lambda: study.settle(trials, records, plan.space.choices)):
                 context.display.say(f"{plural(again, 'trial')} cut short by the break will be run again")
 
             def keep(records: list[TrialRecord]) -> None:
@@ -72,17 +72,17 @@ class Trials:
 
             keep(records)
             driver = Driver(
-                context.trainings(pulse=lambda: patience(access.look)),
+                context.trainings(pulse=lambda: retry(access.look)),
                 plan.folder,
                 plan.space,
                 context.gate,
                 trials,
                 keep,
                 self._limit(context).allows,
-                patience,
+                retry,
             )
             exhausted = driver.run_trials()
-            importances = patience(lambda: study.importances(trials))
+            importances = retry(lambda: study.importances(trials))
         records = plan.folder.trials()
         if exhausted:
             context.display.notice(
@@ -130,7 +130,7 @@ class Driver:
     """Called with all records after each trial: writes search.json and trials.csv."""
     in_time: Callable[[list[TrialRecord]], bool] = lambda records: True
     """Whether another trial may begin, judged by those that ended."""
-    patience: Callable[..., Any] = lambda action, mend=None: action()
+    retry: Callable[..., Any] = lambda action, mend=None: action()
     """Asks the database, and waits for it where it is away."""
 
     def run_trials(self) -> bool:
@@ -196,11 +196,9 @@ class Driver:
     def _propose(self, running: Collection[int]) -> "_Candidate | None":
         """Return a candidate that fits and is new, or None when there is none left."""
         try:
-            trial = self.patience(
-                lambda: self.study.ask(self.space.distributions), lambda: self._mend(running)
-            )
+            trial = self.retry(lambda: self.study.ask(self.space.distributions), lambda: self._mend(running))
         except ExhaustedError:
-            self.patience(lambda: self._close_orphans(running))
+            self.retry(lambda: self._close_orphans(running))
             return None
         spec = self.space.spec(trial.params)
         settings = self.trainings.settings
@@ -231,7 +229,7 @@ class Driver:
                 self.study.enqueue_trial(values)
 
     def _tell(self, record: TrialRecord) -> None:
-        self.patience(lambda: study.tell(self.study, record))
+        self.retry(lambda: study.tell(self.study, record))
 
     def _weigh(self, candidate: "_Candidate", event: EpochDone) -> None:
         """Report the epoch to the study, and let the trial go on unless it is hopeless."""
@@ -253,8 +251,8 @@ class Driver:
         """Return whether a trial may go on after `epoch`."""
         if len(self.trainings.settings.objectives) > 1:
             return True  # Optuna prunes by one objective alone
-        self.patience(lambda: trial.report(value, epoch))
-        return not self.patience(trial.should_prune)
+        self.retry(lambda: trial.report(value, epoch))
+        return not self.retry(trial.should_prune)
 
 
 @dataclass(frozen=True)

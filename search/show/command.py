@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from records.layout import WEIGHTS
+from records.lock import is_locked
 from records.next_steps import after_standing, shown
 from records.outcome import outcome, winner_title
 from records.run import RunRecord
@@ -10,7 +11,7 @@ from records.search import SearchRecord
 from records.story import details
 from records.text import percent
 from search.keep.folder import RunFolder, find
-from search.keep.storage import is_held, needs_password
+from search.keep.storage import needs_password
 from search.options import ShowOptions
 from search.show.display import finalists_table, presets_table, trials_table
 from search.show.standing import Curve, stand
@@ -26,7 +27,7 @@ def show(options: ShowOptions, console: Console) -> int:
     folder = find(options.name, options.out)
     record = SearchRecord.read(folder.search_json)
     trials = folder.trials()
-    driven = is_held(folder.lock)
+    driven = is_locked(folder.lock)
     state = record.state if driven or record.state != "running" else "broken off, --resume continues it"
     console.print(f"search    {record.name}: {state}, stage {record.stage}", markup=False)
     if (words := outcome(record)) is not None:

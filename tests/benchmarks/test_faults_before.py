@@ -35,5 +35,5 @@ def test_what_cannot_run_is_skipped_with_the_reason_and_what_breaks_fails(tmp_pa
     lock = "2 lock through a link"
     outcome, reason = reproduced(lock, "content", tmp_path, sys.executable)
     assert outcome == "skipped"
-    assert reason.startswith("neither search.keep.storage:locked_file nor ")
+    assert reason.startswith("neither records.lock:locked nor ")
     assert reproduced(FLOORS, "content", tmp_path, sys.executable)[0] == "fails"  # no pyproject.toml here

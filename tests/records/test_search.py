@@ -11,7 +11,7 @@ import pytest
 from records.codec import Record, RecordError
 from records.outcome import challenger, outcome
 from records.run import DatasetFacts, Environment, RunRecord
-from records.search import Finalist, Gap, PresetRun, SearchRecord
+from records.search import Finalist, LossDifference, PresetRun, SearchRecord
 
 
 def _preset(name: str, score: float, scores: tuple[float, ...] = ()) -> PresetRun:
@@ -56,7 +56,7 @@ def test_a_winner_that_is_worse_says_so(record: SearchRecord) -> None:
 @pytest.fixture
 def raced(record: SearchRecord) -> SearchRecord:
     """Trial 3 and the preset were trained with two seeds each that no stage before had used."""
-    gap = Gap(-0.03, 0.01, 0.02, 1.5, 2)
+    gap = LossDifference(-0.03, 0.01, 0.02, 1.5, 2)
     trial = replace(record.finalists[1], losses=(0.70, 0.72), gap=gap)
     preset = replace(record.finalists[0], preset="residual", score=0.745, losses=(0.73, 0.75))
     return replace(record, finalists=(trial, preset), best_known="residual")
@@ -71,8 +71,21 @@ def test_a_network_that_beats_the_best_preset_is_named_with_its_interval(raced: 
     assert raced.finalists[0].gap.better
 
 
+def test_a_difference_of_an_earlier_version_is_read(raced: SearchRecord) -> None:
+    value = json.loads(json.dumps(raced.to_json()))
+    assert value["finalists"][0]["gap"] == {
+        "loss": -0.03, "error": 0.01, "reach": 0.02, "points": 1.5, "runs": 2,
+    }  # fmt: skip
+    assert SearchRecord.from_json(value).finalists[0].gap == LossDifference(-0.03, 0.01, 0.02, 1.5, 2)
+
+
+def test_a_network_that_was_given_is_no_preset(raced: SearchRecord) -> None:
+    given = replace(raced, settings={"given": {"residual": {}}})
+    assert str(outcome(given)).startswith("Better than the best given network, residual: trial 3")
+
+
 def test_where_nothing_beats_the_preset_the_outcome_says_that_first(raced: SearchRecord) -> None:
-    level = replace(raced.finalists[0], gap=Gap(-0.01, 0.01, 0.02, 0.5, 2))
+    level = replace(raced.finalists[0], gap=LossDifference(-0.01, 0.01, 0.02, 0.5, 2))
     found = replace(raced, winner=7, finalists=(level, raced.finalists[1]))
     assert str(outcome(found)).startswith(
         "No better network found; the best known is residual. The nearest, trial 3, differs by -0.0100 ± "
@@ -84,8 +97,8 @@ def test_where_nothing_beats_the_preset_the_outcome_says_that_first(raced: Searc
 
 
 def test_the_network_set_against_the_preset_is_the_winner_else_the_nearest(raced: SearchRecord) -> None:
-    far = replace(raced.finalists[0], number=9, gap=Gap(0.2, 0.01, 0.02, -1.0, 2))
-    near = replace(far, number=8, gap=Gap(0.1, 0.01, 0.02, -1.0, 2))
+    far = replace(raced.finalists[0], number=9, gap=LossDifference(0.2, 0.01, 0.02, -1.0, 2))
+    near = replace(far, number=8, gap=LossDifference(0.1, 0.01, 0.02, -1.0, 2))
     preset = raced.finalists[1]
     assert challenger(replace(raced, finalists=(far, near, preset), winner=9)) == far
     assert challenger(replace(raced, finalists=(far, near, preset), winner=preset.number)) == near

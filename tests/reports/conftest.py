@@ -15,7 +15,7 @@ from PIL import Image
 
 from records.files import write_json, write_text
 from records.run import DatasetFacts, Environment, EpochRecord, RunRecord
-from records.search import Finalist, Gap, LimitRecord, SearchRecord, Step
+from records.search import Finalist, LimitRecord, LossDifference, SearchRecord, Step
 from records.trial import TrialRecord, write_trials_csv
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -253,7 +253,7 @@ def write_climb(folder: Path, beats: bool = True, trials: int = 12) -> Path:
     for trial in found:
         (folder / "trials" / f"{trial.number}-1.json").write_text(json.dumps(trial.to_json()))
     record = SearchRecord.read(folder / "search.json")
-    gap = Gap(-0.06, 0.01, 0.02, 2.5, 2) if beats else Gap(0.01, 0.01, 0.02, -0.5, 2)
+    gap = LossDifference(-0.06, 0.01, 0.02, 2.5, 2) if beats else LossDifference(0.01, 0.01, 0.02, -0.5, 2)
     raced = dataclasses.replace(record.finalists[0], number=4, losses=(0.5, 0.52), gap=gap)
     preset = dataclasses.replace(raced, number=1, preset="residual", losses=(0.56, 0.58), gap=None)
     way = (Step(1, "residual"), Step(2, "c3 x 1.4", -0.02, 0.01), Step(4, "c1 x 1.4; c4 gated", -0.01, 0.02))

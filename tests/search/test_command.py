@@ -113,6 +113,29 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        (None, "search: error: --executor ray: Ray is not installed here; pip install -e '.[ray]'"),
+        (object(), "search: error: --ray-address 127.0.0.1:1: nothing answers there (Connection refused); "),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_line_before_images_are_read(
+    there: object,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("search.execute.ray.before.find_spec", lambda name: there)
+    where = ["--data", str(tmp_path / "none"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*where, "--executor", "ray", "--ray-address", "127.0.0.1:1"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message)
+    assert (captured.err.count("\n"), captured.out) == (1, "")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_name_that_exists_offers_resume(
     image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

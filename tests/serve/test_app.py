@@ -266,7 +266,7 @@ def test_a_full_service_answers_503_at_once_and_health_goes_on(
     ]
     for post in posts:
         post.start()
-    while client.service.gate.inside < 2:  # type: ignore[attr-defined]
+    while client.service.limit.inside < 2:  # type: ignore[attr-defined]
         pass
     refused = client.post("/api", files={"file": picture()})
     assert "busy" in problem(refused, 503)

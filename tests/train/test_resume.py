@@ -12,7 +12,7 @@ import torch
 
 import train
 from records.errors import UserError
-from records.layout import locked
+from records.lock import locked
 from records.run import RunRecord
 from training.command.display import Display
 from training.fit.checkpoint import load_weights

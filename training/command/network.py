@@ -91,7 +91,8 @@ def _of_target(text: str) -> Choice:
     target = Target.parse(text)
     if target.given_size is not None:
         raise TrainingError(f"--model {text}: the images decide the size; leave the @ out, or use --resize")
-    if not is_own(target.door.root if target.door else None):  # a network of the user's own catalogue
+    catalogue = target.catalogue
+    if not is_own(catalogue.root if catalogue else None):  # a network of the user's own catalogue
         return Choice(text, target=text)
     spec = spec_of(target.named, target.described)
     if spec is not None:

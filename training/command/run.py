@@ -16,6 +16,7 @@ from models.spec import NetSpec
 from records import layout
 from records.files import sweep, write_text
 from records.flags import Parsed
+from records.lock import locked
 from records.next_steps import after_training, shown
 from records.run import RunRecord
 from records.settings import values_of
@@ -77,7 +78,7 @@ def train(options: Options, parsed: Parsed, console: Console) -> None:
         f"{folder}: another process is training this run; wait for it, or choose another --name"
     )
     try:
-        with layout.locked(folder / layout.LOCK, taken), stopping(patient=False) as stop:
+        with locked(folder / layout.LOCK, taken), stopping(patient=False) as stop:
             sweep(folder)
             fill = _fill if plan.transfer is None else fill_tail if plan.cached else fill_whole
             record = fill(plan, folder, stop, console)

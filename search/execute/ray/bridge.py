@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from records.errors import one_line
-from search.execute.ray.berth import Berth, Greeting
+from search.execute.ray.actor import Greeting, WorkerActor
 from search.execute.ray.messages import (
     BridgeRequest,
     Command,
@@ -193,7 +193,7 @@ class _Cluster:
                 "max_concurrency": THREADS,
                 "scheduling_strategy": PlacementGroupSchedulingStrategy(slot.group),
             }
-            actor = self._ray.remote(Berth).options(**options)
+            actor = self._ray.remote(WorkerActor).options(**options)
             slot.actor = actor.remote(request.share, request.work, request.silence)
             slot.waits_for = slot.actor.greet.remote(request.paths)
             reports.append(Placed(slot.number))

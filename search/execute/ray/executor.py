@@ -30,7 +30,7 @@ from search.execute.ray.messages import (
     Report,
     Send,
 )
-from search.execute.slots import Slot, Watch
+from search.execute.slots import Slot, Watchdog
 from search.execute.worker import Share, Work
 
 CONNECTING = 60.0
@@ -109,7 +109,7 @@ class RayCluster:
         exact: bool = True,
         start: Start = start_bridge,
     ) -> None:
-        self._place, self._watch = place, Watch(silence)
+        self._place, self._watchdog = place, Watchdog(silence)
         self._remotes: list[_Remote] = []
         self._waiting: list[Job] = []
         self._quiet = self._without = 0.0
@@ -119,7 +119,7 @@ class RayCluster:
             check(place.address)
         share = Share(device, 1, place.cpus, min(1.0, place.gpus) or 1.0)
         request = BridgeRequest(
-            place.address, place.cpus, place.gpus, share, work, self._watch.limit, place.paths
+            place.address, place.cpus, place.gpus, share, work, self._watchdog.limit, place.paths
         )
         self._process, self._connection = start(request)
         try:
@@ -160,8 +160,8 @@ class RayCluster:
                         break
         except (EOFError, OSError) as error:
             raise self._lost("the connection to it broke") from error
-        passed = self._watch.passed(timeout)
-        for silent, reason in list(self._watch.given_up(self._remotes, passed)):
+        passed = self._watchdog.passed(timeout)
+        for silent, reason in list(self._watchdog.given_up(self._remotes, passed)):
             events.append(silent.failed(reason))
             self._gone(silent)
             self._send(Renew(silent.number))
@@ -231,8 +231,8 @@ class RayCluster:
         self._quiet += passed
         if self._connected is None:
             return
-        if self._quiet >= self._watch.limit:
-            raise self._lost(f"it has not answered for {self._watch.limit:g} s")
+        if self._quiet >= self._watchdog.limit:
+            raise self._lost(f"it has not answered for {self._watchdog.limit:g} s")
         if any(each.ready for each in self._remotes):
             self._without = 0.0
             return

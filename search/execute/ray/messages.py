@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from search.execute.job import Job
 from search.execute.protocol import Capacity
-from search.execute.ray.berth import Greeting
+from search.execute.ray.actor import Greeting
 from search.execute.worker import Message, Share, Work
 
 

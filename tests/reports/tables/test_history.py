@@ -47,10 +47,12 @@ def test_a_search_by_accuracy_has_no_loss_in_its_history(make_search: Callable[.
 
 def test_a_trial_says_where_it_comes_from(make_climb: Callable[..., Path]) -> None:
     run = open_search(make_climb())
-    trials = run.trials
-    assert history.origin(trials[0], run.record) == "preset tiny"
-    assert history.origin(trials[3], run.record) == "trial 2 with c4 x 1.4; c4 gated"
-    assert history.origin(dataclasses.replace(trials[3], parent=None), run.record) == "proposed"
+    trials, record = run.trials, run.record
+    assert history.origin(trials[0], record) == "preset tiny"
+    assert history.origin(trials[3], record) == "trial 2 with c4 x 1.4; c4 gated"
+    assert history.origin(dataclasses.replace(trials[3], parent=None), record) == "proposed"
+    given = dataclasses.replace(record, settings={**record.settings, "given": {"tiny": {}}})
+    assert history.origin(trials[0], given) == "given network tiny"
 
 
 def test_the_way_to_the_winner_has_a_row_a_step(make_climb: Callable[..., Path]) -> None:

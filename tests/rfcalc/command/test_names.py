@@ -1,4 +1,4 @@
-"""Networks by name, run folders and JSON files, through the door that a pyproject.toml names."""
+"""Networks by name, run folders and JSON files, through the catalogue that a pyproject.toml names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.arithmetic import figures
 from models.presets import PRESETS
 from rfcalc.command.cli import main
 from rfcalc.command.load import load_model
-from rfcalc.command.names import did_you_mean, door_near
+from rfcalc.command.names import catalogue_near, did_you_mean
 from rfcalc.command.target import Target
 from rfcalc.errors import BudgetError, LoadError, RfcalcError
 
@@ -168,7 +168,7 @@ def test_a_door_that_leads_nowhere_is_named(project: Path, text: str, message: s
 def test_a_door_that_is_no_module_is_refused(project: Path, value: str) -> None:
     (project / "pyproject.toml").write_text(f"[tool.rfcalc]\nnames = {value}\n")
     with pytest.raises(BudgetError, match=r"names must be a module such as models\.catalogue"):
-        door_near(project)
+        catalogue_near(project)
     assert main(["zoo_of_tests.py"]) == 2
 
 

@@ -9,19 +9,17 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from records.run import EpochRecord
 from search.errors import SearchError
-from search.execute.job import DataRequest, Job, Keep, Outcome
-from search.execute.paths import absolute
+from search.execute.job import DataRequest, Job, Outcome
 from search.execute.protocol import EpochDone, Event, JobDone, Notice, Place
 from search.execute.ray import before, executor
+from search.execute.ray.actor import Greeting
 from search.execute.ray.before import check
-from search.execute.ray.berth import Greeting
 from search.execute.ray.executor import RayCluster
 from search.execute.ray.messages import (
     BridgeRequest,
@@ -276,17 +274,3 @@ def test_without_ray_the_line_names_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(before, "find_spec", lambda name: None)
     with pytest.raises(SearchError, match=r"Ray is not installed here; pip install -e '\.\[ray\]'"):
         check("h:1")
-
-
-def test_paths_travel_with_the_folder_that_they_are_relative_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    data = DataRequest("images.zip", "data/cache", None, None, 0)
-    sent = absolute(replace(JOB, data=data, keep=Keep("runs/best", "n", "c"), checkpoint="runs/3.pt"))
-    assert sent.data.data == str(tmp_path / "images.zip")
-    assert sent.data.cache == str(tmp_path / "data/cache")
-    assert sent.keep is not None
-    assert sent.keep.folder == str(tmp_path / "runs/best")
-    assert sent.checkpoint == str(tmp_path / "runs/3.pt")
-    assert absolute(JOB) == JOB  # the name of a data set is no path

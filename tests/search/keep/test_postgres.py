@@ -20,10 +20,10 @@ from rich.console import Console
 from search.__main__ import main
 from search.errors import SearchError
 from search.execute.job import Job
-from search.keep import storage
+from search.keep import storage, study_lock
 from search.keep import study as studies
 from search.keep.folder import RunFolder
-from search.keep.patience import Patience
+from search.keep.retry import DatabaseRetry
 from search.propose.gate import Admission
 from search.propose.sampler import GatedSampler
 from search.propose.space import WidthSpace
@@ -162,26 +162,26 @@ def test_a_server_that_cannot_be_reached_is_one_line() -> None:
 
 
 def test_a_study_has_one_driver_and_a_dead_one_lets_go(server: Server) -> None:
-    with storage.held(server.url(), "one") as hold:
+    with study_lock.held(server.url(), "one") as hold:
         hold.look()
         with (
             pytest.raises(SearchError, match="another process is driving the study 'one'"),
-            storage.held(server.url(), "one"),
+            study_lock.held(server.url(), "one"),
         ):
             pass
-        with storage.held(server.url(), "two"):
+        with study_lock.held(server.url(), "two"):
             pass
-    with storage.held(server.url(), "one"):
+    with study_lock.held(server.url(), "one"):
         pass
 
 
 def test_a_server_that_restarts_is_waited_for_and_the_study_is_held_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(study_lock, "LOOK_EVERY", 0.0)
     said: list[str] = []
-    with storage.held(server.url(), "one") as hold:
-        patience = Patience(server.url(), 60.0, said.append, hold.regain)
+    with study_lock.held(server.url(), "one") as hold:
+        patience = DatabaseRetry(server.url(), 60.0, said.append, hold.regain)
         patience(hold.look)
         assert said == []
         back = _away(server, 3.0)
@@ -195,7 +195,7 @@ def test_a_server_that_restarts_is_waited_for_and_the_study_is_held_again(
         assert QUOTED not in said[0]
         with (
             pytest.raises(SearchError, match="another process is driving"),
-            storage.held(server.url(), "one"),
+            study_lock.held(server.url(), "one"),
         ):
             pass
 
@@ -203,20 +203,20 @@ def test_a_server_that_restarts_is_waited_for_and_the_study_is_held_again(
 def test_a_study_that_another_driver_took_meanwhile_is_left_to_it(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "LOOK_EVERY", 0.0)
-    with storage.held(server.url(), "one") as hold:
+    monkeypatch.setattr(study_lock, "LOOK_EVERY", 0.0)
+    with study_lock.held(server.url(), "one") as hold:
         server.stop()
         server.start()
         with (
-            storage.held(server.url(), "one"),
+            study_lock.held(server.url(), "one"),
             pytest.raises(SearchError, match="another process is driving the study 'one'"),
         ):
-            Patience(server.url(), 2.0, lambda text: None, hold.regain)(hold.look)
+            DatabaseRetry(server.url(), 2.0, lambda text: None, hold.regain)(hold.look)
 
 
 def test_a_server_that_stays_away_is_one_line(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "LOOK_EVERY", 0.0)
-    with storage.held(server.url(), "one") as hold:
+    monkeypatch.setattr(study_lock, "LOOK_EVERY", 0.0)
+    with study_lock.held(server.url(), "one") as hold:
         server.stop()
         try:
             began = time.monotonic()
@@ -224,7 +224,7 @@ def test_a_server_that_stays_away_is_one_line(server: Server, monkeypatch: pytes
                 pytest.raises(SearchError, match=r"^the study failed \(.*\)$") as error,
                 storage.failures(server.url(), "the study failed"),
             ):
-                Patience(server.url(), 2.0, lambda text: None, hold.regain)(hold.look)
+                DatabaseRetry(server.url(), 2.0, lambda text: None, hold.regain)(hold.look)
             assert time.monotonic() - began >= 2.0
             assert "\n" not in str(error.value)
             assert QUOTED not in str(error.value)
@@ -248,9 +248,9 @@ def test_a_search_outlives_a_server_that_is_away_for_some_seconds(
 
     backs: list[threading.Thread] = []
     backend = storage.reach(url)
-    with storage.held(url, name) as hold:
+    with study_lock.held(url, name) as hold:
         study = studies.open_study(name, backend, sampler, settings)
-        patience = Patience(url, 60.0, said.append, hold.regain)
+        patience = DatabaseRetry(url, 60.0, said.append, hold.regain)
         trainings = Trainings(settings, fake_executor(curve), Display(Console(quiet=True)))
         gate: Any = OpenGate()
         driver = Driver(trainings, folder, small_space, gate, study, lambda records: None, patience=patience)

@@ -7,7 +7,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 
 from search.errors import SearchError
-from search.keep import storage
+from search.keep import storage, study_lock
 
 URL = "postgresql://ann:s%40cret@db.example/nas?sslmode=require"
 
@@ -62,24 +62,16 @@ def test_a_failure_shows_its_cause_in_one_line() -> None:
 
 def test_a_sqlite_study_has_one_driver(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    with storage.held(url, "one"):
+    with study_lock.held(url, "one"):
         with (
             pytest.raises(SearchError, match="another process is driving the study 'one'"),
-            storage.held(url, "one"),
+            study_lock.held(url, "one"),
         ):
             pass
-        with storage.held(url, "two"):  # another study in the same file
+        with study_lock.held(url, "two"):  # another study in the same file
             pass
-    with storage.held(url, "one"):  # let go of
+    with study_lock.held(url, "one"):  # let go of
         pass
-
-
-def test_a_lock_shows_that_a_driver_is_at_work(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
-    assert not storage.is_held(path)
-    with storage.locked_file(path, SearchError("taken")):
-        assert storage.is_held(path)
-    assert not storage.is_held(path)
 
 
 def test_a_study_of_another_folder_is_refused_unless_the_folder_was_moved(tmp_path: Path) -> None:

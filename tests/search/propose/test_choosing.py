@@ -1,10 +1,9 @@
-"""Flags that say what is searched, and the objectives, pruner and time limit that they mean."""
+"""Flags that say what is searched, and the objectives and time limit that they mean."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 
 import rfcalc
@@ -16,7 +15,6 @@ from search.options import parse_search as parse
 from search.propose.choosing import choose, make_space, narrowed
 from search.propose.limits import limited
 from search.propose.objectives import front, reached
-from search.propose.pruning import pruner
 from search.propose.space import WidthSpace
 from search.propose.space_full import FullSpace
 from search.settings import CPU_MACS, Settings
@@ -168,24 +166,3 @@ def test_flash_is_that_of_the_spec() -> None:
     found = front(records, ("accuracy", "flash"))
     assert [point.number for point in found] == [0, 1]
     assert found[1].values == {"accuracy": 0.5, "flash": float(stored.total)}
-
-
-def test_halving_lets_the_better_half_go_on() -> None:
-    study = optuna.create_study(direction="maximize", pruner=pruner("halving", 4))
-    fates = []
-    for accuracy in (0.5, 0.6, 0.4, 0.7, 0.45):
-        trial = study.ask()
-        trial.report(0.0, 1)
-        assert not trial.should_prune()  # the first epoch is never held against a network
-        trial.report(accuracy, 2)
-        fates.append(trial.should_prune())
-        study.tell(trial, accuracy)
-    assert fates == [False, False, True, False, True]
-
-
-def test_no_pruner_never_prunes() -> None:
-    study = optuna.create_study(direction="maximize", pruner=pruner("none", 4))
-    for accuracy in (0.5, 0.1):
-        trial = study.ask()
-        trial.report(accuracy, 2)
-        assert not trial.should_prune()

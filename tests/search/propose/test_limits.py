@@ -31,6 +31,8 @@ def test_int8_counts_bytes_in_int8() -> None:
         ("max-macs=lots", "--limit max-macs=lots: expected a number such as 12000000 or 12M, got 'lots'"),
         ("require-gap=1", "require-gap takes yes or no, got '1'"),
         ("max-macs", "expected a number such as"),
+        ("int8=yes", "--limit int8=yes: write --limit int8, which takes no value"),
+        ("forbid-ops=silu", "--limit forbid-ops=silu: forbid-ops is a list; write it into pyproject.toml"),
     ],
 )
 def test_a_limit_that_cannot_be_is_refused(word: str, text: str) -> None:

@@ -101,3 +101,8 @@ def test_where_no_preset_fits_the_nearest_network_that_does_is_the_start(limit: 
 def test_where_nothing_near_fits_the_limits_are_named_with_their_distance() -> None:
     with pytest.raises(SearchError, match=r"nor does any near network: residual misses max_params by 99,"):
         starts({}, Gate(replace(BUDGET, max_params=100), SIZE), 10, 100)
+
+
+def test_a_limit_that_no_closed_form_knows_is_named_too() -> None:
+    with pytest.raises(SearchError, match=r"near network: residual breaks stages; tiny breaks stages;"):
+        starts({}, Gate(replace(BUDGET, stages=9), SIZE), 10, 99_999)

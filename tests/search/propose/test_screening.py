@@ -53,6 +53,12 @@ def test_a_space_without_a_network_that_fits_says_what_is_missing() -> None:
         screen(FULL, gate, seed=0, count=40)
 
 
+def test_a_limit_that_only_the_built_network_shows_is_met_before_the_search_begins() -> None:
+    gate = Gate(replace(BUDGET, max_weight_bytes=10), SIZE)
+    with pytest.raises(SearchError, match=r"none of \d networks .* max_weight_bytes \(the nearest by \d"):
+        screen(FULL, gate, seed=0, count=12)
+
+
 def test_a_base_that_no_width_makes_fit_is_refused_with_every_limit_and_by_how_much() -> None:
     plain = StageSpec((LayerSpec("conv", 16),))
     base = replace(PRESETS["tiny"], stem=StageSpec(), c1=plain, c2=plain, c3=plain, c4=plain)

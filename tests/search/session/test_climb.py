@@ -24,7 +24,7 @@ from search.propose.limits import limited, project_budget
 from search.session.breeding import Breeding
 from search.session.climb import Climber
 from search.session.lineage import lineage
-from search.session.opened import Opened
+from search.session.opened import OpenStudy
 from search.session.trainings import Trainings
 from search.settings import Settings
 from search.show.display import Display
@@ -68,10 +68,10 @@ def make_climber(tmp_path: Path, settings: Settings, fake_executor: Any) -> Make
         chronicle = SimpleNamespace(elapsed=elapsed, keep_soon=lambda records: None)
         plan = SimpleNamespace(settings=chosen, folder=folder, train_images=100)
         context: Any = SimpleNamespace(plan=plan, display=display, gate=GATE, chronicle=chronicle)
-        patience: Any = lambda action, mend=None: action()  # noqa: E731
+        retry: Any = lambda action, mend=None: action()  # noqa: E731
         trainings = Trainings(chosen, fake_executor(curve, slots), display)
         breeding = Breeding(chosen, GATE, STARTS, 99_999, bred=24)
-        return Climber(context, Opened(study, patience, lambda: None), trainings, breeding)
+        return Climber(context, OpenStudy(study, retry, lambda: None), trainings, breeding)
 
     return make
 

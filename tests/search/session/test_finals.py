@@ -13,6 +13,7 @@ from models.net import build
 from models.presets import PRESETS
 from models.spec import NetSpec
 from records.run import EpochRecord
+from records.search import LossDifference
 from records.stopping import Stopped
 from records.trial import TrialRecord
 from search.errors import SearchError
@@ -20,8 +21,7 @@ from search.execute.job import Job
 from search.keep.folder import RunFolder
 from search.propose.gate import Gate
 from search.propose.limits import project_budget
-from search.session.finals import Race, Standing, choose, entrants
-from search.session.paired import Difference
+from search.session.finals import Race, Racer, choose, entrants
 from search.session.presets import PRESET_SEEDS, train_presets
 from search.session.trainings import Trainings
 from search.settings import Settings
@@ -70,7 +70,7 @@ def test_a_network_that_is_clearly_better_wins_after_two_seeds(make_race: MakeRa
     assert {len(each.runs) for each in standings} == {2}
     assert choose(standings).record is FIRST
     assert standings[0].gap is not None
-    assert standings[0].gap.mean == pytest.approx(-0.2, abs=0.001)
+    assert standings[0].gap.loss == pytest.approx(-0.2, abs=0.001)
     assert standings[0].finalist().gap is not None
     assert standings[1].gap is None  # the best preset is the measure
     trial_seeds = {record.seed for record in (FIRST, SECOND, PRESET)}
@@ -150,9 +150,9 @@ def test_the_best_trials_race_with_the_best_preset_and_one_that_is_as_good(tmp_p
 
 
 def test_a_difference_is_better_only_with_its_whole_interval() -> None:
-    standings = [Standing(FIRST, gap=Difference(-0.02, 0.01, 0.03, 2)), Standing(PRESET)]
+    standings = [Racer(FIRST, gap=LossDifference(-0.02, 0.01, 0.03, 0.5, 2)), Racer(PRESET)]
     assert choose(standings).record is PRESET
-    standings[0].gap = Difference(-0.04, 0.01, 0.03, 2)
+    standings[0].gap = LossDifference(-0.04, 0.01, 0.03, 0.5, 2)
     assert choose(standings).record is FIRST
 
 

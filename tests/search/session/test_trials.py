@@ -16,7 +16,7 @@ from search.errors import SearchError
 from search.execute.job import Job
 from search.keep import study as studies
 from search.keep.folder import RunFolder
-from search.keep.patience import Patience
+from search.keep.retry import DatabaseRetry
 from search.propose.gate import Admission
 from search.propose.sampler import GatedSampler
 from search.propose.space import WidthSpace
@@ -112,7 +112,7 @@ def test_a_success_between_failures_starts_the_count_again(
 def test_the_hopeless_are_pruned_and_counted(
     make_driver: MakeDriver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.propose.pruning.STARTUP_TRIALS", 3)
+    monkeypatch.setattr("search.pruning.STARTUP_TRIALS", 3)
     driver = make_driver(lambda job: [0.05, 0.1, 0.1] if job.number == 4 else _rising(job))
     driver.run_trials()
     records = driver.folder.trials()
@@ -202,9 +202,9 @@ class _LostError(Exception):
 def test_a_proposal_that_was_half_made_when_the_database_went_away_is_made_again(
     make_driver: MakeDriver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.keep.patience.PAUSE", 0.01)
+    monkeypatch.setattr("search.keep.retry.PAUSE", 0.01)
     driver = make_driver(_rising)
-    driver.patience = Patience("sqlite://", 30.0, lambda text: None)
+    driver.retry = DatabaseRetry("sqlite://", 30.0, lambda text: None)
     ask, lost = driver.study.ask, list[dict[str, Any]]()
 
     def breaks_off(*given: Any) -> optuna.Trial:

@@ -10,6 +10,7 @@ import pytest
 
 from models.presets import PRESETS
 from records.environment import describe
+from records.lock import locked
 from records.search import SearchRecord
 from records.trial import TrialRecord
 from search.__main__ import main
@@ -18,7 +19,6 @@ from search.execute import worker
 from search.execute.job import DataRequest, Job, Outcome
 from search.execute.worker import Share
 from search.keep.folder import RunFolder
-from search.keep.storage import locked_file
 from search.settings import Settings
 from training.data import registry as datasets
 from training.fit.recipe import RECIPES
@@ -84,7 +84,7 @@ def test_show_sees_that_a_driver_is_at_work(folder: RunFolder, capsys: pytest.Ca
 
     study = optuna.create_study(study_name="one", storage=folder.storage())
     study.ask().report(0.25, 1)
-    with locked_file(folder.lock, SearchError("taken")):
+    with locked(folder.lock, SearchError("taken")):
         assert _run(folder, "show", "one") == 0
     said = capsys.readouterr().out
     assert "search    one: running, stage trials" in said

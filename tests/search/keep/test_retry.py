@@ -14,9 +14,9 @@ from sqlalchemy.exc import OperationalError
 
 from records.stopping import Stop, Stopped
 from search.errors import SearchError
-from search.keep import patience as waiting
+from search.keep import retry as waiting
 from search.keep import storage
-from search.keep.patience import Patience
+from search.keep.retry import DatabaseRetry
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def _locked(path: Path, seconds: float) -> threading.Thread:
     return thread
 
 
-def _patience(said: list[str], seconds: float, **more: Any) -> Patience:
-    return Patience("sqlite:///study.db", seconds, said.append, **more)
+def _patience(said: list[str], seconds: float, **more: Any) -> DatabaseRetry:
+    return DatabaseRetry("sqlite:///study.db", seconds, said.append, **more)
 
 
 def test_a_locked_file_is_waited_for_with_a_notice(study: optuna.Study, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from optuna.exceptions import StorageInternalError
 
 from records.errors import one_line
 from search.errors import SearchError
-from search.keep.storage import HeldError, reason_of, scrubbed
+from search.keep.storage import reason_of, scrubbed
+from search.keep.study_lock import StudyLockedError
 
 T = TypeVar("T")
 PAUSE = 1.0
@@ -23,7 +24,7 @@ _SQLITE_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 @dataclass
-class Patience:
+class DatabaseRetry:
     """Repeats what is asked of a database until it answers, for a limited time.
 
     Attributes:
@@ -90,7 +91,7 @@ def _is_passing(error: BaseException) -> bool:
     """Return whether an error may be over in some seconds: a lost connection is, a missing table is not."""
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-    if isinstance(error, HeldError):
+    if isinstance(error, StudyLockedError):
         return True  # after a lost connection the server may hold our own lock for a while
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, DBAPIError):

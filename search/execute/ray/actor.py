@@ -34,7 +34,7 @@ class Greeting:
     """Why nothing can be trained there; one line."""
 
 
-class Berth:
+class WorkerActor:
     """A local executor of one job, from outside the messages of its worker.
 
     Args:
@@ -53,7 +53,7 @@ class Berth:
         self._job: Job | None = None
         # Of this thread the worker is a child: Linux ends the worker with the thread that has started it, and
         # Ray does not promise how long its own threads live.
-        threading.Thread(target=self._drive, name="berth", daemon=True).start()
+        threading.Thread(target=self._drive, name="actor", daemon=True).start()
 
     def greet(self, paths: Sequence[str]) -> Greeting:
         """Return what this node is, and whether it has what a training needs.

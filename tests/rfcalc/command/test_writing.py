@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rfcalc.command.output import write_bytes_whole, write_whole
+from rfcalc.command.writing import write_bytes_whole, write_whole
 from rfcalc.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[3]
