@@ -15,6 +15,7 @@ from export import deployment, onnx_file, tflite_file
 from export.__main__ import ExportOptions
 from export.accuracy import Accuracy, accuracy_of
 from export.c import build
+from export.c.emulate import check_cmsis_nn
 from export.errors import ExportError
 from export.folder import publish, scratch
 from export.images import Images, Pixels, has_images, load_images, options_of
@@ -42,6 +43,8 @@ def perform(options: ExportOptions, console: Console) -> int:
         UserError: It cannot be done; nothing was written.
     """
     onnx_file.check_opset(options.opset)
+    if options.cmsis_nn is not None:
+        check_cmsis_nn(options.cmsis_nn)
     subject = open_subject(options.target, model=options.model, input_size=options.input_size)
     images = _images(options, subject, console)
     folder = options.out or subject.folder
@@ -64,7 +67,12 @@ def perform(options: ExportOptions, console: Console) -> int:
             _int8(options, subject, images, tuned, new, parts, console)
         if "c" in options.targets:
             changed = None if tuned is None else (tuned.network, tuned.stored)
-            parts["c"] = build.write(subject, images, new / "c", emulate=options.emulate, tuned=changed)
+            parts["c"] = build.write(
+                *(subject, images, new / "c"),
+                emulate=options.emulate,
+                cmsis_nn=options.cmsis_nn,
+                tuned=changed,
+            )
             _show("C", parts["c"], console)
         if "tflite" in options.targets:
             _tflite(subject, images, new, parts, console)
