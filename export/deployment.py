@@ -203,7 +203,7 @@ def _memory(part: dict[str, Any]) -> list[str]:
     )
     lines += [*_table(("RAM", "bytes"), rows), "", least]
     if ram["cmsis_nn"]:
-        lines.append(f"With -DNETWORK_CMSIS_NN a buffer of {ram['cmsis_nn']:,} bytes comes to that.")
+        lines.append(f"-DNETWORK_CMSIS_NN needs {ram['cmsis_nn']:,} bytes more, a buffer of its own.")
     return [*lines, ""]
 
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from export.c import cmsis_nn, emulate, interpret, text
 from export.c.arena import Arena
 from export.c.arithmetic import Convolution, Mean, Program, Rescale, Scale, Step
-from export.errors import ExportError
 from tests.export.conftest import Case
 from tests.export.test_c import STRICT, written
 
@@ -334,8 +333,3 @@ def test_cmsis_nn_on_an_emulated_cortex_m_takes_fewer_instructions(
     )
     assert (faster.scores == interpret.run(found.program, images)).all()
     assert faster.instructions < plain.instructions
-
-
-def test_a_folder_without_cmsis_nn_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"--cmsis-nn: .*arm_nnfunctions\.h is missing; name a checkout of"):
-        emulate.check_cmsis_nn(tmp_path)

@@ -44,6 +44,11 @@ def _spoilt(run: Path) -> None:
         (["--to", "c", "--calibration", "1"], "cannot hold all 2 classes"),
         (["--calibration", "4"], "--calibration means nothing without --to int8 or c"),
         (["--max-arena-bytes", "9"], "--max-arena-bytes means nothing without --to c"),
+        (["--to", "c", "--cmsis-nn", "nowhere"], "--cmsis-nn means nothing without --emulate N"),
+        (
+            ["--to", "c", "--emulate", "1", "--cmsis-nn", "nowhere"],
+            "nowhere/Include/arm_nnfunctions.h is missing",
+        ),
         (["--input", "3x32x32"], "knows its input size"),
         (["--input", "1x28x28"], "is no size"),
         (["--to", "c", "--data", "nowhere"], "no such folder or archive"),
