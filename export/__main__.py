@@ -90,6 +90,11 @@ class ExportOptions:
         metavar="N",
         group="int8 and C",
     )
+    cmsis_nn: Path | None = flag(
+        "with --emulate: run it once more with CMSIS-NN, whose checkout this is",
+        metavar="DIR",
+        group="int8 and C",
+    )
     data: str | None = flag("images, where not those of the run", metavar="D", group="images")
     cache: str | None = flag("folder of decoded images", metavar="DIR", group="images")
     resize: int | None = flag("for --data: scale to N x N", read=positive, metavar="N", group="images")
@@ -128,6 +133,8 @@ def _wrong(parsed: Parsed) -> str | None:
         for name in ("max_weight_bytes", "max_arena_bytes", "emulate"):
             if name in parsed.given:
                 return f"--{name.replace('_', '-')} means nothing without --to c"
+    if options.cmsis_nn is not None and options.emulate is None:
+        return "--cmsis-nn means nothing without --emulate N"
     return None
 
 

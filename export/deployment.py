@@ -6,12 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from export.boards import BOARDS, DEPTHWISE, estimate
+from export.c import cmsis_nn
 from export.c.arena import Arena
 from export.c.arithmetic import Convolution, Program, Step
 from records.text import markdown_cell
 
 
-def needs(program: Program, arena: Arena, measured: int | None, instructions: int | None) -> dict[str, Any]:
+def needs(
+    program: Program,
+    arena: Arena,
+    measured: int | None,
+    instructions: int | None,
+    with_cmsis_nn: int | None = None,
+) -> dict[str, Any]:
     """Return flash, RAM, layers and boards of the C code.
 
     Args:
@@ -19,6 +26,7 @@ def needs(program: Program, arena: Arena, measured: int | None, instructions: in
         arena: Its plan of memory.
         measured: Bytes of the compiled object; None: no compiler here.
         instructions: Of one image, counted in QEMU; None: not run.
+        with_cmsis_nn: The same with -DNETWORK_CMSIS_NN.
     """
     constants = program.sizes()
     flash: dict[str, Any] = dict(constants)
@@ -30,6 +38,7 @@ def needs(program: Program, arena: Arena, measured: int | None, instructions: in
         "arena_least": arena.least,
         "input": height * width * channels,
         "scores": 2 * len(program.classes),
+        "cmsis_nn": cmsis_nn.buffer_bytes(program),
     }
     layers = [_layer(program, step) for step in program.steps]
     macs = {
@@ -43,6 +52,7 @@ def needs(program: Program, arena: Arena, measured: int | None, instructions: in
         "macs": macs,
         "layers": layers,
         "instructions_qemu": instructions,
+        "instructions_qemu_cmsis_nn": with_cmsis_nn,
         "boards": [
             estimate(board, macs, flash=flash["total"], ram=total, plain=instructions) for board in BOARDS
         ],
@@ -223,7 +233,10 @@ def _memory(part: dict[str, Any]) -> list[str]:
     least = (
         f"Values that are alive at once take at least {ram['arena_least']:,} bytes; the stack is not counted."
     )
-    return [*lines, *_table(("RAM", "bytes"), rows), "", least, ""]
+    lines += [*_table(("RAM", "bytes"), rows), "", least]
+    if ram["cmsis_nn"]:
+        lines.append(f"-DNETWORK_CMSIS_NN needs {ram['cmsis_nn']:,} bytes more, a buffer of its own.")
+    return [*lines, ""]
 
 
 def _boards(part: dict[str, Any]) -> list[str]:
@@ -255,6 +268,10 @@ def _boards(part: dict[str, Any]) -> list[str]:
                 f"The C loops as they are, {instructions:,} instructions an image (QEMU, Cortex-M4, -O2): "
                 f"{low:,} to {high:,} ms on a {board['board']}, at 1 to 2 cycles an instruction."
             )
+    if (faster := part["instructions_qemu_cmsis_nn"]) is not None:
+        lines.append(
+            f"With CMSIS-NN (-DNETWORK_CMSIS_NN) it takes {faster:,} instructions, counted the same way."
+        )
     if part["emulated"]:
         lines.append(f"Run in QEMU on {part['emulated']:,} images: every score is that of the interpreter.")
     return [*lines, ""]

@@ -17,6 +17,7 @@ from export import deployment, floats, onnx_file, tflite_file
 from export.__main__ import ExportOptions
 from export.accuracy import Accuracy, accuracy_of
 from export.c import build
+from export.c.emulate import check_cmsis_nn
 from export.errors import ExportError
 from export.folder import earlier, publish, scratch
 from export.graph import Graph
@@ -47,6 +48,8 @@ def perform(options: ExportOptions, console: Console) -> int:
         UserError: It cannot be done; nothing was written.
     """
     onnx_file.check_opset(options.opset)
+    if options.cmsis_nn is not None:
+        check_cmsis_nn(options.cmsis_nn)
     size = None if options.input is None else rfcalc.parse_size(options.input)
     subject = open_subject(options.target, model=options.model, input_size=size)
     images = _images(options, subject, console)
@@ -75,7 +78,10 @@ def perform(options: ExportOptions, console: Console) -> int:
             assert network is not None
             changed = None if tuned is None else (tuned.network, tuned.stored)
             parts["c"] = build.write(
-                subject, network, images, new / "c", emulate=options.emulate, tuned=changed
+                *(subject, network, images, new / "c"),
+                emulate=options.emulate,
+                cmsis_nn=options.cmsis_nn,
+                tuned=changed,
             )
             _show("C", parts["c"], console)
         if "tflite" in options.targets:

@@ -36,6 +36,7 @@ def write(
     folder: Path,
     *,
     emulate: int | None,
+    cmsis_nn: Path | None = None,
     tuned: tuple[Graph, Sequence[Stored]] | None = None,
 ) -> dict[str, Any]:
     """Write network.h, network.c and main.c.
@@ -46,6 +47,7 @@ def write(
         images: To calibrate and to measure on.
         folder: Is made.
         emulate: So many images are run in QEMU; None: it is not.
+        cmsis_nn: A checkout of CMSIS-NN, with which they are run a second time.
         tuned: Operators and storage after `--qat`; None: `network`, calibrated.
 
     Returns:
@@ -69,8 +71,11 @@ def write(
         text.source(program, plan, image, interpret.run(program, image[None])[0]), encoding="utf-8"
     )
     shutil.copyfile(text.MAIN, folder / text.MAIN.name)
-    instructions = None if emulate is None else _emulated(program, folder, images.judged[:emulate])
-    needed = deployment.needs(program, plan, board.code_bytes(folder), instructions)
+    instructions = None if emulate is None else _emulated(program, folder, images.judged[:emulate], None)
+    faster = None
+    if emulate is not None and cmsis_nn is not None:
+        faster = _emulated(program, folder, images.judged[:emulate], cmsis_nn)
+    needed = deployment.needs(program, plan, board.code_bytes(folder), instructions, faster)
     scores = answers(program, images.judged)
     accuracy = None
     if images.labels is not None:
@@ -124,13 +129,13 @@ def step_errors(
     return found
 
 
-def _emulated(program: Program, folder: Path, images: npt.NDArray[np.uint8]) -> int:
-    found = board.emulate(folder, images, len(program.classes))
+def _emulated(program: Program, folder: Path, images: npt.NDArray[np.uint8], cmsis_nn: Path | None) -> int:
+    found = board.emulate(folder, images, len(program.classes), cmsis_nn)
     expected = answers(program, images)
     wrong = int((found.scores != expected).any(axis=1).sum())
     if wrong:
         raise ExportError(
-            f"--emulate: QEMU and the interpreter differ in the scores of {wrong} of {len(images)} images; "
-            "nothing was written (report the network)"
+            f"--emulate: QEMU{'' if cmsis_nn is None else ' with CMSIS-NN'} and the interpreter differ in "
+            f"the scores of {wrong} of {len(images)} images; nothing was written (report the network)"
         )
     return found.instructions

@@ -66,13 +66,42 @@ def code_bytes(folder: Path) -> int | None:
     return int(text) + int(data)
 
 
-def emulate(folder: Path, images: npt.NDArray[np.uint8], classes: int) -> Emulated:
+def check_cmsis_nn(folder: Path) -> None:
+    """Look for CMSIS-NN.
+
+    Args:
+        folder: Of the checkout, with Include and Source.
+
+    Raises:
+        ExportError: It is not there.
+    """
+    if not (folder / "Include" / "arm_nnfunctions.h").is_file():
+        raise ExportError(
+            f"--cmsis-nn: {folder}/Include/arm_nnfunctions.h is missing; name a checkout of "
+            "github.com/ARM-software/CMSIS-NN"
+        )
+
+
+def cmsis_nn_sources(folder: Path) -> list[Path]:
+    """Return the C files of CMSIS-NN among which those are that network.c calls, without floating point."""
+    found = (
+        file
+        for part in ("ConvolutionFunctions", "NNSupportFunctions")
+        for file in (folder.resolve() / "Source" / part).glob("*.c")
+    )
+    return sorted(file for file in found if not file.stem.endswith(("_f16", "_f32", "_flt")))
+
+
+def emulate(
+    folder: Path, images: npt.NDArray[np.uint8], classes: int, cmsis_nn: Path | None = None
+) -> Emulated:
     """Compile network.c of a folder for a Cortex-M4 and run it on images in QEMU.
 
     Args:
         folder: Holds network.c and network.h.
         images: (N, H, W, 3)
         classes: Number of scores.
+        cmsis_nn: A checkout of CMSIS-NN that it is to call; None: plain C.
 
     Raises:
         ExportError: A program is missing, the code does not compile, or the board does not answer.
@@ -84,9 +113,10 @@ def emulate(folder: Path, images: npt.NDArray[np.uint8], classes: int) -> Emulat
         (place / "images.bin").write_bytes(np.ascontiguousarray(images).tobytes())
         sources = (str(folder.resolve() / "network.c"), str(_HERE / "startup.c"))
         script = str(_HERE / "mps2.ld")
+        library = () if cmsis_nn is None else _compiled(cmsis_nn, place)
         _checked(
             *(COMPILER, *FLAGS, f"-I{folder.resolve()}", "-specs=rdimon.specs", "-T", script),
-            *("-o", "network.elf", *sources),
+            *("-o", "network.elf", *sources, *library),
             place=place,
         )
         printed = _checked(
@@ -102,6 +132,16 @@ def emulate(folder: Path, images: npt.NDArray[np.uint8], classes: int) -> Emulat
         )
     numbers = rows.astype(np.int64)
     return Emulated(numbers[:, 1:].astype(np.int16), int(np.median(numbers[:, 0])) * INSTRUCTIONS_A_TICK)
+
+
+def _compiled(cmsis_nn: Path, place: Path) -> tuple[str, ...]:
+    """Compile CMSIS-NN; return what network.c is compiled and linked with."""
+    files = cmsis_nn_sources(cmsis_nn)
+    shared = (f"-isystem{cmsis_nn.resolve() / 'Include'}", "-DCMSIS_NN_USE_SINGLE_ROUNDING")
+    # Functions that nothing calls may call what is in folders that are not compiled.
+    sections = ("-ffunction-sections", "-fdata-sections")
+    _checked(COMPILER, *FLAGS, "-w", *sections, *shared, "-c", *map(str, files), place=place)
+    return (*shared, "-DNETWORK_CMSIS_NN", "-Wl,--gc-sections", *(f"{file.stem}.o" for file in files))
 
 
 def _checked(*command: str, place: Path, seconds: int = 120) -> str:

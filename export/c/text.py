@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from export.c import cmsis_nn
 from export.c.arena import Arena
 from export.c.arithmetic import (
     Add,
@@ -24,18 +25,21 @@ from export.c.arithmetic import (
     Table,
 )
 
-_KERNELS = Path(__file__).with_name("kernels.c")
+_KERNELS = tuple(Path(__file__).with_name(name) for name in ("kernels.c", "cmsis_nn.c"))
 MAIN = Path(__file__).with_name("main.c")
 _WIDTH = 108
 _NEEDS = {
     "convolution": ("convolve",),
     "transposed_convolution": ("transpose",),
     "linear_scores": ("convolve",),
+    "cmsis_nn": ("convolve", "convolution"),
     "mean": ("averaged",),
     "mean_scores": ("averaged",),
 }
-"""Sections of kernels.c that another one calls; `types`, `rescale` and `normalise` are always there."""
+"""Sections of the kernels that another one calls; `types`, `rescale` and `normalise` are always there."""
 _SAME = Rescale(2**30, 30)
+_SHOWN = {False: "NETWORK_CONVOLUTION", True: "CMSIS_NN_CONVOLUTION"}
+"""How the code calls a convolution, by whether CMSIS-NN computes the same."""
 
 
 def header(program: Program, arena: Arena) -> str:
@@ -55,7 +59,7 @@ def header(program: Program, arena: Arena) -> str:
 #define NETWORK_ARENA_BYTES {arena.bytes}
 /* A score times this is a logit. */
 #define NETWORK_SCORE_SCALE {program.score_scale!r}f
-
+{cmsis_nn.definition(program)}
 extern const char *const network_classes[NETWORK_CLASSES];
 
 /* pixels: RGB, 0-255, row by row; the normalisation is inside. Not reentrant: there is one arena. */
@@ -100,7 +104,7 @@ def source(
         f"    normalise(pixels, arena + {arena.places[0]}, NETWORK_HEIGHT * NETWORK_WIDTH);\n"
         + "\n".join(calls)
         + "\n}",
-        _self_test(image, scores),
+        _self_test(image, scores, "cmsis_nn" in used),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -169,8 +173,15 @@ class _Writer:
         self._array("int32_t", f"multipliers_{number}", [by.multiplier for by in op.rescales])
         self._array("int8_t", f"shifts_{number}", [by.shift for by in op.rescales])
         maps = ("{" + ", ".join(map(str, shape)) + "}" for shape in (self._shapes[0], self._step.shape))
-        kernel = op.weight.shape[1:3]
-        numbers = (*kernel, *op.stride, *op.dilation, *op.padding, op.groups, self._zeros[0], self._zero)
+        numbers = (
+            *op.weight.shape[1:3],
+            *op.stride,
+            *op.dilation,
+            *op.padding,
+            op.groups,
+            self._zeros[0],
+            self._zero,
+        )
         arrays = (f"{name}_{number}" for name in ("weights", "bias", "multipliers", "shifts"))
         self._struct("Convolution", (*maps, *numbers, op.low, op.high, *arrays))
         if self._last:
@@ -178,7 +189,9 @@ class _Writer:
         elif op.transposed:
             self._call("transposed_convolution", self._at, self._inputs[0], self._output)
         else:
-            self._call("convolution", self._at, self._inputs[0], self._output, shown="NETWORK_CONVOLUTION")
+            exact = cmsis_nn.computes(self._program, self._step)
+            kernel, shown = ("cmsis_nn" if exact else "convolution"), _SHOWN[exact]
+            self._call(kernel, self._at, self._inputs[0], self._output, shown=shown)
 
     def _concat(self, op: Concat) -> None:
         offset = 0
@@ -211,10 +224,12 @@ def _braced(by: Rescale) -> str:
     return f"{{{by.multiplier}, {by.shift}}}"
 
 
-def _self_test(image: npt.NDArray[np.uint8], scores: npt.NDArray[np.int16]) -> str:
+def _self_test(image: npt.NDArray[np.uint8], scores: npt.NDArray[np.int16], calls_cmsis_nn: bool) -> str:
     pixels, expected = _numbers(image.reshape(-1), 4), _numbers(scores, 4)
+    function = _sections(("cmsis_nn_test",)) + "\n\n" if calls_cmsis_nn else ""
+    call = cmsis_nn.SELF_TEST if calls_cmsis_nn else ""
     return f"""#ifndef NETWORK_NO_SELF_TEST
-int network_self_test(void)
+{function}int network_self_test(void)
 {{
     static const uint8_t pixels[NETWORK_INPUT_BYTES] = {{
 {pixels}
@@ -223,7 +238,7 @@ int network_self_test(void)
 {expected}
     }};
     int16_t scores[NETWORK_CLASSES];
-    network_run(pixels, scores);
+{call}    network_run(pixels, scores);
     for (int number = 0; number < NETWORK_CLASSES; number++) {{
         if (scores[number] != expected[number]) {{
             return 1;
@@ -257,7 +272,11 @@ def _closed(used: Iterable[str]) -> list[str]:
 
 def _sections(names: Iterable[str]) -> str:
     found = dict(
-        re.findall(r"/\* section: (\w+) \*/\n(.*?)(?=/\* section: |\Z)", _KERNELS.read_text(), re.DOTALL)
+        re.findall(
+            r"/\* section: (\w+) \*/\n(.*?)(?=/\* section: |\Z)",
+            "".join(file.read_text(encoding="utf-8") for file in _KERNELS),
+            re.DOTALL,
+        )
     )
     return "\n\n".join(found[name].strip() for name in names)
 

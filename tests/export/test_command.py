@@ -52,6 +52,11 @@ def _spoilt(run: Path) -> None:
         (["--to", "c", "--calibration", "1"], "cannot hold all 2 classes"),
         (["--calibration", "4"], "--calibration means nothing without --to int8 or c"),
         (["--max-arena-bytes", "9"], "--max-arena-bytes means nothing without --to c"),
+        (["--to", "c", "--cmsis-nn", "nowhere"], "--cmsis-nn means nothing without --emulate N"),
+        (
+            ["--to", "c", "--emulate", "1", "--cmsis-nn", "nowhere"],
+            "nowhere/Include/arm_nnfunctions.h is missing",
+        ),
         (["--input", "3x32x32"], "knows its input size"),
         (["--input", "3yy"], "write channels x height x width"),
         (["--to", "html", "--raw"], "--raw means nothing without --to onnx or int8"),
