@@ -181,12 +181,12 @@ def test_a_server_that_restarts_is_waited_for_and_the_study_is_held_again(
     monkeypatch.setattr(study_lock, "LOOK_EVERY", 0.0)
     said: list[str] = []
     with study_lock.held(server.url(), "one") as hold:
-        patience = DatabaseRetry(server.url(), 60.0, said.append, hold.regain)
-        patience(hold.look)
+        retry = DatabaseRetry(server.url(), 60.0, said.append, hold.regain)
+        retry(hold.look)
         assert said == []
         back = _away(server, 3.0)
         try:
-            patience(hold.look)
+            retry(hold.look)
         finally:
             back.join()
         assert len(said) == 2
@@ -250,10 +250,10 @@ def test_a_search_outlives_a_server_that_is_away_for_some_seconds(
     backend = storage.reach(url)
     with study_lock.held(url, name) as hold:
         study = studies.open_study(name, backend, sampler, settings)
-        patience = DatabaseRetry(url, 60.0, said.append, hold.regain)
+        retry = DatabaseRetry(url, 60.0, said.append, hold.regain)
         trainings = Trainings(settings, fake_executor(curve), Display(Console(quiet=True)))
         gate: Any = OpenGate()
-        driver = Driver(trainings, folder, small_space, gate, study, lambda records: None, patience=patience)
+        driver = Driver(trainings, folder, small_space, gate, study, lambda records: None, retry=retry)
         driver.run_trials()
         for back in backs:
             back.join()

@@ -44,14 +44,14 @@ def _locked(path: Path, seconds: float) -> threading.Thread:
     return thread
 
 
-def _patience(said: list[str], seconds: float, **more: Any) -> DatabaseRetry:
+def _retry(said: list[str], seconds: float, **more: Any) -> DatabaseRetry:
     return DatabaseRetry("sqlite:///study.db", seconds, said.append, **more)
 
 
 def test_a_locked_file_is_waited_for_with_a_notice(study: optuna.Study, tmp_path: Path) -> None:
     said: list[str] = []
     lock = _locked(tmp_path / "study.db", 1.0)
-    trial = _patience(said, 30.0)(study.ask)
+    trial = _retry(said, 30.0)(study.ask)
     lock.join()
     assert said == [
         "the study's database does not answer (database is locked); trying again for up to 30 s",
@@ -66,7 +66,7 @@ def test_a_file_that_is_locked_when_it_is_opened_is_waited_for_too(
     said: list[str] = []
     lock = _locked(tmp_path / "study.db", 1.0)
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    backend = _patience(said, 30.0)(lambda: storage.reach(url))
+    backend = _retry(said, 30.0)(lambda: storage.reach(url))
     lock.join()
     assert said[-1] == "the study's database answers again"
     storage.release(backend)
@@ -79,7 +79,7 @@ def test_a_server_that_was_never_there_is_not_waited_for() -> None:
         url = f"postgresql://search:secret@127.0.0.1:{unused.getsockname()[1]}/postgres"
         pytest.importorskip("psycopg", reason="the Python driver of PostgreSQL (psycopg) is not installed")
         with pytest.raises(SearchError, match="cannot be opened"):
-            _patience(said, 30.0)(lambda: storage.reach(url))
+            _retry(said, 30.0)(lambda: storage.reach(url))
     assert said == []
 
 
@@ -90,7 +90,7 @@ def test_a_file_that_stays_locked_ends_the_search_in_one_line(study: optuna.Stud
         pytest.raises(SearchError, match=r"^the study failed \(database is locked\)$"),
         storage.failures("sqlite:///study.db", "the study failed"),
     ):
-        _patience(said, 0.5)(lambda: study.set_user_attr("key", 1))
+        _retry(said, 0.5)(lambda: study.set_user_attr("key", 1))
     lock.join()
     assert len(said) == 1
 
@@ -99,7 +99,7 @@ def test_without_patience_the_first_failure_is_the_end(study: optuna.Study, tmp_
     said: list[str] = []
     lock = _locked(tmp_path / "study.db", 1.0)
     with pytest.raises(StorageInternalError):
-        _patience(said, 0.0)(lambda: study.set_user_attr("key", 1))
+        _retry(said, 0.0)(lambda: study.set_user_attr("key", 1))
     lock.join()
     assert said == []
 
@@ -138,7 +138,7 @@ def test_what_may_pass_is_waited_for_and_what_cannot_is_not(
     monkeypatch.setattr(waiting, "PAUSE", 0.05)
     said: list[str] = []
     with pytest.raises(OperationalError):
-        _patience(said, 0.2)(_failing(OperationalError("SELECT 1", {}, _AnswerError(state))))
+        _retry(said, 0.2)(_failing(OperationalError("SELECT 1", {}, _AnswerError(state))))
     assert len(said) == passing
 
 
@@ -149,15 +149,15 @@ def test_a_missing_table_is_not_waited_for(study: optuna.Study, tmp_path: Path) 
         connection.execute("DROP TABLE trial_values")
     connection.close()
     with pytest.raises(StorageInternalError):
-        _patience(said, 30.0)(lambda: study.tell(trial, 0.5))
+        _retry(said, 30.0)(lambda: study.tell(trial, 0.5))
     assert said == []
 
 
 def test_what_a_try_left_half_done_is_mended_before_the_next(study: optuna.Study, tmp_path: Path) -> None:
     done: list[str] = []
     lock = _locked(tmp_path / "study.db", 1.0)
-    patience = _patience([], 30.0, regain=lambda: done.append("regain"))
-    patience(lambda: study.set_user_attr("key", 1), lambda: done.append("mend"))
+    retry = _retry([], 30.0, regain=lambda: done.append("regain"))
+    retry(lambda: study.set_user_attr("key", 1), lambda: done.append("mend"))
     lock.join()
     assert done[:2] == ["regain", "mend"]
     assert study.user_attrs["key"] == 1
@@ -168,5 +168,5 @@ def test_ctrl_c_twice_ends_the_waiting(study: optuna.Study, tmp_path: Path) -> N
     stop.now = True
     lock = _locked(tmp_path / "study.db", 2.0)
     with pytest.raises(Stopped):
-        _patience([], 30.0, check=stop.check)(lambda: study.set_user_attr("key", 1))
+        _retry([], 30.0, check=stop.check)(lambda: study.set_user_attr("key", 1))
     lock.join()
